@@ -1,0 +1,62 @@
+/*
+ * The heap, behind one door: counting and fault injection live here.
+ */
+#include "base/alloc.h"
+
+#include "base/checked.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Atomic uint64_t alloc_count;
+static _Atomic uint64_t fail_at; /* absolute allocation number; 0 = never */
+
+static int must_fail(void) {
+    const uint64_t n = atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed) + 1;
+    return n == atomic_load_explicit(&fail_at, memory_order_relaxed);
+}
+
+void gi_alloc_fail_at(uint64_t n) {
+    atomic_store(&fail_at, n ? atomic_load(&alloc_count) + n : 0);
+}
+
+uint64_t gi_alloc_count(void) {
+    return atomic_load_explicit(&alloc_count, memory_order_relaxed);
+}
+
+void *gi_alloc(size_t n_bytes) {
+    return must_fail() ? NULL : malloc(n_bytes ? n_bytes : 1);
+}
+
+void *gi_calloc(size_t count, size_t size_bytes) {
+    if (must_fail()) return NULL;
+    return calloc(count ? count : 1, size_bytes ? size_bytes : 1);
+}
+
+void *gi_realloc_array(void *p, size_t count, size_t size_bytes) {
+    size_t n;
+    if (must_fail() || !gi_mul_size(count, size_bytes, &n)) return NULL;
+    return realloc(p, n ? n : 1);
+}
+
+void *gi_alloc_aligned(size_t count, size_t size_bytes) {
+    size_t n;
+    if (must_fail() || !gi_mul_size(count, size_bytes, &n)) return NULL;
+    if (!gi_add_size(n, GI_ALIGN_BYTES, &n)) return NULL;
+    return aligned_alloc(GI_ALIGN_BYTES, gi_round_up(n - GI_ALIGN_BYTES + 1, GI_ALIGN_BYTES));
+}
+
+char *gi_strndup(const char *s, size_t n_bytes) {
+    size_t n;
+    if (!gi_add_size(n_bytes, 1, &n)) return NULL;
+    char *copy = gi_alloc(n);
+    if (!copy) return NULL;
+    if (n_bytes) memcpy(copy, s, n_bytes);
+    copy[n_bytes] = '\0';
+    return copy;
+}
+
+void gi_free(void *p) {
+    free(p);
+}

@@ -1,0 +1,148 @@
+/*
+ * jansson behind limits. Depth is checked before parsing by counting brackets outside strings:
+ * jansson's own limit (2048) is a compile-time constant of the library.
+ */
+#include "base/json.h"
+
+#include "base/filemap.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool depth_is_ok(const char *s, size_t n) {
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < n; i++) {
+        const char c = s[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > GI_JSON_DEPTH_MAX) return false;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return true;
+}
+
+glint_status gi_json_parse(const void *data, size_t n_bytes, const char *what, json_t **ret,
+                           glint_error *err) {
+    if (!depth_is_ok(data, n_bytes))
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s: nested deeper than %d", what, GI_JSON_DEPTH_MAX);
+    json_error_t je;
+    json_t *v = json_loadb(data, n_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+    if (!v) {
+        if (json_error_code(&je) == json_error_out_of_memory)
+            return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory to parse it", what);
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s: not valid JSON at line %d, column %d: %s", what,
+                       je.line, je.column, je.text);
+    }
+    *ret = v;
+    return GLINT_OK;
+}
+
+glint_status gi_json_load(const char *path, size_t max_bytes, json_t **ret, glint_error *err) {
+    gi_buf b;
+    gi_buf_init(&b, max_bytes);
+    glint_status st = gi_file_read(path, &b, err);
+    if (st == GLINT_OK) st = gi_json_parse(b.data, b.len, path, ret, err);
+    gi_buf_done(&b);
+    return st;
+}
+
+/* Find `key`; *ret_value stays NULL when it is absent and not required. */
+static glint_status find(const json_t *obj, const char *what, const char *key, bool required,
+                         const json_t **ret_value, glint_error *err) {
+    const json_t *v = json_object_get(obj, key);
+    if (v && json_is_null(v)) v = NULL;
+    if (!v && required) return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" is missing", what, key);
+    *ret_value = v;
+    return GLINT_OK;
+}
+
+static glint_status wrong_type(const char *what, const char *key, const char *want,
+                               glint_error *err) {
+    return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" must be %s", what, key, want);
+}
+
+glint_status gi_json_get_int(const json_t *obj, const char *what, const char *key, bool required,
+                             int64_t min, int64_t max, int64_t *ret, glint_error *err) {
+    const json_t *v = NULL;
+    GI_TRY(find(obj, what, key, required, &v, err));
+    if (!v) return GLINT_OK;
+    int64_t n;
+    if (json_is_integer(v)) {
+        n = json_integer_value(v);
+    } else if (json_is_real(v) && fabs(json_real_value(v)) < 9e15 &&
+               json_real_value(v) == floor(json_real_value(v))) {
+        n = (int64_t)json_real_value(v);
+    } else {
+        return wrong_type(what, key, "an integer", err);
+    }
+    if (n < min || n > max)
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" is %lld, must be %lld to %lld", what, key,
+                       (long long)n, (long long)min, (long long)max);
+    *ret = n;
+    return GLINT_OK;
+}
+
+glint_status gi_json_get_double(const json_t *obj, const char *what, const char *key, bool required,
+                                double min, double max, double *ret, glint_error *err) {
+    const json_t *v = NULL;
+    GI_TRY(find(obj, what, key, required, &v, err));
+    if (!v) return GLINT_OK;
+    if (!json_is_number(v)) return wrong_type(what, key, "a number", err);
+    const double d = json_number_value(v);
+    if (!isfinite(d) || d < min || d > max)
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" is %g, must be %g to %g", what, key, d,
+                       min, max);
+    *ret = d;
+    return GLINT_OK;
+}
+
+glint_status gi_json_get_bool(const json_t *obj, const char *what, const char *key, bool required,
+                              bool *ret, glint_error *err) {
+    const json_t *v = NULL;
+    GI_TRY(find(obj, what, key, required, &v, err));
+    if (!v) return GLINT_OK;
+    if (!json_is_boolean(v)) return wrong_type(what, key, "true or false", err);
+    *ret = json_is_true(v);
+    return GLINT_OK;
+}
+
+glint_status gi_json_get_string(const json_t *obj, const char *what, const char *key, bool required,
+                                const char **ret, glint_error *err) {
+    const json_t *v = NULL;
+    GI_TRY(find(obj, what, key, required, &v, err));
+    if (!v) return GLINT_OK;
+    if (!json_is_string(v)) return wrong_type(what, key, "a string", err);
+    if (strlen(json_string_value(v)) != json_string_length(v))
+        return wrong_type(what, key, "a string without zero bytes", err);
+    *ret = json_string_value(v);
+    return GLINT_OK;
+}
+
+glint_status gi_json_get_object(const json_t *obj, const char *what, const char *key, bool required,
+                                const json_t **ret, glint_error *err) {
+    const json_t *v = NULL;
+    GI_TRY(find(obj, what, key, required, &v, err));
+    if (!v) return GLINT_OK;
+    if (!json_is_object(v)) return wrong_type(what, key, "an object", err);
+    *ret = v;
+    return GLINT_OK;
+}
+
+glint_status gi_json_get_array(const json_t *obj, const char *what, const char *key, bool required,
+                               const json_t **ret, glint_error *err) {
+    const json_t *v = NULL;
+    GI_TRY(find(obj, what, key, required, &v, err));
+    if (!v) return GLINT_OK;
+    if (!json_is_array(v)) return wrong_type(what, key, "an array", err);
+    *ret = v;
+    return GLINT_OK;
+}

@@ -1,0 +1,216 @@
+/*
+ * Fork-join crew. One 64-bit ticket word holds the job's generation and its next free piece, so
+ * that a worker that wakes late can never take a piece of a job it has not seen begin:
+ *
+ *     ticket = generation << 32 | next piece
+ *
+ * A worker takes pieces by compare-and-swap on the whole word and counts finished pieces. Before
+ * the caller rewrites the job description it closes the old ticket (piece = PIECE_NONE), so that a
+ * late worker that has read new fields under the old ticket fails its swap. The caller returns
+ * when all pieces are finished; workers that got none need not have woken at all.
+ */
+#include "base/workers.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define PIECE_NONE UINT32_MAX
+
+/* About 20 to 50 microseconds of polling: longer than the gap between two jobs of one token. */
+enum { SPINS_BEFORE_SLEEP = 4000 };
+
+typedef struct worker {
+    gi_workers *crew;
+    pthread_t thread;
+    int index;
+} worker;
+
+struct gi_workers {
+    alignas(64) _Atomic uint64_t ticket; /* generation << 32 | next piece */
+    alignas(64) _Atomic uint32_t n_finished;
+    alignas(64) _Atomic uint32_t bell; /* futex word: changes with each job */
+    _Atomic uint32_t n_sleeping;
+    _Atomic bool stopping;
+    /* The job. Release stores, acquire loads: who sees a new field also sees the closed ticket. */
+    _Atomic(gi_workers_fn) fn;
+    _Atomic(void *) ctx;
+    _Atomic size_t count, grain;
+    _Atomic uint32_t n_pieces;
+    int n_threads;
+    worker *workers; /* [n_threads - 1] */
+};
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void futex_wake_all(_Atomic uint32_t *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+/* Take and run pieces of generation `gen` until none is left. */
+static void run_pieces(gi_workers *w, uint32_t gen, int i_worker) {
+    uint64_t t = atomic_load_explicit(&w->ticket, memory_order_acquire);
+    for (;;) {
+        if ((uint32_t)(t >> 32) != gen) return;
+        const uint32_t piece = (uint32_t)t;
+        const size_t count = atomic_load_explicit(&w->count, memory_order_acquire);
+        const size_t grain = atomic_load_explicit(&w->grain, memory_order_acquire);
+        const gi_workers_fn fn = atomic_load_explicit(&w->fn, memory_order_acquire);
+        void *ctx = atomic_load_explicit(&w->ctx, memory_order_acquire);
+        if (piece >= atomic_load_explicit(&w->n_pieces, memory_order_acquire)) return;
+        if (!atomic_compare_exchange_weak_explicit(&w->ticket, &t, t + 1, memory_order_acq_rel,
+                                                   memory_order_acquire))
+            continue;
+        const size_t begin = (size_t)piece * grain;
+        const size_t end = count - begin < grain ? count : begin + grain;
+        fn(ctx, begin, end, i_worker);
+        atomic_fetch_add_explicit(&w->n_finished, 1, memory_order_release);
+        t = atomic_load_explicit(&w->ticket, memory_order_acquire);
+    }
+}
+
+static void *worker_main(void *arg) {
+    worker *me = arg;
+    gi_workers *w = me->crew;
+    uint32_t seen = 0;
+    for (;;) {
+        uint32_t gen = seen;
+        for (int i = 0; i < SPINS_BEFORE_SLEEP && gen == seen; i++) {
+            gen = (uint32_t)(atomic_load_explicit(&w->ticket, memory_order_acquire) >> 32);
+            __builtin_ia32_pause();
+        }
+        if (gen == seen) {
+            /* Announce the nap before the last look, so that the caller either sees the sleeper
+             * or the sleeper sees the job. */
+            const uint32_t bell = atomic_load(&w->bell);
+            atomic_fetch_add(&w->n_sleeping, 1);
+            if (!atomic_load(&w->stopping) && (uint32_t)(atomic_load(&w->ticket) >> 32) == seen)
+                futex_wait(&w->bell, bell);
+            atomic_fetch_sub(&w->n_sleeping, 1);
+        }
+        if (atomic_load(&w->stopping)) return NULL;
+        gen = (uint32_t)(atomic_load_explicit(&w->ticket, memory_order_acquire) >> 32);
+        if (gen == seen) continue;
+        seen = gen;
+        run_pieces(w, gen, me->index);
+    }
+}
+
+void gi_workers_run(gi_workers *w, size_t count, size_t grain, gi_workers_fn fn, void *ctx) {
+    if (count == 0) return;
+    if (w->n_threads == 1 || count <= grain) {
+        fn(ctx, 0, count, 0);
+        return;
+    }
+    const size_t n_pieces = (count + grain - 1) / grain;
+    gi_assert(n_pieces < UINT32_MAX);
+    const uint64_t old = atomic_load_explicit(&w->ticket, memory_order_relaxed);
+    const uint32_t gen = (uint32_t)(old >> 32) + 1;
+    atomic_store_explicit(&w->ticket, old | PIECE_NONE, memory_order_relaxed);
+    atomic_store_explicit(&w->n_finished, 0, memory_order_release);
+    atomic_store_explicit(&w->fn, fn, memory_order_release);
+    atomic_store_explicit(&w->ctx, ctx, memory_order_release);
+    atomic_store_explicit(&w->count, count, memory_order_release);
+    atomic_store_explicit(&w->grain, grain, memory_order_release);
+    atomic_store_explicit(&w->n_pieces, (uint32_t)n_pieces, memory_order_release);
+    atomic_store(&w->ticket, (uint64_t)gen << 32);
+    if (atomic_load(&w->n_sleeping) > 0) {
+        atomic_fetch_add(&w->bell, 1);
+        futex_wake_all(&w->bell);
+    }
+    run_pieces(w, gen, 0);
+    /* A worker that the system took off its core may hold the last piece: yield now and then. */
+    for (unsigned i = 1; atomic_load_explicit(&w->n_finished, memory_order_acquire) < n_pieces;
+         i++) {
+        __builtin_ia32_pause();
+        if (i % 2048 == 0) sched_yield();
+    }
+}
+
+int gi_workers_count(const gi_workers *w) {
+    return w->n_threads;
+}
+
+void gi_workers_free(gi_workers *w) {
+    if (!w) return;
+    atomic_store(&w->stopping, true);
+    atomic_fetch_add(&w->bell, 1);
+    futex_wake_all(&w->bell);
+    for (int i = 0; i < w->n_threads - 1; i++) pthread_join(w->workers[i].thread, NULL);
+    gi_free(w->workers);
+    gi_free(w);
+}
+
+glint_status gi_workers_create(int n_threads, gi_workers **ret, glint_error *err) {
+    if (n_threads < 1 || n_threads > GI_WORKERS_MAX)
+        return gi_fail(err, GLINT_ERR_ARG, "threads must be 1 to %d, not %d", GI_WORKERS_MAX,
+                       n_threads);
+    gi_workers *w = gi_alloc_aligned(1, sizeof *w);
+    if (!w) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the thread crew");
+    memset(w, 0, sizeof *w);
+    w->n_threads = 1;
+    w->workers = gi_calloc((size_t)n_threads, sizeof *w->workers);
+    if (!w->workers) {
+        gi_workers_free(w);
+        return gi_fail(err, GLINT_ERR_MEMORY, "no memory for %d threads", n_threads);
+    }
+    for (int i = 1; i < n_threads; i++) {
+        worker *k = &w->workers[i - 1];
+        *k = (worker){.crew = w, .index = i};
+        const int e = pthread_create(&k->thread, NULL, worker_main, k);
+        if (e != 0) {
+            gi_workers_free(w);
+            return gi_fail(err, GLINT_ERR_IO, "cannot start thread %d: %s", i, strerror(e));
+        }
+        w->n_threads++;
+    }
+    *ret = w;
+    return GLINT_OK;
+}
+
+/* Whole CPUs granted by a cgroup quota file, 0 when there is no limit. */
+static int quota_cpus(void) {
+    long long quota = -1, period = 0;
+    char line[64] = {0};
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (f) {
+        char *end = NULL;
+        if (fgets(line, sizeof line, f) && strncmp(line, "max", 3) != 0) {
+            quota = strtoll(line, &end, 10);
+            period = end ? strtoll(end, NULL, 10) : 0;
+        }
+        fclose(f);
+    } else if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re"))) {
+        if (fgets(line, sizeof line, f)) quota = strtoll(line, NULL, 10);
+        fclose(f);
+        if ((f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re"))) {
+            if (fgets(line, sizeof line, f)) period = strtoll(line, NULL, 10);
+            fclose(f);
+        }
+    }
+    if (quota <= 0 || period <= 0) return 0;
+    return (int)((quota + period - 1) / period);
+}
+
+int gi_workers_cpus_usable(void) {
+    cpu_set_t set;
+    int n = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+    const int quota = quota_cpus();
+    if (quota > 0 && quota < n) n = quota;
+    return n < 1 ? 1 : n > GI_WORKERS_MAX ? GI_WORKERS_MAX : n;
+}
