@@ -1,0 +1,221 @@
+/**
+ * @file
+ * glint: answer questions about pictures with a GLM-4V-family model.
+ *
+ *     glint_engine *engine;
+ *     glint_engine_open(&(glint_engine_options){.model_dir = "models/default"}, &engine, &err);
+ *
+ *     glint_image image = {.bytes = file, .n_bytes = n};
+ *     glint_request request = {.images = &image, .n_images = 1, .task = "audit", .prompt = text};
+ *     glint_job *job;
+ *     glint_job_create(engine, &request, &job, &err);        // any thread: picture, tokens
+ *     glint_job_run(job, on_text, ctx, &err);                // one at a time per engine
+ *     puts(glint_job_result(job)->text);
+ *     glint_job_free(job);
+ *     glint_engine_close(engine);
+ *
+ * Words used throughout: a *job* is one request on its way through the engine; *prefill* runs the
+ * prompt through the decoder at once, *decode* one token at a time; the *vision tower* turns a
+ * picture's patches into visual tokens; a *KV block* holds the keys and values of some tokens.
+ */
+#ifndef GLINT_GLINT_H
+#define GLINT_GLINT_H
+
+#include <glint/error.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Most pictures in one request. */
+#define GLINT_IMAGES_MAX       8
+/** Most bytes of prompt text in one request. */
+#define GLINT_PROMPT_BYTES_MAX (1024 * 1024)
+/** Most tokens one request may ask for. */
+#define GLINT_MAX_TOKENS_MAX   4096
+/** Most stop strings in one request, and the longest of them in bytes. */
+#define GLINT_STOPS_MAX        8
+#define GLINT_STOP_BYTES_MAX   256
+
+/** A loaded model bound to a device and a KV cache. */
+typedef struct glint_engine glint_engine;
+
+/** One request on its way through the engine. */
+typedef struct glint_job glint_job;
+
+/** Number format the decoder's weights are held in. */
+typedef enum glint_dtype {
+    GLINT_DTYPE_AUTO, /**< what the checkpoint holds */
+    GLINT_DTYPE_F32,  /**< the reference path: F32 activations over the checkpoint's weights */
+    GLINT_DTYPE_INT8, /**< INT8 weights (per output channel) and activations (per token) */
+} glint_dtype;
+
+/**
+ * How to open an engine. Zero means "default" in every field but model_dir.
+ */
+typedef struct glint_engine_options {
+    const char *model_dir;    /**< Hugging Face directory, as published */
+    const char *template_dir; /**< more task templates (*.json); NULL = only the built-in ones */
+    int n_threads;            /**< 1..256; 0 = the CPUs this process may use */
+    int context_tokens_max;   /**< longest prompt + answer; 0 = min(model's own, 8192) */
+    int max_side_px;          /**< longest picture side after the cap, 28..16384; 0 = 1024 */
+    glint_dtype dtype;        /**< 0 = GLINT_DTYPE_AUTO */
+    const char *cpu_mask;     /**< best kernel tier allowed ("ref", "avx2", ...); NULL = any */
+    /** Called while loading with a fraction 0..1 and what is being done; may be NULL. */
+    void (*on_progress)(void *ctx, double fraction, const char *what);
+    void *progress_ctx;
+} glint_engine_options;
+
+/** What is loaded. Strings live as long as the engine. */
+typedef struct glint_engine_info {
+    const char *model_name; /**< last part of the directory's path */
+    const char *device;     /**< "cpu (avx512, 2 threads)" */
+    uint64_t n_params;      /**< parameters in both towers */
+    uint64_t weight_bytes;  /**< bytes of weights mapped or held */
+    uint64_t kv_bytes;      /**< bytes of the KV cache */
+    int context_tokens_max; /**< longest prompt + answer, in tokens */
+    int vocab_size;         /**< tokens in the vocabulary */
+} glint_engine_info;
+
+/**
+ * Load a model.
+ *
+ * @param options read during the call only.
+ * @param ret     the engine; the caller closes it. Untouched on failure.
+ * @return GLINT_ERR_ARG, _IO, _FORMAT, _UNSUPPORTED, _LIMIT, _MEMORY; the message names the file
+ *         and, for weights, the tensor, what was found and what was expected.
+ * Threads: any. Cost: maps the weights; milliseconds for the default model.
+ */
+GLINT_API glint_status glint_engine_open(const glint_engine_options *options, glint_engine **ret,
+                                         glint_error *err);
+
+/** Free an engine. All its jobs must have been freed. NULL is fine. */
+GLINT_API void glint_engine_close(glint_engine *engine);
+
+/** What is loaded; valid until the engine is closed. Any thread. */
+GLINT_API const glint_engine_info *glint_engine_get_info(const glint_engine *engine);
+
+/**
+ * The i-th task name (template), or NULL past the last. Built-in ones first. Any thread; valid
+ * until the engine is closed.
+ */
+GLINT_API const char *glint_engine_task_name(const glint_engine *engine, size_t i);
+
+/** An encoded picture: JPEG, PNG, WebP or GIF (first frame), recognised by content. */
+typedef struct glint_image {
+    const void *bytes; /**< borrowed during glint_job_create */
+    size_t n_bytes;
+} glint_image;
+
+/**
+ * A question about pictures. Zero means "default" in every field but prompt, which may also be
+ * empty when the task's template has a prompt of its own.
+ */
+typedef struct glint_request {
+    const glint_image *images; /**< [n_images], in prompt order, before the text */
+    size_t n_images;           /**< 0..GLINT_IMAGES_MAX */
+    const char *prompt;       /**< UTF-8, n_prompt_bytes long (0 with a pointer: zero-terminated) */
+    size_t n_prompt_bytes;    /**< at most GLINT_PROMPT_BYTES_MAX */
+    const char *task;         /**< template name; NULL = "audit" */
+    int max_tokens;           /**< 1..GLINT_MAX_TOKENS_MAX; 0 = the template's */
+    double temperature;       /**< 0 = greedy, else up to 2 */
+    double top_p;             /**< (0, 1]; 0 = 1 */
+    int top_k;                /**< 0 = no limit */
+    uint64_t seed;            /**< used when temperature > 0 */
+    const char *const *stops; /**< [n_stops] UTF-8 strings that end the answer */
+    size_t n_stops;           /**< 0..GLINT_STOPS_MAX */
+    int max_side_px;          /**< longest picture side; 0 = the engine's */
+    double timeout_ms;        /**< from glint_job_create on; 0 = none */
+    bool thinking;            /**< let a thinking model think; off by default */
+} glint_request;
+
+/** Why an answer ended. */
+typedef enum glint_finish {
+    GLINT_FINISH_NONE,    /**< not run, or failed */
+    GLINT_FINISH_STOP,    /**< the model ended it, or a stop string came */
+    GLINT_FINISH_LENGTH,  /**< max_tokens or the context's end */
+    GLINT_FINISH_INVALID, /**< ended, but is not the shape the task asks for */
+} glint_finish;
+
+/** Where the time went, in milliseconds. */
+typedef struct glint_timing {
+    double decode_image_ms; /**< bytes to pixels, all pictures */
+    double preprocess_ms;   /**< resize, normalise, patchify, tokenise */
+    double encode_ms;       /**< vision tower */
+    double prefill_ms;      /**< prompt through the decoder, to the first token */
+    double decode_ms;       /**< the other tokens */
+} glint_timing;
+
+/** Token counts of a job. */
+typedef struct glint_usage {
+    int prompt_tokens;     /**< all prompt tokens, visual ones included */
+    int image_tokens;      /**< visual tokens among them */
+    int completion_tokens; /**< tokens of the answer, forced ones included, end token not */
+    int forced_tokens;     /**< tokens a schema left no choice about */
+    int cached_tokens;     /**< prompt tokens whose keys and values were reused */
+} glint_usage;
+
+/** An answer. Strings are UTF-8, belong to the job and are valid until it is freed. */
+typedef struct glint_result {
+    const char *text; /**< the answer, thinking and box markers taken out; never NULL */
+    size_t n_text_bytes;
+    const char *reasoning; /**< what a thinking model thought, or NULL */
+    const char
+        *data_json;    /**< the answer as JSON when the task has a schema and it fits; or NULL */
+    double confidence; /**< 0..1: see design: label probability, or mean token probability */
+    glint_finish finish;
+    glint_usage usage;
+    glint_timing timing;
+} glint_result;
+
+/**
+ * Check a request, decode and prepare its pictures, and tokenise its prompt.
+ *
+ * @param request read during the call only.
+ * @param ret     the job; the caller frees it. Untouched on failure.
+ * @return GLINT_ERR_ARG (a value out of range, unknown task, invalid UTF-8), GLINT_ERR_UNSUPPORTED
+ *         (bytes that are no picture glint reads), GLINT_ERR_FORMAT (a broken picture),
+ *         GLINT_ERR_LIMIT (picture size, aspect or decode budget; prompt longer than the
+ *         context), GLINT_ERR_MEMORY. Messages never contain a library's text.
+ * Threads: any number at once.
+ */
+GLINT_API glint_status glint_job_create(glint_engine *engine, const glint_request *request,
+                                        glint_job **ret, glint_error *err);
+
+/**
+ * Called with each new piece of answer text, whole UTF-8 characters only, valid during the call.
+ * Return false to stop the job (GLINT_ERR_CANCELLED).
+ */
+typedef bool (*glint_text_fn)(void *ctx, const char *piece, size_t n_bytes);
+
+/**
+ * Run a job to its end.
+ *
+ * @param on_text may be NULL.
+ * @return GLINT_ERR_CANCELLED, GLINT_ERR_DEADLINE, GLINT_ERR_MEMORY; GLINT_ERR_BUSY when another
+ *         job of this engine is running; GLINT_ERR_ARG when it already ran.
+ * Threads: one job at a time per engine.
+ */
+GLINT_API glint_status glint_job_run(glint_job *job, glint_text_fn on_text, void *ctx,
+                                     glint_error *err);
+
+/** Ask a job to stop at the next token. Any thread, any time before glint_job_free. */
+GLINT_API void glint_job_cancel(glint_job *job);
+
+/** The result so far; complete after glint_job_run succeeded. Valid until the job is freed. */
+GLINT_API const glint_result *glint_job_result(const glint_job *job);
+
+/** Free a job that is not running. NULL is fine. */
+GLINT_API void glint_job_free(glint_job *job);
+
+/** The version of the library: "0.1.0". Any thread. */
+GLINT_API const char *glint_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

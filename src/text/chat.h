@@ -1,0 +1,61 @@
+/**
+ * @file
+ * The chat template: turns of text and pictures to token ids. Structure (roles, picture slots,
+ * thinking switch) is put in as special ids; text of any origin is encoded as plain text.
+ */
+#ifndef GI_TEXT_CHAT_H
+#define GI_TEXT_CHAT_H
+
+#include "text/tokenizer.h"
+
+/** The template dialects of the family. */
+typedef enum gi_chat_dialect {
+    GI_CHAT_PLAIN,   /**< no thinking switch in the template (the default model) */
+    GI_CHAT_GLM_41V, /**< GLM-4.1V-Thinking: always thinks; <think></think><answer> is prefilled */
+    GI_CHAT_GLM_46V, /**< GLM-4.6V: /nothink and an empty <think></think> switch thinking off */
+} gi_chat_dialect;
+
+typedef enum gi_chat_role { GI_CHAT_SYSTEM, GI_CHAT_USER, GI_CHAT_ASSISTANT } gi_chat_role;
+
+/** A piece of a turn: text, or a picture of n_image_tokens visual tokens (text NULL). */
+typedef struct gi_chat_part {
+    const char *text; /**< UTF-8, borrowed */
+    size_t n_text_bytes;
+    size_t n_image_tokens;
+} gi_chat_part;
+
+typedef struct gi_chat_turn {
+    gi_chat_role role;
+    const gi_chat_part *parts; /**< [n_parts] */
+    size_t n_parts;
+} gi_chat_turn;
+
+/** Special ids of a checkpoint, resolved by token string; see gi_chat_init. */
+typedef struct gi_chat {
+    const gi_tokenizer *tokenizer; /**< borrowed */
+    gi_chat_dialect dialect;
+    int32_t gmask, sop, system, user, assistant, observation;
+    int32_t image_begin, image_end, image;
+    int32_t think_begin, think_end, nothink; /**< -1 when the checkpoint has none */
+    int32_t box_begin, box_end;              /**< -1 when the checkpoint has none */
+} gi_chat;
+
+/**
+ * Resolve the ids by string and tell the dialect from the checkpoint's own template text
+ * (chat_template.jinja or tokenizer_config.json's chat_template; template_text NULL = unknown:
+ * then from the special tokens that exist). GLINT_ERR_FORMAT names a missing token.
+ */
+glint_status gi_chat_init(gi_chat *chat, const gi_tokenizer *tokenizer, const char *template_text,
+                          glint_error *err);
+
+/**
+ * Append the prompt of a conversation, ready for the assistant's answer.
+ *
+ * @param thinking        let a thinking model think.
+ * @param ret_image_start [number of picture parts] index in `ids` of each picture's first
+ *                        <|image|> id; may be NULL when there is no picture.
+ */
+glint_status gi_chat_encode(const gi_chat *chat, const gi_chat_turn *turns, size_t n_turns,
+                            bool thinking, gi_ids *ids, size_t *ret_image_start, glint_error *err);
+
+#endif
