@@ -30,6 +30,7 @@ static void trim_partial_utf8(char *s, size_t len) {
     if (back < want) s[len - 1 - back] = '\0';
 }
 
+#undef gi_fail
 glint_status gi_fail(glint_error *err, glint_status code, const char *fmt, ...) {
     if (!err) return code;
     err->code = code;

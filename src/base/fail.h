@@ -29,6 +29,10 @@
 glint_status gi_fail(glint_error *err, glint_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+#ifdef __clang_analyzer__ /* shows the static analyser that a failure is what comes back */
+#define gi_fail(err, code, ...) (gi_fail((err), (code), __VA_ARGS__), (code))
+#endif
+
 /** Leave the function with the status of `expr` when it is a failure. */
 #define GI_TRY(expr)                                                                               \
     do {                                                                                           \
