@@ -91,6 +91,10 @@ SAMPLES = {
         ({"src/base/a.c": "// TO" "DO: later\n"}, {"src/base/a.c": "// a mastodon\n"}),
         ({"a.md": "FIX" "ME\n"}, {"a.md": "fixed\n"}),
     ],
+    "dead-path": [
+        ({"a.md": "see `src/kv/pool.c`\n"}, {"a.md": "see `src/kv/pool.c`, `src/<any>/`\n", "src/kv/pool.c": ""}),
+        ({"docs/a.md": "[b](b.md)\n"}, {"docs/a.md": "[b](b.md#top) [c](https://a.example)\n", "docs/b.md": ""}),
+    ],
     "home-path": [
         ({"a.md": "see /home" "/jo/x\n"}, {"a.md": "see ~/x and docs/home/page and https://a.example/home/b\n"}),
         ({"a.py": "p = '/wo" "rk/x'\n"}, {"a.py": "p = './work/x'\n"}),

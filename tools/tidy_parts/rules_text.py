@@ -1,4 +1,5 @@
 """Rules about any text file and about commit subjects."""
+import os
 import re
 import subprocess
 import unicodedata
@@ -76,6 +77,28 @@ def home_path(file):
         if match:
             yield Finding(file.path, number, "home-path",
                           f"{match.group()}; use a path relative to the tree, or a setting")
+
+
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_NAMED_PATH = re.compile(
+    r"`((?:apps|bench|deploy|docs|fuzz|include|models|notebooks|reference|src|templates|tests|tools|train|web)"
+    r"/[\w./-]*)`"
+)
+
+
+def dead_path(root, files):
+    """A path that a document names is in the tree."""
+    for file in files:
+        if not file.path.endswith(".md") or is_data(file.path):
+            continue
+        folder = os.path.dirname(file.path)
+        for number, line in enumerate(file.lines, 1):
+            links = [os.path.join(folder, target) for target in _LINK.findall(line)
+                     if not re.match(r"[a-z]+:", target)]
+            for path in links + _NAMED_PATH.findall(line):
+                if not os.path.exists(os.path.join(root, path)):
+                    yield Finding(file.path, number, "dead-path",
+                                  f"{path} does not exist; name what does")
 
 
 def commit_subject(root, commits):
