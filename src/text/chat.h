@@ -36,8 +36,10 @@ typedef struct gi_chat {
     gi_chat_dialect dialect;
     int32_t gmask, sop, system, user, assistant, observation;
     int32_t image_begin, image_end, image;
-    int32_t think_begin, think_end, nothink; /**< -1 when the checkpoint has none */
-    int32_t box_begin, box_end;              /**< -1 when the checkpoint has none */
+    /* The rest are -1 when the checkpoint has no such token. */
+    int32_t think_begin, think_end, nothink;
+    int32_t answer_begin, answer_end; /**< GLM-4.1V's <answer>, </answer> */
+    int32_t box_begin, box_end;
 } gi_chat;
 
 /**

@@ -1,0 +1,57 @@
+/**
+ * @file
+ * Task templates: what is put around a user's prompt, and the shape its answer must have. The
+ * built-in ones are the files in templates/, embedded at build time; docs/templates.md has the
+ * format.
+ */
+#ifndef GI_ENGINE_TASK_H
+#define GI_ENGINE_TASK_H
+
+#include "base/buf.h"
+#include "grammar/shape.h"
+
+/** A set of templates. Immutable after loading; any number of threads. */
+typedef struct gi_tasks gi_tasks;
+
+/** One template. All strings are UTF-8 and live as long as the set. */
+typedef struct gi_task {
+    const char *name;             /**< [a-z0-9_-]{1,64} */
+    const char *description;      /**< one line for people */
+    const char *system;           /**< system text, slots filled; NULL = no system turn */
+    const char *prompt;           /**< the user turn's text with slots; see gi_task_render */
+    const char *default_prompt;   /**< used when the request's prompt is empty; NULL = none */
+    const char *const *languages; /**< [n_languages] BCP 47 tags it is written for */
+    size_t n_languages;
+    int max_tokens;            /**< when the request gives none */
+    const gi_shape *shape;     /**< shape of the answer; NULL = free text */
+    const char *label_field;   /**< property whose probability is the confidence; or NULL */
+    const char *const *labels; /**< [n_labels] values allowed for it */
+    size_t n_labels;
+} gi_task;
+
+/**
+ * The built-in templates, then the *.json files of `dir` in byte order of their names (NULL: only
+ * the built-in ones). A file with the name of an earlier template replaces it.
+ * GLINT_ERR_IO, _FORMAT, _UNSUPPORTED, _LIMIT, _MEMORY; the message names the file and the key.
+ */
+glint_status gi_tasks_load(const char *dir, gi_tasks **ret, glint_error *err);
+
+/** Free. NULL is fine. */
+void gi_tasks_free(gi_tasks *tasks);
+
+/** The template called `name`, or NULL. */
+const gi_task *gi_tasks_find(const gi_tasks *tasks, const char *name);
+
+/** The i-th template, built-in ones first, or NULL past the last. */
+const gi_task *gi_tasks_get(const gi_tasks *tasks, size_t i);
+
+/**
+ * Append the text of the user's turn: the template's prompt with {prompt} replaced by the n bytes
+ * of `prompt`, or by the default prompt when it is empty or only white space. What a user writes
+ * is not searched for slots.
+ * GLINT_ERR_ARG when both are empty; GLINT_ERR_LIMIT, _MEMORY.
+ */
+glint_status gi_task_render(const gi_task *task, const char *prompt, size_t n_prompt_bytes,
+                            gi_buf *ret, glint_error *err);
+
+#endif
