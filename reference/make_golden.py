@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from safetensors.numpy import save_file
-from transformers import AutoImageProcessor, Glm4vForConditionalGeneration
+from transformers import AutoProcessor, Glm4vForConditionalGeneration
 
 from hashed import fill, layer_tensors
 from tokenizer import Glm4vTokenizer
@@ -84,20 +84,28 @@ class Recorder:
             h.remove()
 
 
+def chat_text(processor, turns):
+    part = lambda p: {"type": "image"} if p is None else {"type": "text", "text": p}
+    messages = [{"role": r, "content": [part(p) for p in parts]} for r, parts in turns]
+    for m in messages:
+        if m["role"] != "user":  # the default template wants these as strings
+            m["content"] = m["content"][0]["text"]
+    return processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+
+
 def run_case(model, processor, tokenizer, folder, case, max_tokens):
     name, files, turns = case
     config = model.config
     images = [ImageOps.exif_transpose(Image.open(os.path.join(folder, f))) for f in files]
-    kw, t = {}, {}
-    grids = []
+    batch = processor(text=[chat_text(processor, turns)], images=images or None, return_tensors="pt")
+    ids, kw, t, grids = batch["input_ids"], {}, {}, []
     if images:
-        batch = processor(images=images, return_tensors="pt")
         pixels, grid = batch["pixel_values"], batch["image_grid_thw"]
         grids = grid[:, 1:].tolist()
         frames = pixels.reshape(len(pixels), 3, 2, -1)
         assert torch.equal(frames[:, :, 0], frames[:, :, 1])
         kw = {"pixel_values": pixels, "image_grid_thw": grid}
-    ids = torch.tensor([tokenizer.prompt(turns, grids)])
+    assert ids[0].tolist() == tokenizer.prompt(turns, grids), name
     types = (ids == config.image_token_id).int()
     kw |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     inner, visual = model.model, model.model.visual
@@ -167,7 +175,7 @@ def run_cases(set_name, model_dir, cases, max_tokens):
     model = Glm4vForConditionalGeneration.from_pretrained(
         model_dir, dtype=torch.float32, attn_implementation="eager"
     ).eval()
-    processor = AutoImageProcessor.from_pretrained(model_dir)
+    processor = AutoProcessor.from_pretrained(model_dir)
     tokenizer = Glm4vTokenizer(model_dir)
     done = [run_case(model, processor, tokenizer, folder, c, max_tokens) for c in cases]
     with open(os.path.join(folder, "cases.json"), "w", encoding="utf-8") as f:
