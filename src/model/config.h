@@ -5,8 +5,8 @@
  *
  * The layouts read are those of transformers 4.53 and later: nested text_config, the flat layout
  * of the first GLM-4.1V exports, `rope_theta` + `rope_scaling` as well as `rope_parameters`, and
- * picture bounds as size.shortest_edge/longest_edge as well as min_pixels/max_pixels. Defaults
- * of absent keys are those of the transformers classes.
+ * picture bounds as size.shortest_edge/longest_edge as well as min_pixels/max_pixels. The sizes of
+ * the model must be there; other absent keys mean what they mean to the transformers classes.
  *
  * Dimensions are size_t, so that products of two need no cast. Every one is checked against a
  * cap that keeps such products far below 2^64.
@@ -58,7 +58,8 @@ typedef struct gi_vision_config {
     size_t in_channels; /**< 3 */
     size_t image_size;  /**< side of the picture the position table was made for, px */
     size_t pos_side;    /**< side of the position table: image_size / patch */
-    float rms_eps;      /**< of the RMSNorms and of the merger's LayerNorm */
+    double rope_theta;  /**< base of the rotary frequencies */
+    float rms_eps;      /**< of the RMSNorms; the merger's LayerNorm has torch's 1e-5 */
 } gi_vision_config;
 
 /** A checkpoint's settings. Plain data: copy it freely. */

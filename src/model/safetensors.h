@@ -47,8 +47,8 @@ typedef struct gi_st_tensor {
 /** An open file. Zero-initialised is closed. */
 typedef struct gi_safetensors {
     gi_filemap map;
-    gi_arena arena;        /**< names and tensors */
-    gi_st_tensor *tensors; /**< [n_tensors], sorted by name (strcmp) */
+    gi_arena arena;        /**< names */
+    gi_st_tensor *tensors; /**< [n_tensors], owned, sorted by name (strcmp) */
     size_t n_tensors;
 } gi_safetensors;
 
