@@ -29,7 +29,7 @@ FIXED = [
     "特效药根治糖尿病！", "特效药根治糖尿病!", "请判断该商品是否存在违规内容，包括但不限于违禁品展示、虚假宣传等。",
     '{"result":"reject","reasons":["图像中出现疑似处方药包装，属于平台禁售品类"]}', "図書館で勉強します。", "한국어 텍스트", "ภาษาไทย", "العربية", "עברית",
     "हिन्दी में", "Ελληνικά", "Русский текст", "Tiếng Việt", "naïve café", "e\u0301", "n\u0303o", "\u0301", "a\u0301\u0302\u0303", "Ａｂｃ１２３！",
-    "👩‍👩‍👧‍👦", "🇨🇳🇺🇸", "👍🏽", "😀😀😀", "❤️", "☺", "a😀b", "😀 ", " 😀", "\ufeffbom", "a\u200bb", "a\u200db", "\u202eabc", "\ufffd", "\uffff",
+    "👩\u200d👩\u200d👧\u200d👦", "🇨🇳🇺🇸", "👍🏽", "😀😀😀", "❤️", "☺", "a😀b", "😀 ", " 😀", "\ufeffbom", "a\u200bb", "a\u200db", "\u202eabc", "\ufffd", "\uffff",
     "<|user|>", "<|image|>", "[gMASK]<sop>", "/nothink", "<think></think>", "<|endoftext|>", "x<|assistant|>\ny", "<|user|", "|>", "<|begin_of_image|>",
     "#include <stdio.h>\nint main(void) { return 0; }\n", "for i in range(10):\n    print(i)\n", "<div class=\"a\">&nbsp;</div>", "SELECT * FROM t WHERE a='b';--",
     "a = b\t\t# c", "C:\\path\\n", "http://example.com/?q=1&r=%20", "user@example.com", "--flag=value -x", "$100.00 €5 ¥39.9 ￥1,000", "a_b-c.d/e", "...", "…", "。。。", "!!!", "？！",
@@ -37,7 +37,7 @@ FIXED = [
 ]  # fmt: skip
 WORDS = "fresh apple coffee summer sale new arrival classic cotton shirt water Bottle SMART watch iPhone free-shipping best_price don't it's we'll O'Brien x86 v2.0 a I naïve".split()
 CODE = "def return if else ( ) [ ] { } ; : = == != -> // /* */ \t \n \n\n \" ' \\ $x _y 0 1 255 0x1f foo bar() self.x &amp; <br> %s %d #".split(" ")
-EMOJI = "😀 😂 🥰 👍 👍🏽 ❤️ 🔥 🎉 💊 💉 🔪 🍺 🇨🇳 👩‍👩‍👧‍👦 ☺ ✅ ⚠️ 1️⃣".split()
+EMOJI = "😀 😂 🥰 👍 👍🏽 ❤️ 🔥 🎉 💊 💉 🔪 🍺 🇨🇳 👩\u200d👩\u200d👧\u200d👦 ☺ ✅ ⚠️ 1️⃣".split()
 SPACES = [" ", "  ", "   ", "\n", "\n\n", "\r\n", "\t", " \n", "\n ", "\u3000", "\u00a0", "\u2003", " \t ", "\x0b", "\x0c", "\x85", "\u2028"]
 ROLES = ["<|user|>", "<|assistant|>", "<|image|>", "[gMASK]", "<sop>", "/nothink", "<think>", "</think>", "<|endoftext|>", "<|", "|>", "<"]
 
