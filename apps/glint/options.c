@@ -1,0 +1,466 @@
+/*
+ * Options from one table. Every source of values (flag, variable, config file, default) ends in
+ * set_value, so that range and type are checked in one place and messages differ only in where
+ * the value came from. Flags are collected first and applied last: they must win, and --config
+ * must be known before.
+ */
+#include "options.h"
+
+#include "base/json.h"
+#include "base/parse.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CONFIG_BYTES_MAX = 256 * 1024,
+    ARENA_BYTES_MAX = 1024 * 1024,
+    FLAGS_MAX = 256,
+    NAME_BYTES_MAX = 64,
+    HELP_COLUMN = 28,
+    WORD_MAX = 40, /* longest word worth a suggestion */
+};
+
+/* The options every command has. Their targets are in `parse_run`. */
+typedef struct parse_run {
+    gi_options *o;
+    glint_error *err;
+    const char *config;
+    gi_option own[2];
+    struct {
+        const gi_option *spec;
+        const char *value; /* NULL for a bare switch */
+    } flags[FLAGS_MAX];
+    size_t n_flags;
+} parse_run;
+
+/* ---- suggestions ---- */
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Edits between two words: insert, delete, replace, swap neighbours (optimal string alignment). */
+static size_t distance(const char *a, const char *b) {
+    const size_t n = strlen(a), m = strlen(b);
+    size_t d[WORD_MAX + 1][WORD_MAX + 1];
+    if (n > WORD_MAX || m > WORD_MAX) return WORD_MAX;
+    for (size_t i = 0; i <= n; i++) d[i][0] = i;
+    for (size_t j = 0; j <= m; j++) d[0][j] = j;
+    for (size_t i = 1; i <= n; i++)
+        for (size_t j = 1; j <= m; j++) {
+            const size_t change = a[i - 1] != b[j - 1];
+            d[i][j] = least(d[i - 1][j - 1] + change, least(d[i - 1][j], d[i][j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    return d[n][m];
+}
+
+const char *gi_options_nearest(const char *word, const char *const *words, size_t n) {
+    const char *best = NULL;
+    size_t best_distance = 3;
+    for (size_t i = 0; i < n; i++) {
+        const size_t len = strlen(word);
+        if (len >= 3 && strncmp(word, words[i], len) == 0) return words[i];
+        const size_t d = distance(word, words[i]);
+        if (d < best_distance && d < len) {
+            best = words[i];
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+/* ---- values ---- */
+
+static glint_status bad_value(const parse_run *r, const char *source, const char *text,
+                              const char *expected) {
+    return gi_fail(r->err, GLINT_ERR_ARG, "%s: \"%.80s\" is not %s", source, text, expected);
+}
+
+static glint_status check_range(const parse_run *r, const gi_option *s, const char *source,
+                                double v) {
+    if (v >= s->min && v <= s->max) return GLINT_OK;
+    return gi_fail(r->err, GLINT_ERR_ARG, "%s is %.15g, must be %.15g to %.15g", source, v, s->min,
+                   s->max);
+}
+
+static bool is_choice(const char *choices, const char *text) {
+    const size_t len = strlen(text);
+    for (const char *at = choices; *at; at += strcspn(at, "|"), at += *at == '|')
+        if (strcspn(at, "|") == len && strncmp(at, text, len) == 0) return true;
+    return false;
+}
+
+static glint_status add_to_list(const parse_run *r, gi_option_list *list, const char *source,
+                                const char *text) {
+    if (list->n == GI_OPTION_VALUES_MAX)
+        return gi_fail(r->err, GLINT_ERR_ARG, "%s: more than %d values", source,
+                       GI_OPTION_VALUES_MAX);
+    list->values[list->n++] = text;
+    return GLINT_OK;
+}
+
+/* Read `text` (NULL: a bare switch) into the option's target. `source` begins messages. */
+static glint_status set_value(const parse_run *r, const gi_option *s, const char *source,
+                              const char *text) {
+    int64_t i;
+    double d;
+    switch (s->kind) {
+    case GI_OPTION_HEADING:
+        return GLINT_OK;
+    case GI_OPTION_SWITCH:
+        if (!text || strcmp(text, "true") == 0 || strcmp(text, "1") == 0)
+            *(bool *)s->target = true;
+        else if (strcmp(text, "false") == 0 || strcmp(text, "0") == 0)
+            *(bool *)s->target = false;
+        else
+            return bad_value(r, source, text, "true or false");
+        return GLINT_OK;
+    case GI_OPTION_INT:
+        if (!gi_parse_i64(text, &i)) return bad_value(r, source, text, "a whole number");
+        GI_TRY(check_range(r, s, source, (double)i));
+        *(int64_t *)s->target = i;
+        return GLINT_OK;
+    case GI_OPTION_NUMBER:
+        if (!gi_parse_double(text, &d)) return bad_value(r, source, text, "a number");
+        GI_TRY(check_range(r, s, source, d));
+        *(double *)s->target = d;
+        return GLINT_OK;
+    case GI_OPTION_TEXT:
+        *(const char **)s->target = text;
+        return GLINT_OK;
+    case GI_OPTION_CHOICE:
+        if (!is_choice(s->choices, text))
+            return gi_fail(r->err, GLINT_ERR_ARG, "%s: \"%.80s\" is not one of %s", source, text,
+                           s->choices);
+        *(const char **)s->target = text;
+        return GLINT_OK;
+    case GI_OPTION_LIST:
+        return add_to_list(r, s->target, source, text);
+    }
+    return GLINT_OK;
+}
+
+/* ---- the table, with the options every command has ---- */
+
+static size_t n_options(const parse_run *r) {
+    return r->o->n_specs + 1 + r->o->has_config;
+}
+
+static const gi_option *option_at(const parse_run *r, size_t i) {
+    return i < r->o->n_specs ? &r->o->specs[i] : &r->own[i - r->o->n_specs];
+}
+
+static void init_run(parse_run *r, gi_options *o, glint_error *err) {
+    *r = (parse_run){.o = o, .err = err};
+    r->own[0] = (gi_option){.name = "help",
+                            .letter = 'h',
+                            .kind = GI_OPTION_SWITCH,
+                            .target = &o->help_wanted,
+                            .flag_only = true,
+                            .help = "show this text"};
+    r->own[1] = (gi_option){.name = "config",
+                            .kind = GI_OPTION_TEXT,
+                            .target = &r->config,
+                            .value = "FILE",
+                            .help = "JSON object with any of these settings by name"};
+}
+
+/* ---- flags ---- */
+
+static glint_status unknown_option(const parse_run *r, const char *name, size_t len) {
+    const char *names[FLAGS_MAX];
+    char word[NAME_BYTES_MAX] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < n_options(r) && n < FLAGS_MAX; i++)
+        if (option_at(r, i)->kind != GI_OPTION_HEADING) names[n++] = option_at(r, i)->name;
+    if (len < sizeof word) memcpy(word, name, len);
+    const char *near = gi_options_nearest(word, names, n);
+    if (near)
+        return gi_fail(r->err, GLINT_ERR_ARG, "unknown option --%.*s; did you mean --%s?", (int)len,
+                       name, near);
+    return gi_fail(r->err, GLINT_ERR_ARG, "unknown option --%.*s; see glint %s --help",
+                   (int)least(len, 60), name, r->o->command);
+}
+
+static glint_status add_flag(parse_run *r, const gi_option *spec, const char *value) {
+    if (r->n_flags == FLAGS_MAX)
+        return gi_fail(r->err, GLINT_ERR_ARG, "more than %d options", FLAGS_MAX);
+    r->flags[r->n_flags].spec = spec;
+    r->flags[r->n_flags++].value = value;
+    return GLINT_OK;
+}
+
+/* "name" or "name=value", after the dashes. *i moves on when the value is the next argument. */
+static glint_status long_flag(parse_run *r, int argc, char **argv, int *i) {
+    const char *name = argv[*i] + 2;
+    const size_t len = strcspn(name, "=");
+    for (size_t k = 0; k < n_options(r); k++) {
+        const gi_option *s = option_at(r, k);
+        if (s->kind == GI_OPTION_HEADING || strlen(s->name) != len || strncmp(s->name, name, len))
+            continue;
+        if (name[len] == '=') return add_flag(r, s, name + len + 1);
+        if (s->kind == GI_OPTION_SWITCH) return add_flag(r, s, NULL);
+        if (*i + 1 >= argc)
+            return gi_fail(r->err, GLINT_ERR_ARG, "--%s needs a value: --%s %s", s->name, s->name,
+                           s->value);
+        return add_flag(r, s, argv[++*i]);
+    }
+    return unknown_option(r, name, len);
+}
+
+/* One or more letters: "-j", "-n 5", "-n5", "-jn5". */
+static glint_status short_flags(parse_run *r, int argc, char **argv, int *i) {
+    for (const char *at = argv[*i] + 1; *at; at++) {
+        const gi_option *s = NULL;
+        for (size_t k = 0; k < n_options(r) && !s; k++)
+            if (option_at(r, k)->letter == *at) s = option_at(r, k);
+        if (!s)
+            return gi_fail(r->err, GLINT_ERR_ARG, "unknown option -%c; see glint %s --help", *at,
+                           r->o->command);
+        if (s->kind == GI_OPTION_SWITCH) {
+            GI_TRY(add_flag(r, s, NULL));
+            continue;
+        }
+        if (at[1]) return add_flag(r, s, at + 1);
+        if (*i + 1 >= argc)
+            return gi_fail(r->err, GLINT_ERR_ARG, "-%c needs a value: -%c %s", *at, *at, s->value);
+        return add_flag(r, s, argv[++*i]);
+    }
+    return GLINT_OK;
+}
+
+static glint_status scan_arguments(parse_run *r, int argc, char **argv) {
+    bool only_operands = false;
+    for (int i = 0; i < argc; i++) {
+        const char *a = argv[i];
+        if (only_operands || a[0] != '-' || a[1] == '\0') {
+            const size_t max = least(r->o->operands_max, GI_OPTION_VALUES_MAX);
+            if (r->o->n_operands == max && max == 0)
+                return gi_fail(r->err, GLINT_ERR_ARG,
+                               "\"%.80s\" is not expected here; see glint %s "
+                               "--help",
+                               a, r->o->command);
+            if (r->o->n_operands == max)
+                return gi_fail(r->err, GLINT_ERR_ARG, "more than %zu arguments", max);
+            r->o->operands[r->o->n_operands++] = a;
+        } else if (strcmp(a, "--") == 0) {
+            only_operands = true;
+        } else if (a[1] == '-') {
+            GI_TRY(long_flag(r, argc, argv, &i));
+        } else {
+            GI_TRY(short_flags(r, argc, argv, &i));
+        }
+    }
+    return GLINT_OK;
+}
+
+/* ---- variables and the config file ---- */
+
+/* "max-tokens" as GLINT_MAX_TOKENS or max_tokens. */
+static void spell(char out[NAME_BYTES_MAX], const char *prefix, const char *name, bool upper) {
+    snprintf(out, NAME_BYTES_MAX, "%s%s", prefix, name);
+    for (char *p = out; *p; p++) {
+        if (*p == '-') *p = '_';
+        if (upper && *p >= 'a' && *p <= 'z') *p = (char)(*p - 'a' + 'A');
+    }
+}
+
+static glint_status copy_text(const parse_run *r, const char *text, size_t len, const char **ret) {
+    *ret = gi_arena_strndup(&r->o->arena, text, len);
+    return *ret ? GLINT_OK : gi_fail(r->err, GLINT_ERR_MEMORY, "no memory for the options");
+}
+
+static glint_status set_from_variable(const parse_run *r, const gi_option *s) {
+    char name[NAME_BYTES_MAX];
+    spell(name, "GLINT_", s->name, true);
+    const char *text = getenv(name);
+    if (!text || !*text) return GLINT_OK;
+    if (s->kind != GI_OPTION_LIST) return set_value(r, s, name, text);
+    ((gi_option_list *)s->target)->n = 0;
+    for (const char *at = text; *at; at += *at == ',') {
+        const char *item;
+        const size_t len = strcspn(at, ",");
+        GI_TRY(copy_text(r, at, len, &item));
+        if (len) GI_TRY(set_value(r, s, name, item));
+        at += len;
+    }
+    return GLINT_OK;
+}
+
+/* A JSON value as the text a flag would have. Arrays are for lists. */
+static glint_status set_from_json(const parse_run *r, const gi_option *s, const char *source,
+                                  const json_t *v) {
+    char number[64];
+    if (json_is_array(v) && s->kind == GI_OPTION_LIST) {
+        ((gi_option_list *)s->target)->n = 0;
+        for (size_t i = 0; i < json_array_size(v); i++) {
+            if (json_is_array(json_array_get(v, i)))
+                return gi_fail(r->err, GLINT_ERR_ARG, "%s: a list in a list", source);
+            GI_TRY(set_from_json(r, s, source, json_array_get(v, i)));
+        }
+        return GLINT_OK;
+    }
+    const bool wants_text =
+        s->kind == GI_OPTION_TEXT || s->kind == GI_OPTION_CHOICE || s->kind == GI_OPTION_LIST;
+    if (json_is_string(v) && wants_text) {
+        const char *text;
+        if (strlen(json_string_value(v)) != json_string_length(v))
+            return gi_fail(r->err, GLINT_ERR_ARG, "%s: holds a zero byte", source);
+        GI_TRY(copy_text(r, json_string_value(v), json_string_length(v), &text));
+        return set_value(r, s, source, text);
+    }
+    if (json_is_boolean(v) && s->kind == GI_OPTION_SWITCH)
+        return set_value(r, s, source, json_is_true(v) ? "true" : "false");
+    if (json_is_number(v) && (s->kind == GI_OPTION_INT || s->kind == GI_OPTION_NUMBER)) {
+        if (json_is_integer(v))
+            snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
+        else
+            snprintf(number, sizeof number, "%.17g", json_real_value(v));
+        return set_value(r, s, source, number);
+    }
+    return gi_fail(r->err, GLINT_ERR_ARG, "%s: the value has the wrong type", source);
+}
+
+static glint_status apply_config(const parse_run *r, const json_t *config) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)config, key, value) {
+        const gi_option *found = NULL;
+        for (size_t i = 0; i < r->o->n_specs && !found; i++) {
+            char name[NAME_BYTES_MAX];
+            const gi_option *s = &r->o->specs[i];
+            if (s->kind == GI_OPTION_HEADING || s->flag_only) continue;
+            spell(name, "", s->name, false);
+            if (strcmp(name, key) == 0) found = s;
+        }
+        if (!found)
+            return gi_fail(r->err, GLINT_ERR_ARG, "%.200s: unknown setting \"%.80s\"", r->config,
+                           key);
+        char source[256];
+        snprintf(source, sizeof source, "%.150s: %.80s", r->config, key);
+        GI_TRY(set_from_json(r, found, source, value));
+    }
+    return GLINT_OK;
+}
+
+static glint_status read_config(const parse_run *r) {
+    json_t *config = NULL;
+    GI_TRY(gi_json_load(r->config, CONFIG_BYTES_MAX, &config, r->err));
+    const glint_status st =
+        json_is_object(config)
+            ? apply_config(r, config)
+            : gi_fail(r->err, GLINT_ERR_FORMAT, "%s: must be a JSON object", r->config);
+    json_decref(config);
+    return st;
+}
+
+static glint_status apply_flags(const parse_run *r, bool config_only) {
+    for (size_t i = 0; i < r->n_flags; i++) {
+        const gi_option *s = r->flags[i].spec;
+        if (config_only != (s == &r->own[1])) continue;
+        char source[NAME_BYTES_MAX + 2];
+        snprintf(source, sizeof source, "--%s", s->name);
+        /* The first flag of a list replaces what variables and file gave. */
+        bool is_first = true;
+        for (size_t j = 0; j < i; j++) is_first &= r->flags[j].spec != s;
+        if (is_first && s->kind == GI_OPTION_LIST) ((gi_option_list *)s->target)->n = 0;
+        GI_TRY(set_value(r, s, source, r->flags[i].value));
+    }
+    return GLINT_OK;
+}
+
+glint_status gi_options_parse(gi_options *o, int argc, char **argv, glint_error *err) {
+    parse_run r;
+    init_run(&r, o, err);
+    gi_arena_init(&o->arena, ARENA_BYTES_MAX);
+    for (size_t i = 0; i < o->n_specs; i++)
+        if (o->specs[i].fallback)
+            GI_TRY(set_value(&r, &o->specs[i], o->specs[i].name, o->specs[i].fallback));
+    GI_TRY(scan_arguments(&r, argc, argv));
+    for (size_t i = 0; i < r.n_flags; i++) /* help is shown whatever else is wrong */
+        if (r.flags[i].spec == &r.own[0]) return set_value(&r, &r.own[0], "--help", NULL);
+    if (o->has_config) {
+        GI_TRY(set_from_variable(&r, &r.own[1]));
+        GI_TRY(apply_flags(&r, true));
+        if (r.config) GI_TRY(read_config(&r));
+    }
+    for (size_t i = 0; i < o->n_specs; i++)
+        if (o->specs[i].kind != GI_OPTION_HEADING && !o->specs[i].flag_only)
+            GI_TRY(set_from_variable(&r, &o->specs[i]));
+    return apply_flags(&r, false);
+}
+
+/* ---- help ---- */
+
+static void print_range(const gi_option *s, FILE *to) {
+    const char *open = " (";
+    if (s->kind == GI_OPTION_INT || s->kind == GI_OPTION_NUMBER) {
+        fprintf(to, "%s%.15g to %.15g", open, s->min, s->max);
+        open = "; ";
+    } else if (s->kind == GI_OPTION_CHOICE) {
+        fprintf(to, "%s%s", open, s->choices);
+        open = "; ";
+    } else if (s->kind == GI_OPTION_LIST) {
+        fprintf(to, "%smay be repeated", open);
+        open = "; ";
+    }
+    if (s->fallback && s->kind != GI_OPTION_SWITCH) {
+        fprintf(to, "%sdefault %s", open, s->fallback);
+        open = "; ";
+    }
+    if (open[0] == ';') fputc(')', to);
+}
+
+static void print_option(const gi_option *s, FILE *to) {
+    char left[128];
+    const char letter[] = {'-', s->letter, ',', ' ', '\0'};
+    snprintf(left, sizeof left, "  %s--%s%s%s", s->letter ? letter : "    ", s->name,
+             s->value ? " " : "", s->value ? s->value : "");
+    fprintf(to, "%-*s", HELP_COLUMN, left);
+    if (strlen(left) >= HELP_COLUMN) fprintf(to, "\n%*s", HELP_COLUMN, "");
+    for (const char *at = s->help; *at;) {
+        const int len = (int)strcspn(at, "\n");
+        if (at != s->help) fprintf(to, "\n%*s", HELP_COLUMN, "");
+        fprintf(to, "%.*s", len, at);
+        at += len + (at[len] == '\n');
+    }
+    print_range(s, to);
+    fputc('\n', to);
+}
+
+/* One line on variables, with the command's first option as the example. */
+static void print_variables(const gi_options *o, FILE *to) {
+    for (size_t i = 0; i < o->n_specs; i++) {
+        char name[NAME_BYTES_MAX];
+        if (o->specs[i].kind == GI_OPTION_HEADING || o->specs[i].flag_only) continue;
+        spell(name, "GLINT_", o->specs[i].name, true);
+        fprintf(to, "\nAn option can also be set by a variable: --%s by %s.\n", o->specs[i].name,
+                name);
+        return;
+    }
+}
+
+void gi_options_print_help(const gi_options *o, FILE *to) {
+    gi_options copy = *o;
+    parse_run r;
+    init_run(&r, &copy, NULL);
+    fprintf(to, "Usage: %s\n\n%s\n", o->usage, o->about);
+    if (o->n_specs && o->specs[0].kind != GI_OPTION_HEADING) fputs("Options:\n", to);
+    for (size_t i = 0; i < n_options(&r); i++) {
+        const gi_option *s = option_at(&r, i);
+        if (s->kind == GI_OPTION_HEADING)
+            fprintf(to, "%s%s\n", i ? "\n" : "", s->name);
+        else
+            print_option(s, to);
+    }
+    print_variables(o, to);
+    if (o->footer) fprintf(to, "\n%s", o->footer);
+}
+
+void gi_options_done(gi_options *o) {
+    gi_arena_done(&o->arena);
+}
