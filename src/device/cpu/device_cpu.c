@@ -1,0 +1,216 @@
+/*
+ * The CPU device: creation, buffers, weights. Operations are in the files beside this one.
+ */
+#include "device/cpu/device_cpu.h"
+
+#include "base/alloc.h"
+#include "base/checked.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static float *alloc_floats(size_t a, size_t b) {
+    size_t n;
+    if (!gi_mul_size(a, b, &n)) return NULL;
+    return gi_alloc_aligned(n, sizeof(float));
+}
+
+static glint_status act_create(gi_device *dev, size_t rows, size_t cols, gi_act *ret,
+                               glint_error *err) {
+    (void)dev;
+    float *data = alloc_floats(rows, cols);
+    if (!data)
+        return gi_fail(err, GLINT_ERR_MEMORY, "no memory for activations of %zu x %zu", rows, cols);
+    memset(data, 0, rows * cols * sizeof *data);
+    *ret = (gi_act){.data = data, .rows = rows, .cols = cols};
+    return GLINT_OK;
+}
+
+static void act_free(gi_device *dev, gi_act *act) {
+    (void)dev;
+    gi_free(act->data);
+    *act = (gi_act){0};
+}
+
+static void act_upload(gi_device *dev, gi_act act, size_t first_row, const float *src,
+                       size_t n_rows) {
+    (void)dev;
+    gi_assert(first_row + n_rows <= act.rows);
+    memcpy(gi_cpu_row(act, first_row), src, n_rows * act.cols * sizeof(float));
+}
+
+static void act_download(gi_device *dev, gi_act act, size_t first_row, float *dst, size_t n_rows) {
+    (void)dev;
+    gi_assert(first_row + n_rows <= act.rows);
+    memcpy(dst, gi_cpu_row(act, first_row), n_rows * act.cols * sizeof(float));
+}
+
+static void matrix_free(gi_device *dev, gi_matrix *m) {
+    (void)dev;
+    if (!m) return;
+    gi_free(m->bias);
+    gi_free(m);
+}
+
+static glint_status matrix_create(gi_device *dev, const char *name, const gi_matrix_part *parts,
+                                  size_t n_parts, size_t n_cols, gi_matrix **ret,
+                                  glint_error *err) {
+    const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
+    gi_assert(n_parts >= 1 && n_parts <= GI_MATRIX_PARTS_MAX);
+    for (size_t i = 1; i < n_parts; i++)
+        if (parts[i].type != parts[0].type)
+            return gi_fail(err, GLINT_ERR_UNSUPPORTED, "%s: mixes %s and %s weights", name,
+                           gi_dtype_name(parts[0].type), gi_dtype_name(parts[i].type));
+    gi_matrix *m = gi_calloc(1, sizeof *m);
+    if (!m) goto no_memory;
+    m->n_cols = n_cols;
+    m->type = parts[0].type;
+    m->n_parts = n_parts;
+    bool has_bias = false;
+    for (size_t i = 0; i < n_parts; i++) {
+        m->parts[i] = parts[i];
+        m->n_rows += parts[i].n_rows;
+        has_bias |= parts[i].bias != NULL;
+    }
+    if (has_bias) {
+        m->bias = gi_calloc(m->n_rows, sizeof *m->bias);
+        if (!m->bias) goto no_memory;
+        for (size_t i = 0, row = 0; i < n_parts; row += parts[i++].n_rows)
+            if (parts[i].bias)
+                cpu->kernels.widen(m->bias + row, parts[i].bias, parts[i].bias_type,
+                                   parts[i].n_rows);
+    }
+    *ret = m;
+    return GLINT_OK;
+no_memory:
+    matrix_free(dev, m);
+    return gi_fail(err, GLINT_ERR_MEMORY, "no memory for matrix %s", name);
+}
+
+const void *gi_cpu_matrix_row(const gi_matrix *m, size_t row) {
+    size_t i = 0;
+    while (row >= m->parts[i].n_rows) row -= m->parts[i++].n_rows;
+    return (const unsigned char *)m->parts[i].weight + row * m->n_cols * gi_dtype_bytes(m->type);
+}
+
+static glint_status vector_create(gi_device *dev, const void *src, gi_dtype type, size_t n,
+                                  gi_vector **ret, glint_error *err) {
+    const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
+    size_t bytes;
+    gi_vector *v = NULL;
+    if (gi_mul_size(n, sizeof(float), &bytes) && gi_add_size(bytes, sizeof *v, &bytes))
+        v = gi_alloc(bytes);
+    if (!v) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a vector of %zu", n);
+    v->n = n;
+    cpu->kernels.widen(v->values, src, type, n);
+    *ret = v;
+    return GLINT_OK;
+}
+
+static void vector_free(gi_device *dev, gi_vector *v) {
+    (void)dev;
+    gi_free(v);
+}
+
+static void kv_free(gi_device *dev, gi_kv_store *kv) {
+    (void)dev;
+    if (!kv) return;
+    gi_free(kv->keys);
+    gi_free(kv->values);
+    gi_free(kv);
+}
+
+static glint_status kv_create(gi_device *dev, const gi_kv_shape *shape, gi_kv_store **ret,
+                              glint_error *err) {
+    gi_kv_store *kv = gi_calloc(1, sizeof *kv);
+    size_t n = 0;
+    if (kv) {
+        kv->shape = *shape;
+        kv->head_floats = shape->head_dim * shape->block_tokens;
+        if (gi_mul_size(shape->n_blocks, shape->n_kv_heads * kv->head_floats, &kv->layer_floats) &&
+            gi_mul_size(kv->layer_floats, shape->n_layers, &n)) {
+            /* calloc: pages that no sequence ever reaches cost nothing. */
+            kv->keys = gi_calloc(n, sizeof(float));
+            kv->values = gi_calloc(n, sizeof(float));
+        }
+    }
+    if (!kv || !kv->keys || !kv->values) {
+        kv_free(dev, kv);
+        return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a KV cache of %zu blocks",
+                       shape->n_blocks);
+    }
+    *ret = kv;
+    return GLINT_OK;
+}
+
+static void destroy(gi_device *dev) {
+    gi_device_cpu *cpu = (gi_device_cpu *)dev;
+    gi_workers_free(cpu->workers);
+    gi_free(cpu->normed);
+    gi_free(cpu->keys_t);
+    gi_free(cpu->scratch);
+    gi_free(cpu);
+}
+
+static const gi_device_ops CPU_OPS = {
+    .act_create = act_create,
+    .act_free = act_free,
+    .act_upload = act_upload,
+    .act_download = act_download,
+    .matrix_create = matrix_create,
+    .matrix_free = matrix_free,
+    .vector_create = vector_create,
+    .vector_free = vector_free,
+    .kv_create = kv_create,
+    .kv_free = kv_free,
+    .embed = gi_cpu_embed,
+    .copy_rows = gi_cpu_copy_rows,
+    .linear = gi_cpu_linear,
+    .rms_norm = gi_cpu_rms_norm,
+    .rms_norm_add = gi_cpu_rms_norm_add,
+    .layer_norm_gelu = gi_cpu_layer_norm_gelu,
+    .add_position = gi_cpu_add_position,
+    .attention = gi_cpu_attention,
+    .vision_attention = gi_cpu_vision_attention,
+};
+
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+glint_status gi_device_cpu_create(const gi_device_cpu_options *options, gi_device **ret,
+                                  glint_error *err) {
+    gi_device_cpu *cpu = gi_calloc(1, sizeof *cpu);
+    if (!cpu) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the CPU device");
+    glint_status st = GLINT_OK;
+    cpu->base.ops = &CPU_OPS;
+    cpu->base.destroy = destroy;
+    cpu->options = *options;
+    if (gi_kernels_get(options->tier_max, &cpu->kernels) != 0) {
+        st = gi_fail(err, GLINT_ERR_ARG, "unknown kernel tier \"%s\"", options->tier_max);
+        goto fail;
+    }
+    st = gi_workers_create(options->n_threads, &cpu->workers, err);
+    if (st != GLINT_OK) goto fail;
+    const size_t score_floats =
+        GI_QUERY_ROWS * max_size(options->kv_tokens_max, options->patches_max);
+    cpu->scratch_floats = max_size(score_floats, gi_cpu_linear_scratch_floats());
+    cpu->scratch_floats = gi_round_up(cpu->scratch_floats, GI_ALIGN_BYTES);
+    cpu->normed = alloc_floats(options->rows_max, options->norm_cols_max);
+    cpu->keys_t = alloc_floats(options->vision_cols, options->patches_max);
+    cpu->scratch = alloc_floats((size_t)options->n_threads, cpu->scratch_floats);
+    if (!cpu->normed || !cpu->keys_t || !cpu->scratch) {
+        st = gi_fail(err, GLINT_ERR_MEMORY, "no memory for the CPU device's scratch");
+        goto fail;
+    }
+    snprintf(cpu->description, sizeof cpu->description, "cpu (%s, %d thread%s)", cpu->kernels.tier,
+             options->n_threads, options->n_threads == 1 ? "" : "s");
+    cpu->base.description = cpu->description;
+    gi_log(GI_LOG_DEBUG, "device", "%s", cpu->description);
+    *ret = &cpu->base;
+    return GLINT_OK;
+fail:
+    destroy(&cpu->base);
+    return st;
+}
