@@ -1,0 +1,94 @@
+/*
+ * The decoder as maths; weights in decoder_load.c.
+ *
+ *     x = x + post_attn_norm(o(attention(rope(qkv(input_norm(x))))))     each layer
+ *     x = x + post_mlp_norm(down(up * silu(gate))),  [gate; up] = gate_up(pre_mlp_norm(x))
+ *     logits = head(norm(x))
+ */
+#include "model/decoder.h"
+
+#include "model/mrope.h"
+
+void gi_decoder_begin(gi_decoder *d, const gi_batch *batch) {
+    const gi_device_ops *op = d->dev->ops;
+    const size_t n_pairs = d->cfg.rotary_dim / 2;
+    gi_assert(batch->n_tokens > 0 && batch->n_tokens <= d->tokens_max);
+    op->embed(d->dev, d->x, d->embed, batch->ids, batch->n_tokens);
+    for (size_t i = 0; i < batch->n_embeds; i++) {
+        const gi_embed_rows *e = &batch->embeds[i];
+        op->copy_rows(d->dev, d->x, e->dst_row, e->src, e->src_row, e->n_rows);
+    }
+    for (size_t t = 0; t < batch->n_tokens; t++) {
+        const int32_t pos[3] = {batch->pos[0][t], batch->pos[1][t], batch->pos[2][t]};
+        gi_mrope_angles(&d->cfg, d->freq, pos, d->cos + t * n_pairs, d->sin + t * n_pairs);
+    }
+}
+
+void gi_decoder_run_layer(gi_decoder *d, gi_kv_store *kv, const gi_batch *batch, size_t i) {
+    const gi_device_ops *op = d->dev->ops;
+    const gi_decoder_layer *l = &d->layers[i];
+    const size_t n = batch->n_tokens;
+    gi_linear_args lin = {.n_tokens = n, .rms_eps = d->cfg.rms_eps};
+
+    lin.out = d->qkv;
+    lin.x = d->x;
+    lin.rms_norm = l->input_norm;
+    lin.matrix = l->qkv;
+    lin.epilogue = GI_EPILOGUE_STORE;
+    op->linear(d->dev, &lin);
+    op->attention(d->dev, &(gi_attention_args){
+                              .out = d->attn,
+                              .qkv = d->qkv,
+                              .spans = batch->spans,
+                              .n_spans = batch->n_spans,
+                              .rope_cos = d->cos,
+                              .rope_sin = d->sin,
+                              .rotary_dim = d->cfg.rotary_dim,
+                              .n_heads = d->cfg.n_heads,
+                              .layer = i,
+                              .kv = kv,
+                          });
+    lin.out = d->y;
+    lin.x = d->attn;
+    lin.rms_norm = NULL;
+    lin.matrix = l->o;
+    op->linear(d->dev, &lin);
+    op->rms_norm_add(d->dev, d->x, d->y, n, l->post_attn_norm, d->cfg.rms_eps);
+
+    lin.out = d->mlp;
+    lin.x = d->x;
+    lin.rms_norm = l->pre_mlp_norm;
+    lin.matrix = l->gate_up;
+    lin.epilogue = GI_EPILOGUE_SWIGLU;
+    op->linear(d->dev, &lin);
+    lin.out = d->y;
+    lin.x = d->mlp;
+    lin.rms_norm = NULL;
+    lin.matrix = l->down;
+    lin.epilogue = GI_EPILOGUE_STORE;
+    op->linear(d->dev, &lin);
+    op->rms_norm_add(d->dev, d->x, d->y, n, l->post_mlp_norm, d->cfg.rms_eps);
+}
+
+void gi_decoder_finish(gi_decoder *d, const gi_batch *batch, float *ret_logits) {
+    const gi_device_ops *op = d->dev->ops;
+    const size_t n = batch->n_logit_rows;
+    gi_assert(n <= d->logits_rows_max);
+    if (n == 0) return;
+    for (size_t i = 0; i < n; i++) op->copy_rows(d->dev, d->last, i, d->x, batch->logit_rows[i], 1);
+    op->rms_norm(d->dev, d->last, d->last, n, d->norm, d->cfg.rms_eps);
+    op->linear(d->dev, &(gi_linear_args){
+                           .out = d->logits,
+                           .x = d->last,
+                           .n_tokens = n,
+                           .matrix = d->head,
+                           .epilogue = GI_EPILOGUE_STORE,
+                       });
+    op->act_download(d->dev, d->logits, 0, ret_logits, n);
+}
+
+void gi_decoder_run(gi_decoder *d, gi_kv_store *kv, const gi_batch *batch, float *ret_logits) {
+    gi_decoder_begin(d, batch);
+    for (size_t i = 0; i < d->cfg.n_layers; i++) gi_decoder_run_layer(d, kv, batch, i);
+    gi_decoder_finish(d, batch, ret_logits);
+}

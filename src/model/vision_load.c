@@ -1,0 +1,172 @@
+/*
+ * The vision tower's weights: mostly views of the checkpoint. Two are rewritten once:
+ *
+ *   patch_embed [E, 3, t, p, p]: a still picture repeats its frame, so the temporal slices are
+ *   summed in F32 and patches are 3 * p * p wide instead of twice that;
+ *
+ *   downsample [C, E, m, m]: its columns are reordered to (m, m, E), the order in which the rows
+ *   of a merge block already lie in memory.
+ */
+#include "model/vision.h"
+
+#include "base/alloc.h"
+
+static float element(const gi_weight *w, size_t i) {
+    if (w->dtype == GI_DTYPE_F32) return ((const float *)w->data)[i];
+    const uint16_t h = ((const uint16_t *)w->data)[i];
+    return w->dtype == GI_DTYPE_BF16 ? gi_bf16_to_f32(h) : gi_f16_to_f32(h);
+}
+
+static gi_matrix_part part(const gi_weight *w, size_t n_rows) {
+    return (gi_matrix_part){.weight = w->data, .type = w->dtype, .n_rows = n_rows};
+}
+
+static gi_matrix_part part_bias(const void *weight, gi_dtype type, const gi_weight *bias,
+                                size_t n_rows) {
+    return (gi_matrix_part){.weight = weight,
+                            .type = type,
+                            .bias = bias->data,
+                            .bias_type = bias->dtype,
+                            .n_rows = n_rows};
+}
+
+/* dst [E, 3 * p * p] */
+static void fold_frames(const gi_vision_config *c, const gi_weight *w, float *dst) {
+    const size_t area = c->patch * c->patch, channels = c->hidden * c->in_channels;
+    for (size_t i = 0; i < channels; i++)
+        for (size_t a = 0; a < area; a++) {
+            float sum = 0;
+            for (size_t t = 0; t < c->temporal; t++)
+                sum += element(w, (i * c->temporal + t) * area + a);
+            dst[i * area + a] = sum;
+        }
+}
+
+/* dst [C, m * m, E] from [C, E, m * m] */
+static void reorder_downsample(const gi_vision_config *c, const gi_weight *w, float *dst) {
+    const size_t block = c->merge * c->merge;
+    for (size_t o = 0; o < c->out_hidden; o++)
+        for (size_t e = 0; e < c->hidden; e++)
+            for (size_t k = 0; k < block; k++)
+                dst[(o * block + k) * c->hidden + e] = element(w, (o * c->hidden + e) * block + k);
+}
+
+static glint_status load_block(gi_vision *v, const gi_vision_block_weights *w, gi_vision_block *b,
+                               glint_error *err) {
+    const gi_device_ops *op = v->dev->ops;
+    const size_t e = v->cfg.hidden, m = v->cfg.block_ffn;
+    const gi_matrix_part qkv = part(&w->qkv_w, 3 * e), proj = part(&w->proj_w, e);
+    const gi_matrix_part gate_up[] = {part(&w->gate_w, m), part(&w->up_w, m)};
+    const gi_matrix_part down = part(&w->down_w, e);
+    GI_TRY(op->vector_create(v->dev, w->norm1.data, w->norm1.dtype, e, &b->norm1, err));
+    GI_TRY(op->vector_create(v->dev, w->norm2.data, w->norm2.dtype, e, &b->norm2, err));
+    GI_TRY(op->matrix_create(v->dev, "vision attn.qkv", &qkv, 1, e, &b->qkv, err));
+    GI_TRY(op->matrix_create(v->dev, "vision attn.proj", &proj, 1, e, &b->proj, err));
+    GI_TRY(op->matrix_create(v->dev, "vision mlp.gate_up", gate_up, 2, e, &b->gate_up, err));
+    return op->matrix_create(v->dev, "vision mlp.down", &down, 1, m, &b->down, err);
+}
+
+static glint_status load_stem_and_merger(gi_vision *v, const gi_vision_weights *w,
+                                         glint_error *err) {
+    const gi_device_ops *op = v->dev->ops;
+    const gi_vision_config *c = &v->cfg;
+    const size_t e = c->hidden, out = c->out_hidden, g = c->merger_ffn;
+    const size_t patch_cols = c->in_channels * c->patch * c->patch;
+    const size_t block_cols = c->merge * c->merge * e;
+    float *patch = v->folded, *down = patch + e * patch_cols;
+    fold_frames(c, &w->patch_w, patch);
+    reorder_downsample(c, &w->downsample_w, down);
+    const gi_matrix_part stem = part_bias(patch, GI_DTYPE_F32, &w->patch_b, e);
+    const gi_matrix_part downsample = part_bias(down, GI_DTYPE_F32, &w->downsample_b, out);
+    const gi_matrix_part positions = part(&w->pos_embed, c->pos_side * c->pos_side);
+    const gi_matrix_part proj = part(&w->merger_proj_w, out);
+    const gi_matrix_part gate_up[] = {part(&w->merger_gate_w, g), part(&w->merger_up_w, g)};
+    const gi_matrix_part merger_down = part(&w->merger_down_w, out);
+    GI_TRY(op->matrix_create(v->dev, "vision patch_embed", &stem, 1, patch_cols, &v->patch, err));
+    GI_TRY(op->matrix_create(v->dev, "vision positions", &positions, 1, e, &v->positions, err));
+    GI_TRY(op->matrix_create(v->dev, "vision downsample", &downsample, 1, block_cols,
+                             &v->downsample, err));
+    GI_TRY(op->matrix_create(v->dev, "merger.proj", &proj, 1, out, &v->merger_proj, err));
+    GI_TRY(op->matrix_create(v->dev, "merger.gate_up", gate_up, 2, out, &v->merger_gate_up, err));
+    GI_TRY(op->matrix_create(v->dev, "merger.down", &merger_down, 1, g, &v->merger_down, err));
+    GI_TRY(op->vector_create(v->dev, w->post_conv_norm.data, w->post_conv_norm.dtype, e,
+                             &v->post_conv_norm, err));
+    GI_TRY(op->vector_create(v->dev, w->post_norm.data, w->post_norm.dtype, e, &v->post_norm, err));
+    GI_TRY(op->vector_create(v->dev, w->merger_norm_w.data, w->merger_norm_w.dtype, out,
+                             &v->merger_norm_w, err));
+    return op->vector_create(v->dev, w->merger_norm_b.data, w->merger_norm_b.dtype, out,
+                             &v->merger_norm_b, err);
+}
+
+static glint_status make_scratch(gi_vision *v, glint_error *err) {
+    const gi_device_ops *op = v->dev->ops;
+    const gi_vision_config *c = &v->cfg;
+    const size_t p = v->patches_max, n = p / (c->merge * c->merge);
+    const size_t patch_cols = c->in_channels * c->patch * c->patch;
+    GI_TRY(op->act_create(v->dev, p, patch_cols, &v->pixels, err));
+    GI_TRY(op->act_create(v->dev, p, c->hidden, &v->x, err));
+    GI_TRY(op->act_create(v->dev, p, 3 * c->hidden, &v->qkv, err));
+    GI_TRY(op->act_create(v->dev, p, c->hidden, &v->attn, err));
+    GI_TRY(op->act_create(v->dev, p, c->block_ffn, &v->mlp, err));
+    GI_TRY(op->act_create(v->dev, n, c->out_hidden, &v->merged, err));
+    GI_TRY(op->act_create(v->dev, n, c->out_hidden, &v->merger_in, err));
+    GI_TRY(op->act_create(v->dev, n, c->merger_ffn, &v->merger_mlp, err));
+    v->cos = gi_alloc_aligned(p * (c->head_dim / 2), sizeof(float));
+    v->sin = gi_alloc_aligned(p * (c->head_dim / 2), sizeof(float));
+    if (!v->cos || !v->sin) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for vision angles");
+    return GLINT_OK;
+}
+
+glint_status gi_vision_create(gi_device *dev, const gi_checkpoint *ckpt, size_t patches_max,
+                              gi_vision **ret, glint_error *err) {
+    const gi_vision_config *c = &ckpt->config.vision;
+    gi_vision *v = gi_calloc(1, sizeof *v);
+    if (!v) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the vision tower");
+    glint_status st = GLINT_OK;
+    v->dev = dev;
+    v->cfg = *c;
+    v->patches_max = patches_max;
+    v->blocks = gi_calloc(c->depth, sizeof *v->blocks);
+    v->folded = gi_alloc_aligned(c->hidden * c->in_channels * c->patch * c->patch +
+                                     c->out_hidden * c->hidden * c->merge * c->merge,
+                                 sizeof(float));
+    if (!v->blocks || !v->folded) {
+        st = gi_fail(err, GLINT_ERR_MEMORY, "no memory for the vision tower");
+        goto done;
+    }
+    GI_TRY_DONE(load_stem_and_merger(v, &ckpt->vision, err));
+    for (size_t i = 0; i < c->depth; i++)
+        GI_TRY_DONE(load_block(v, &ckpt->vision.blocks[i], &v->blocks[i], err));
+    GI_TRY_DONE(make_scratch(v, err));
+    *ret = v;
+    return GLINT_OK;
+done:
+    gi_vision_free(v);
+    return st;
+}
+
+void gi_vision_free(gi_vision *v) {
+    if (!v) return;
+    gi_device *d = v->dev;
+    const gi_device_ops *op = d->ops;
+    for (size_t i = 0; v->blocks && i < v->cfg.depth; i++) {
+        gi_vision_block *b = &v->blocks[i];
+        op->vector_free(d, b->norm1);
+        op->vector_free(d, b->norm2);
+        gi_matrix *m[] = {b->qkv, b->proj, b->gate_up, b->down};
+        for (size_t k = 0; k < sizeof m / sizeof m[0]; k++) op->matrix_free(d, m[k]);
+    }
+    gi_matrix *m[] = {v->patch,       v->positions,      v->downsample,
+                      v->merger_proj, v->merger_gate_up, v->merger_down};
+    for (size_t k = 0; k < sizeof m / sizeof m[0]; k++) op->matrix_free(d, m[k]);
+    gi_vector *w[] = {v->post_conv_norm, v->post_norm, v->merger_norm_w, v->merger_norm_b};
+    for (size_t k = 0; k < sizeof w / sizeof w[0]; k++) op->vector_free(d, w[k]);
+    gi_act *a[] = {&v->pixels, &v->x,      &v->qkv,       &v->attn,
+                   &v->mlp,    &v->merged, &v->merger_in, &v->merger_mlp};
+    for (size_t k = 0; k < sizeof a / sizeof a[0]; k++) op->act_free(d, a[k]);
+    gi_free(v->cos);
+    gi_free(v->sin);
+    gi_free(v->folded);
+    gi_free(v->blocks);
+    gi_free(v);
+}
