@@ -1,15 +1,15 @@
 /*
- * The decoder as maths; weights in decoder_load.c.
+ * The decoder as maths; weights in language_load.c.
  *
  *     x = x + post_attn_norm(o(attention(rope(qkv(input_norm(x))))))     each layer
  *     x = x + post_mlp_norm(down(up * silu(gate))),  [gate; up] = gate_up(pre_mlp_norm(x))
  *     logits = head(norm(x))
  */
-#include "model/decoder.h"
+#include "model/language.h"
 
 #include "model/mrope.h"
 
-void gi_decoder_begin(gi_decoder *d, const gi_batch *batch) {
+void gi_language_begin(gi_language *d, const gi_batch *batch) {
     const gi_device_ops *op = d->dev->ops;
     const size_t n_pairs = d->cfg.rotary_dim / 2;
     gi_assert(batch->n_tokens > 0 && batch->n_tokens <= d->tokens_max);
@@ -24,9 +24,9 @@ void gi_decoder_begin(gi_decoder *d, const gi_batch *batch) {
     }
 }
 
-void gi_decoder_run_layer(gi_decoder *d, gi_kv_store *kv, const gi_batch *batch, size_t i) {
+void gi_language_run_layer(gi_language *d, gi_kv_store *kv, const gi_batch *batch, size_t i) {
     const gi_device_ops *op = d->dev->ops;
-    const gi_decoder_layer *l = &d->layers[i];
+    const gi_language_layer *l = &d->layers[i];
     const size_t n = batch->n_tokens;
     gi_linear_args lin = {.n_tokens = n, .rms_eps = d->cfg.rms_eps};
 
@@ -70,7 +70,7 @@ void gi_decoder_run_layer(gi_decoder *d, gi_kv_store *kv, const gi_batch *batch,
     op->rms_norm_add(d->dev, d->x, d->y, n, l->post_mlp_norm, d->cfg.rms_eps);
 }
 
-void gi_decoder_finish(gi_decoder *d, const gi_batch *batch, float *ret_logits) {
+void gi_language_finish(gi_language *d, const gi_batch *batch, float *ret_logits) {
     const gi_device_ops *op = d->dev->ops;
     const size_t n = batch->n_logit_rows;
     gi_assert(n <= d->logits_rows_max);
@@ -87,8 +87,8 @@ void gi_decoder_finish(gi_decoder *d, const gi_batch *batch, float *ret_logits) 
     op->act_download(d->dev, d->logits, 0, ret_logits, n);
 }
 
-void gi_decoder_run(gi_decoder *d, gi_kv_store *kv, const gi_batch *batch, float *ret_logits) {
-    gi_decoder_begin(d, batch);
-    for (size_t i = 0; i < d->cfg.n_layers; i++) gi_decoder_run_layer(d, kv, batch, i);
-    gi_decoder_finish(d, batch, ret_logits);
+void gi_language_run(gi_language *d, gi_kv_store *kv, const gi_batch *batch, float *ret_logits) {
+    gi_language_begin(d, batch);
+    for (size_t i = 0; i < d->cfg.n_layers; i++) gi_language_run_layer(d, kv, batch, i);
+    gi_language_finish(d, batch, ret_logits);
 }

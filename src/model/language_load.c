@@ -1,7 +1,7 @@
 /*
  * The decoder's weights on a device: views of the checkpoint, q, k and v stacked into one matrix.
  */
-#include "model/decoder.h"
+#include "model/language.h"
 
 #include "base/alloc.h"
 #include "model/mrope.h"
@@ -15,12 +15,12 @@ static gi_matrix_part part(const gi_weight *w, const gi_weight *bias, size_t n_r
     return p;
 }
 
-static glint_status load_norm(gi_decoder *d, const gi_weight *w, gi_vector **ret,
+static glint_status load_norm(gi_language *d, const gi_weight *w, gi_vector **ret,
                               glint_error *err) {
     return d->dev->ops->vector_create(d->dev, w->data, w->dtype, d->cfg.hidden, ret, err);
 }
 
-static glint_status load_layer(gi_decoder *d, const gi_text_layer_weights *w, gi_decoder_layer *l,
+static glint_status load_layer(gi_language *d, const gi_text_layer_weights *w, gi_language_layer *l,
                                glint_error *err) {
     const gi_device_ops *op = d->dev->ops;
     const gi_text_config *c = &d->cfg;
@@ -40,7 +40,7 @@ static glint_status load_layer(gi_decoder *d, const gi_text_layer_weights *w, gi
     return op->matrix_create(d->dev, "mlp.down_proj", &down, 1, c->ffn, &l->down, err);
 }
 
-static glint_status make_scratch(gi_decoder *d, glint_error *err) {
+static glint_status make_scratch(gi_language *d, glint_error *err) {
     const gi_device_ops *op = d->dev->ops;
     const gi_text_config *c = &d->cfg;
     const size_t t = d->tokens_max, n_pairs = c->rotary_dim / 2;
@@ -61,10 +61,10 @@ static glint_status make_scratch(gi_decoder *d, glint_error *err) {
     return GLINT_OK;
 }
 
-glint_status gi_decoder_create(gi_device *dev, const gi_checkpoint *ckpt, size_t tokens_max,
-                               size_t logits_rows_max, gi_decoder **ret, glint_error *err) {
+glint_status gi_language_create(gi_device *dev, const gi_checkpoint *ckpt, size_t tokens_max,
+                                size_t logits_rows_max, gi_language **ret, glint_error *err) {
     const gi_text_config *c = &ckpt->config.text;
-    gi_decoder *d = gi_calloc(1, sizeof *d);
+    gi_language *d = gi_calloc(1, sizeof *d);
     if (!d) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the decoder");
     glint_status st = GLINT_OK;
     d->dev = dev;
@@ -91,15 +91,15 @@ glint_status gi_decoder_create(gi_device *dev, const gi_checkpoint *ckpt, size_t
     *ret = d;
     return GLINT_OK;
 done:
-    gi_decoder_free(d);
+    gi_language_free(d);
     return st;
 }
 
-void gi_decoder_free(gi_decoder *d) {
+void gi_language_free(gi_language *d) {
     if (!d) return;
     const gi_device_ops *op = d->dev->ops;
     for (size_t i = 0; d->layers && i < d->cfg.n_layers; i++) {
-        gi_decoder_layer *l = &d->layers[i];
+        gi_language_layer *l = &d->layers[i];
         gi_vector *v[] = {l->input_norm, l->post_attn_norm, l->pre_mlp_norm, l->post_mlp_norm};
         for (size_t k = 0; k < sizeof v / sizeof v[0]; k++) op->vector_free(d->dev, v[k]);
         gi_matrix *m[] = {l->qkv, l->o, l->gate_up, l->down};
@@ -117,7 +117,7 @@ void gi_decoder_free(gi_decoder *d) {
     gi_free(d);
 }
 
-gi_kv_shape gi_decoder_kv_shape(const gi_text_config *cfg, size_t n_blocks, size_t block_tokens) {
+gi_kv_shape gi_language_kv_shape(const gi_text_config *cfg, size_t n_blocks, size_t block_tokens) {
     return (gi_kv_shape){.n_layers = cfg->n_layers,
                          .n_blocks = n_blocks,
                          .n_kv_heads = cfg->n_kv_heads,
