@@ -34,6 +34,7 @@ static void trim_partial_utf8(char *s, size_t len) {
 glint_status gi_fail(glint_error *err, glint_status code, const char *fmt, ...) {
     if (!err) return code;
     err->code = code;
+    err->param = NULL;
     va_list args;
     va_start(args, fmt);
     vsnprintf(err->message, sizeof err->message, fmt, args);

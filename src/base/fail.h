@@ -33,6 +33,13 @@ glint_status gi_fail(glint_error *err, glint_status code, const char *fmt, ...)
 #define gi_fail(err, code, ...) (gi_fail((err), (code), __VA_ARGS__), (code))
 #endif
 
+/** Name the request field that a failure is about; passes `code` through. `param` must be a
+ * constant string. */
+static inline glint_status gi_fail_param(glint_error *err, glint_status code, const char *param) {
+    if (err && code != GLINT_OK) err->param = param;
+    return code;
+}
+
 /** Leave the function with the status of `expr` when it is a failure. */
 #define GI_TRY(expr)                                                                               \
     do {                                                                                           \

@@ -51,10 +51,15 @@ glint_status gi_kv_sequence_reserve(gi_kv_sequence *seq, size_t n_tokens, glint_
     return GLINT_OK;
 }
 
-void gi_kv_sequence_done(gi_kv_sequence *seq) {
-    if (!seq) return;
+void gi_kv_sequence_release(gi_kv_sequence *seq) {
     while (seq->n_blocks > 0)
         seq->pool->free_blocks[seq->pool->n_free++] = seq->blocks[--seq->n_blocks];
+    seq->n_tokens = 0;
+}
+
+void gi_kv_sequence_done(gi_kv_sequence *seq) {
+    if (!seq) return;
+    gi_kv_sequence_release(seq);
     gi_free(seq->blocks);
     *seq = (gi_kv_sequence){0};
 }

@@ -48,6 +48,9 @@ glint_status gi_kv_sequence_init(gi_kv_sequence *seq, gi_kv_pool *pool, size_t t
  */
 glint_status gi_kv_sequence_reserve(gi_kv_sequence *seq, size_t n_tokens, glint_error *err);
 
+/** Give the blocks back; the sequence is empty and may grow again. */
+void gi_kv_sequence_release(gi_kv_sequence *seq);
+
 /** Give the blocks back and free the sequence. A zeroed one and NULL are fine. */
 void gi_kv_sequence_done(gi_kv_sequence *seq);
 
