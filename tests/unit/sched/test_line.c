@@ -1,0 +1,307 @@
+/*
+ * src/sched/line: the rules by example, then random histories against the invariants.
+ */
+#include "../cm.h"
+
+#include "sched/line.h"
+
+#include <math.h>
+#include <string.h>
+
+static void first_in_first_out(void **state) {
+    gi_line line;
+    gi_line_init(&line, 8, 8);
+    gi_sched_item a = {0}, b = {0};
+    assert_int_equal(gi_line_submit(&line, &a, 1), GLINT_OK);
+    assert_int_equal(gi_line_submit(&line, &b, 2), GLINT_OK);
+    assert_null(gi_line_take_ready(&line, 3));
+    assert_ptr_equal(gi_line_take_waiting(&line, 3), &a);
+    assert_ptr_equal(gi_line_take_waiting(&line, 4), &b);
+    assert_null(gi_line_take_waiting(&line, 4));
+    /* Who is ready first runs first: a slow picture holds nobody up. */
+    gi_line_put_ready(&line, &b, 5);
+    gi_line_put_ready(&line, &a, 6);
+    assert_ptr_equal(gi_line_take_ready(&line, 7), &b);
+    assert_int_equal(gi_line_count(&line, GI_SCHED_RUNNING), 1);
+    gi_line_leave(&line, &b, 17);
+    assert_int_equal(b.state, GI_SCHED_DONE);
+    assert_true(b.has_run);
+    assert_true(b.submitted_ms == 2 && b.prepare_ms == 4 && b.ready_ms == 5 && b.run_ms == 7 &&
+                b.done_ms == 17);
+    assert_true(line.run_avg_ms == 10);
+    /* One READY, none RUNNING: the next one waits for one run. */
+    assert_true(gi_line_wait_estimate_ms(&line) == 10);
+}
+
+static void bounded(void **state) {
+    gi_line line;
+    gi_line_init(&line, 3, 2);
+    gi_sched_item items[5] = {0};
+    for (int i = 0; i < 3; i++) assert_int_equal(gi_line_submit(&line, &items[i], 1), GLINT_OK);
+    items[3].submitted_ms = 77;
+    assert_int_equal(gi_line_submit(&line, &items[3], 1), GLINT_ERR_BUSY);
+    assert_true(items[3].submitted_ms == 77);
+    /* Pictures of two requests at most are in memory, however long the line. */
+    assert_non_null(gi_line_take_waiting(&line, 2));
+    assert_non_null(gi_line_take_waiting(&line, 2));
+    assert_null(gi_line_take_waiting(&line, 2));
+    gi_line_put_ready(&line, &items[0], 3);
+    assert_null(gi_line_take_waiting(&line, 3));
+    /* Running takes a place neither in the line nor in READY. */
+    assert_ptr_equal(gi_line_take_ready(&line, 4), &items[0]);
+    assert_ptr_equal(gi_line_take_waiting(&line, 4), &items[2]);
+    assert_int_equal(gi_line_submit(&line, &items[3], 5), GLINT_OK);
+    assert_int_equal(gi_line_submit(&line, &items[4], 5), GLINT_ERR_BUSY);
+    line.draining = true;
+    gi_line_leave(&line, &items[1], 6);
+    assert_int_equal(gi_line_submit(&line, &items[4], 6), GLINT_ERR_BUSY);
+}
+
+static void stopped_items_go_no_further(void **state) {
+    gi_line line;
+    gi_line_init(&line, 8, 8);
+    gi_sched_item waiting = {0}, preparing = {0}, ready = {0}, running = {0};
+    assert_int_equal(gi_line_submit(&line, &running, 1), GLINT_OK);
+    assert_int_equal(gi_line_submit(&line, &ready, 1), GLINT_OK);
+    assert_int_equal(gi_line_submit(&line, &preparing, 1), GLINT_OK);
+    assert_ptr_equal(gi_line_take_waiting(&line, 1), &running);
+    assert_ptr_equal(gi_line_take_waiting(&line, 1), &ready);
+    assert_ptr_equal(gi_line_take_waiting(&line, 1), &preparing);
+    gi_line_put_ready(&line, &running, 1);
+    gi_line_put_ready(&line, &ready, 1);
+    assert_ptr_equal(gi_line_take_ready(&line, 1), &running);
+    assert_int_equal(gi_line_submit(&line, &waiting, 1), GLINT_OK);
+
+    assert_false(gi_line_stop(&line, &waiting, GI_SCHED_STOP_CANCELLED));
+    assert_false(gi_line_stop(&line, &preparing, GI_SCHED_STOP_CANCELLED));
+    assert_false(gi_line_stop(&line, &ready, GI_SCHED_STOP_CANCELLED));
+    assert_true(gi_line_stop(&line, &running, GI_SCHED_STOP_CANCELLED));
+    /* The first reason stays, and whoever runs the item is interrupted once. */
+    assert_false(gi_line_stop(&line, &running, GI_SCHED_STOP_DRAINED));
+    assert_int_equal(running.stop, GI_SCHED_STOP_CANCELLED);
+
+    assert_null(gi_line_take_waiting(&line, 2));
+    assert_null(gi_line_take_ready(&line, 2));
+    assert_ptr_equal(gi_line_reap(&line, 2), &ready);
+    assert_ptr_equal(gi_line_reap(&line, 2), &waiting);
+    assert_null(gi_line_reap(&line, 2));
+    assert_false(ready.has_run);
+    gi_line_leave(&line, &preparing, 3);
+    gi_line_leave(&line, &running, 3);
+    /* An interrupted run says nothing about how long runs take. */
+    assert_true(line.run_avg_ms == 0);
+    assert_false(gi_line_stop(&line, &running, GI_SCHED_STOP_EXPIRED));
+}
+
+static void deadlines(void **state) {
+    gi_line line;
+    gi_line_init(&line, 8, 8);
+    assert_true(isinf(gi_line_next_deadline_ms(&line)));
+    gi_sched_item late = {.deadline_ms = 10}, none = {0}, later = {.deadline_ms = 20};
+    assert_int_equal(gi_line_submit(&line, &late, 1), GLINT_OK);
+    assert_int_equal(gi_line_submit(&line, &none, 1), GLINT_OK);
+    assert_int_equal(gi_line_submit(&line, &later, 1), GLINT_OK);
+    assert_true(gi_line_next_deadline_ms(&line) == 10);
+    assert_null(gi_line_reap(&line, 9.9));
+    /* At its deadline an item no longer starts, even before it is reaped. */
+    assert_ptr_equal(gi_line_take_waiting(&line, 10), &none);
+    assert_ptr_equal(gi_line_reap(&line, 10), &late);
+    assert_int_equal(late.stop, GI_SCHED_STOP_EXPIRED);
+    assert_ptr_equal(gi_line_take_waiting(&line, 15), &later);
+    gi_line_put_ready(&line, &later, 15);
+    assert_true(gi_line_next_deadline_ms(&line) == 20);
+    assert_null(gi_line_take_ready(&line, 21));
+    assert_ptr_equal(gi_line_reap(&line, 21), &later);
+}
+
+static void count_interrupt(void *ctx, gi_sched_item *item) {
+    (void)item;
+    ++*(int *)ctx;
+}
+
+static void stop_all(void **state) {
+    gi_line line;
+    gi_line_init(&line, 8, 8);
+    gi_sched_item a = {0}, b = {0}, c = {0};
+    assert_int_equal(gi_line_submit(&line, &a, 1), GLINT_OK);
+    assert_int_equal(gi_line_submit(&line, &b, 1), GLINT_OK);
+    assert_int_equal(gi_line_submit(&line, &c, 1), GLINT_OK);
+    assert_ptr_equal(gi_line_take_waiting(&line, 1), &a);
+    assert_ptr_equal(gi_line_take_waiting(&line, 1), &b);
+    gi_line_put_ready(&line, &a, 1);
+    assert_ptr_equal(gi_line_take_ready(&line, 1), &a);
+    gi_line_stop(&line, &b, GI_SCHED_STOP_CANCELLED);
+    int n_interrupted = 0;
+    gi_line_stop_all(&line, count_interrupt, &n_interrupted);
+    gi_line_stop_all(&line, count_interrupt, &n_interrupted);
+    assert_int_equal(n_interrupted, 1);
+    assert_int_equal(a.stop, GI_SCHED_STOP_DRAINED);
+    assert_int_equal(b.stop, GI_SCHED_STOP_CANCELLED);
+    assert_int_equal(c.stop, GI_SCHED_STOP_DRAINED);
+}
+
+/* ---- random histories ---- */
+
+enum { N_ITEMS = 24, N_HISTORIES = 3000, N_STEPS = 200 };
+
+typedef struct history {
+    uint64_t seed;
+    gi_line line;
+    gi_sched_item items[N_ITEMS];
+    bool is_in[N_ITEMS]; /* submitted and not DONE, as the test sees it */
+    double now_ms, last_run_ready_ms;
+    int n_submitted, n_done;
+} history;
+
+static uint32_t draw(history *h, uint32_t below) {
+    h->seed ^= h->seed << 13;
+    h->seed ^= h->seed >> 7;
+    h->seed ^= h->seed << 17;
+    return (uint32_t)(h->seed >> 32) % below;
+}
+
+static void has_left(history *h, const gi_sched_item *item) {
+    const size_t i = (size_t)(item - h->items);
+    assert_true(h->is_in[i]); /* each leaves once */
+    assert_int_equal(item->state, GI_SCHED_DONE);
+    h->is_in[i] = false;
+    h->n_done++;
+}
+
+static void check_invariants(history *h) {
+    size_t n = 0;
+    for (size_t s = 0; s < GI_SCHED_LISTS; s++) {
+        const gi_sched_list *list = &h->line.lists[s];
+        size_t n_here = 0;
+        const gi_sched_item *prev = NULL;
+        for (const gi_sched_item *i = list->head; i; prev = i, i = i->next, n_here++) {
+            assert_int_equal(i->state, s);
+            assert_ptr_equal(i->prev, prev);
+            assert_true(h->is_in[i - h->items]);
+        }
+        assert_ptr_equal(list->tail, prev);
+        assert_int_equal(list->n, n_here);
+        n += n_here;
+    }
+    assert_int_equal(n, h->n_submitted - h->n_done);
+    const size_t n_memory =
+        gi_line_count(&h->line, GI_SCHED_PREPARING) + gi_line_count(&h->line, GI_SCHED_READY);
+    assert_true(n_memory <= h->line.ready_max);
+    assert_true(n_memory + gi_line_count(&h->line, GI_SCHED_WAITING) <= h->line.queue_max);
+}
+
+static gi_sched_item *pick(history *h, gi_sched_state state) {
+    const size_t n = gi_line_count(&h->line, state);
+    if (n == 0) return NULL;
+    gi_sched_item *i = h->line.lists[state].head;
+    for (uint32_t k = draw(h, (uint32_t)n); k > 0; k--) i = i->next;
+    return i;
+}
+
+static void step_submit(history *h) {
+    const uint32_t i = draw(h, N_ITEMS);
+    if (h->is_in[i]) return;
+    h->items[i].deadline_ms = draw(h, 3) ? 0 : h->now_ms + draw(h, 40);
+    const bool full = gi_line_count(&h->line, GI_SCHED_WAITING) +
+                          gi_line_count(&h->line, GI_SCHED_PREPARING) +
+                          gi_line_count(&h->line, GI_SCHED_READY) >=
+                      h->line.queue_max;
+    const glint_status st = gi_line_submit(&h->line, &h->items[i], h->now_ms);
+    assert_int_equal(st, full || h->line.draining ? GLINT_ERR_BUSY : GLINT_OK);
+    if (st != GLINT_OK) return;
+    h->is_in[i] = true;
+    h->n_submitted++;
+}
+
+static void step_run(history *h) {
+    gi_sched_item *item = gi_line_take_ready(&h->line, h->now_ms);
+    if (!item) return;
+    assert_int_equal(item->stop, GI_SCHED_STOP_NONE);
+    assert_true(item->deadline_ms <= 0 || item->deadline_ms > h->now_ms);
+    /* First ready, first run. */
+    assert_true(item->ready_ms >= h->last_run_ready_ms);
+    h->last_run_ready_ms = item->ready_ms;
+}
+
+static void step(history *h) {
+    h->now_ms += draw(h, 4);
+    gi_sched_item *item;
+    switch (draw(h, 9)) {
+    case 0:
+    case 1:
+    case 2:
+        step_submit(h);
+        break;
+    case 3:
+        gi_line_take_waiting(&h->line, h->now_ms);
+        break;
+    case 4:
+        if (!(item = pick(h, GI_SCHED_PREPARING))) break;
+        if (item->stop == GI_SCHED_STOP_NONE && draw(h, 8)) {
+            gi_line_put_ready(&h->line, item, h->now_ms);
+        } else {
+            gi_line_leave(&h->line, item, h->now_ms);
+            has_left(h, item);
+        }
+        break;
+    case 5:
+        step_run(h);
+        break;
+    case 6:
+        if (!(item = pick(h, GI_SCHED_RUNNING))) break;
+        gi_line_leave(&h->line, item, h->now_ms);
+        has_left(h, item);
+        break;
+    case 7:
+        item = pick(h, (gi_sched_state)draw(h, GI_SCHED_LISTS));
+        if (item && draw(h, 3) == 0) gi_line_stop(&h->line, item, GI_SCHED_STOP_CANCELLED);
+        break;
+    default:
+        while ((item = gi_line_reap(&h->line, h->now_ms))) {
+            assert_int_not_equal(item->stop, GI_SCHED_STOP_NONE);
+            assert_false(item->has_run);
+            has_left(h, item);
+        }
+        assert_true(gi_line_next_deadline_ms(&h->line) > h->now_ms);
+        break;
+    }
+}
+
+static void random_histories(void **state) {
+    for (uint64_t seed = 1; seed <= N_HISTORIES; seed++) {
+        history h = {.seed = seed * 0x9E3779B97F4A7C15u};
+        gi_line_init(&h.line, 1 + draw(&h, 12), 1 + draw(&h, 4));
+        for (int i = 0; i < N_STEPS; i++) {
+            step(&h);
+            check_invariants(&h);
+        }
+        /* Drain: everybody gets out. */
+        int n_interrupted = 0;
+        h.line.draining = true;
+        gi_line_stop_all(&h.line, count_interrupt, &n_interrupted);
+        gi_sched_item *item;
+        while ((item = gi_line_reap(&h.line, h.now_ms))) has_left(&h, item);
+        while ((item = h.line.lists[GI_SCHED_PREPARING].head)) {
+            gi_line_leave(&h.line, item, h.now_ms);
+            has_left(&h, item);
+        }
+        while ((item = h.line.lists[GI_SCHED_RUNNING].head)) {
+            gi_line_leave(&h.line, item, h.now_ms);
+            has_left(&h, item);
+        }
+        check_invariants(&h);
+        assert_int_equal(h.n_submitted, h.n_done);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_in_first_out),
+        cmocka_unit_test(bounded),
+        cmocka_unit_test(stopped_items_go_no_further),
+        cmocka_unit_test(deadlines),
+        cmocka_unit_test(stop_all),
+        cmocka_unit_test(random_histories),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,303 @@
+/*
+ * src/sched/sched with a fake engine: order, cancelling at every stage, deadlines, draining, and
+ * many threads at once with nothing lost. Meant to be run under ThreadSanitizer as well.
+ */
+#include "../cm.h"
+
+#include "base/clock.h"
+#include "sched/sched.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A request of the fake engine. */
+typedef struct job {
+    gi_sched_item item;
+    int prepare_us, run_us;
+    bool refuse; /* prepare says no */
+    _Atomic bool interrupted;
+    _Atomic int n_prepared, n_run, n_finished;
+    int order; /* the how-manieth to run, from 1 */
+    gi_sched_stop stop;
+    bool has_run;
+} job;
+
+typedef struct engine {
+    _Atomic int n_running, n_run_total, n_finished, n_running_max;
+} engine;
+
+static job *job_of(gi_sched_item *item) {
+    return (job *)(void *)((char *)item - offsetof(job, item));
+}
+
+static void nap_us(int us, _Atomic bool *interrupted) {
+    const double until_ms = gi_clock_ms() + us / 1e3;
+    while (gi_clock_ms() < until_ms && !(interrupted && atomic_load(interrupted))) usleep(50);
+}
+
+static bool prepare(void *ctx, gi_sched_item *item) {
+    (void)ctx;
+    job *j = job_of(item);
+    atomic_fetch_add(&j->n_prepared, 1);
+    nap_us(j->prepare_us, NULL);
+    return !j->refuse;
+}
+
+static void run(void *ctx, gi_sched_item *item) {
+    engine *e = ctx;
+    job *j = job_of(item);
+    const int n = atomic_fetch_add(&e->n_running, 1) + 1;
+    if (n > atomic_load(&e->n_running_max)) atomic_store(&e->n_running_max, n);
+    j->order = atomic_fetch_add(&e->n_run_total, 1) + 1;
+    atomic_fetch_add(&j->n_run, 1);
+    nap_us(j->run_us, &j->interrupted);
+    atomic_fetch_sub(&e->n_running, 1);
+}
+
+static void interrupt(void *ctx, gi_sched_item *item) {
+    (void)ctx;
+    atomic_store(&job_of(item)->interrupted, true);
+}
+
+static void finish(void *ctx, gi_sched_item *item) {
+    engine *e = ctx;
+    job *j = job_of(item);
+    j->stop = item->stop;
+    j->has_run = item->has_run;
+    atomic_fetch_add(&j->n_finished, 1);
+    atomic_fetch_add(&e->n_finished, 1);
+}
+
+static gi_sched *start(engine *e, size_t queue_max, size_t ready_max, int n_prepare) {
+    const gi_sched_config config = {
+        .queue_max = queue_max,
+        .ready_max = ready_max,
+        .n_prepare_threads = n_prepare,
+        .ops = {.prepare = prepare, .run = run, .interrupt = interrupt, .finish = finish},
+        .ctx = e,
+    };
+    gi_sched *s = NULL;
+    assert_int_equal(gi_sched_create(&config, &s, NULL), GLINT_OK);
+    return s;
+}
+
+static void wait_finished(job *j) {
+    for (int i = 0; i < 20000 && atomic_load(&j->n_finished) == 0; i++) usleep(500);
+    assert_int_equal(atomic_load(&j->n_finished), 1);
+}
+
+static void wait_running(job *j) {
+    for (int i = 0; i < 20000 && atomic_load(&j->n_run) == 0; i++) usleep(500);
+    assert_int_equal(atomic_load(&j->n_run), 1);
+}
+
+static void runs_in_order(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 16, 4, 1);
+    job jobs[10] = {0};
+    for (int i = 0; i < 10; i++) {
+        jobs[i].run_us = 300;
+        assert_int_equal(gi_sched_submit(s, &jobs[i].item, NULL), GLINT_OK);
+    }
+    gi_sched_drain(s, 10000);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(jobs[i].order, i + 1);
+        assert_int_equal(jobs[i].stop, GI_SCHED_STOP_NONE);
+        assert_int_equal(jobs[i].n_finished, 1);
+    }
+    assert_int_equal(e.n_running_max, 1);
+    gi_sched_free(s);
+}
+
+static void refused_by_prepare_never_runs(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 4, 4, 2);
+    job bad = {.refuse = true}, good = {0};
+    assert_int_equal(gi_sched_submit(s, &bad.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &good.item, NULL), GLINT_OK);
+    wait_finished(&bad);
+    wait_finished(&good);
+    assert_false(bad.has_run);
+    assert_true(good.has_run);
+    gi_sched_free(s);
+}
+
+static void full_is_busy(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 2, 1, 1);
+    job running = {.run_us = 5000000}, a = {0}, b = {0}, c = {0};
+    assert_int_equal(gi_sched_submit(s, &running.item, NULL), GLINT_OK);
+    wait_running(&running);
+    assert_int_equal(gi_sched_submit(s, &a.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &b.item, NULL), GLINT_OK);
+    glint_error err = {0};
+    assert_int_equal(gi_sched_submit(s, &c.item, &err), GLINT_ERR_BUSY);
+    assert_string_equal(err.message, "scheduler: the line is full");
+    assert_false(gi_sched_get_stats(s).draining);
+    gi_sched_begin_drain(s);
+    assert_int_equal(gi_sched_submit(s, &c.item, &err), GLINT_ERR_BUSY);
+    assert_string_equal(err.message, "scheduler: draining");
+    assert_true(gi_sched_get_stats(s).draining);
+    /* Freeing drains without grace: the running one is interrupted, the others never run. */
+    gi_sched_free(s);
+    assert_int_equal(running.stop, GI_SCHED_STOP_DRAINED);
+    assert_int_equal(a.stop, GI_SCHED_STOP_DRAINED);
+    assert_int_equal(b.n_finished, 1);
+    assert_false(a.has_run);
+    assert_int_equal(c.n_finished, 0);
+}
+
+static void cancel_at_each_stage(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 8, 2, 1);
+    job running = {.run_us = 5000000}, ready = {0}, preparing = {.prepare_us = 100000},
+        waiting = {0};
+    assert_int_equal(gi_sched_submit(s, &running.item, NULL), GLINT_OK);
+    wait_running(&running);
+    assert_int_equal(gi_sched_submit(s, &ready.item, NULL), GLINT_OK);
+    while (gi_sched_get_stats(s).n_ready == 0) usleep(100);
+    assert_int_equal(gi_sched_submit(s, &preparing.item, NULL), GLINT_OK);
+    while (gi_sched_get_stats(s).n_preparing == 0) usleep(100);
+    assert_int_equal(gi_sched_submit(s, &waiting.item, NULL), GLINT_OK);
+    gi_sched_cancel(s, &waiting.item);
+    gi_sched_cancel(s, &ready.item);
+    gi_sched_cancel(s, &preparing.item);
+    wait_finished(&waiting);
+    wait_finished(&ready);
+    wait_finished(&preparing);
+    assert_int_equal(atomic_load(&running.n_finished), 0);
+    const double t0 = gi_clock_ms();
+    gi_sched_cancel(s, &running.item);
+    wait_finished(&running);
+    assert_true(gi_clock_ms() - t0 < 2000);
+    assert_int_equal(running.stop, GI_SCHED_STOP_CANCELLED);
+    assert_int_equal(ready.n_run + preparing.n_run + waiting.n_run, 0);
+    /* The engine is free again. */
+    job next = {0};
+    assert_int_equal(gi_sched_submit(s, &next.item, NULL), GLINT_OK);
+    wait_finished(&next);
+    assert_true(next.has_run);
+    gi_sched_free(s);
+}
+
+static void expires_while_waiting(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 8, 1, 1);
+    job running = {.run_us = 400000}, late = {0}, patient = {0};
+    assert_int_equal(gi_sched_submit(s, &running.item, NULL), GLINT_OK);
+    wait_running(&running);
+    assert_int_equal(gi_sched_submit(s, &patient.item, NULL), GLINT_OK);
+    late.item.deadline_ms = gi_clock_ms() + 30;
+    assert_int_equal(gi_sched_submit(s, &late.item, NULL), GLINT_OK);
+    wait_finished(&late);
+    /* Answered at its deadline, not when the engine came round to it. */
+    assert_int_equal(atomic_load(&running.n_finished), 0);
+    assert_int_equal(late.stop, GI_SCHED_STOP_EXPIRED);
+    assert_int_equal(late.n_run, 0);
+    wait_finished(&patient);
+    assert_int_equal(patient.stop, GI_SCHED_STOP_NONE);
+    gi_sched_free(s);
+}
+
+static void drain_lets_work_finish(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 8, 2, 2);
+    job jobs[6] = {0};
+    for (int i = 0; i < 6; i++) {
+        jobs[i].run_us = 10000;
+        assert_int_equal(gi_sched_submit(s, &jobs[i].item, NULL), GLINT_OK);
+    }
+    gi_sched_drain(s, 60000);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(jobs[i].n_finished, 1);
+        assert_true(jobs[i].has_run);
+        assert_int_equal(jobs[i].stop, GI_SCHED_STOP_NONE);
+    }
+    gi_sched_free(s);
+}
+
+/* ---- many threads ---- */
+
+enum { N_CLIENTS = 12, N_PER_CLIENT = 250 };
+
+typedef struct client {
+    gi_sched *sched;
+    uint32_t seed;
+    int n_busy, n_submitted;
+    job jobs[N_PER_CLIENT];
+    bool submitted[N_PER_CLIENT];
+} client;
+
+static uint32_t draw(client *c, uint32_t below) {
+    c->seed = c->seed * 1664525u + 1013904223u;
+    return (c->seed >> 8) % below;
+}
+
+static void *client_main(void *arg) {
+    client *c = arg;
+    for (int i = 0; i < N_PER_CLIENT; i++) {
+        job *j = &c->jobs[i];
+        j->prepare_us = (int)draw(c, 60);
+        j->run_us = (int)draw(c, 80);
+        j->refuse = draw(c, 10) == 0;
+        if (draw(c, 4) == 0) j->item.deadline_ms = gi_clock_ms() + draw(c, 5);
+        if (gi_sched_submit(c->sched, &j->item, NULL) != GLINT_OK) {
+            c->n_busy++;
+            usleep(100);
+            continue;
+        }
+        c->submitted[i] = true;
+        c->n_submitted++;
+        if (draw(c, 3) == 0) {
+            usleep(draw(c, 200));
+            /* Jobs outlive the scheduler here, so that a late cancel is allowed to miss. */
+            gi_sched_cancel(c->sched, &j->item);
+        }
+    }
+    return NULL;
+}
+
+static void none_lost(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 32, 6, 3);
+    static client clients[N_CLIENTS];
+    memset(clients, 0, sizeof clients);
+    pthread_t threads[N_CLIENTS];
+    for (uint32_t i = 0; i < N_CLIENTS; i++) {
+        clients[i].sched = s;
+        clients[i].seed = i * 7919 + 1;
+        assert_int_equal(pthread_create(&threads[i], NULL, client_main, &clients[i]), 0);
+    }
+    for (int i = 0; i < N_CLIENTS; i++) pthread_join(threads[i], NULL);
+    gi_sched_drain(s, 60000);
+    int n_submitted = 0, n_run = 0;
+    for (int i = 0; i < N_CLIENTS; i++) {
+        n_submitted += clients[i].n_submitted;
+        for (int k = 0; k < N_PER_CLIENT; k++) {
+            const job *j = &clients[i].jobs[k];
+            assert_int_equal(j->n_finished, clients[i].submitted[k] ? 1 : 0);
+            assert_true(j->n_run <= 1 && j->n_prepared <= 1 && j->n_run <= j->n_prepared);
+            if (j->refuse) assert_int_equal(j->n_run, 0);
+            n_run += j->n_run;
+        }
+    }
+    assert_int_equal(e.n_finished, n_submitted);
+    assert_int_equal(e.n_running_max, 1);
+    assert_true(n_run > 0 && n_submitted > n_run);
+    gi_sched_free(s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_in_order),
+        cmocka_unit_test(refused_by_prepare_never_runs),
+        cmocka_unit_test(full_is_busy),
+        cmocka_unit_test(cancel_at_each_stage),
+        cmocka_unit_test(expires_while_waiting),
+        cmocka_unit_test(drain_lets_work_finish),
+        cmocka_unit_test(none_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
