@@ -10,6 +10,10 @@
 /* Weight of the newest run in the running average. */
 static const double RUN_AVG_WEIGHT = 0.2;
 
+/* Where nobody is at work on an item, so that it can be taken out at any time. */
+static const gi_sched_state WAITING_STATES[] = {GI_SCHED_READY, GI_SCHED_WAITING, GI_SCHED_ARRIVED};
+enum { N_WAITING_STATES = 3 };
+
 static void list_push(gi_sched_list *list, gi_sched_item *item) {
     item->prev = list->tail;
     item->next = NULL;
@@ -34,9 +38,10 @@ static void list_remove(gi_sched_list *list, gi_sched_item *item) {
     list->n--;
 }
 
-static void move(gi_line *line, gi_sched_item *item, gi_sched_state to) {
+static void move(gi_line *line, gi_sched_item *item, gi_sched_state to, double now_ms) {
     list_remove(&line->lists[item->state], item);
     item->state = to;
+    item->entered_ms[to] = now_ms;
     if (to != GI_SCHED_DONE) list_push(&line->lists[to], item);
 }
 
@@ -61,51 +66,43 @@ size_t gi_line_count(const gi_line *line, gi_sched_state state) {
 }
 
 static size_t count_before_run(const gi_line *line) {
-    return line->lists[GI_SCHED_WAITING].n + line->lists[GI_SCHED_PREPARING].n +
-           line->lists[GI_SCHED_READY].n;
+    size_t n = 0;
+    for (size_t s = 0; s < GI_SCHED_RUNNING; s++) n += line->lists[s].n;
+    return n;
 }
 
 glint_status gi_line_submit(gi_line *line, gi_sched_item *item, double now_ms) {
     if (line->draining || count_before_run(line) >= line->queue_max) return GLINT_ERR_BUSY;
-    *item = (gi_sched_item){
-        .state = GI_SCHED_WAITING, .deadline_ms = item->deadline_ms, .submitted_ms = now_ms};
-    list_push(&line->lists[GI_SCHED_WAITING], item);
+    *item = (gi_sched_item){.state = GI_SCHED_ARRIVED, .deadline_ms = item->deadline_ms};
+    item->entered_ms[GI_SCHED_ARRIVED] = now_ms;
+    list_push(&line->lists[GI_SCHED_ARRIVED], item);
     return GLINT_OK;
 }
 
-gi_sched_item *gi_line_take_waiting(gi_line *line, double now_ms) {
-    if (line->lists[GI_SCHED_PREPARING].n + line->lists[GI_SCHED_READY].n >= line->ready_max)
+gi_sched_item *gi_line_take(gi_line *line, gi_sched_state to, double now_ms) {
+    gi_assert(to == GI_SCHED_ADMITTING || to == GI_SCHED_PREPARING || to == GI_SCHED_RUNNING);
+    if (to == GI_SCHED_PREPARING &&
+        line->lists[GI_SCHED_PREPARING].n + line->lists[GI_SCHED_READY].n >= line->ready_max)
         return NULL;
-    gi_sched_item *item = oldest_going(&line->lists[GI_SCHED_WAITING], now_ms);
-    if (!item) return NULL;
-    item->prepare_ms = now_ms;
-    move(line, item, GI_SCHED_PREPARING);
+    gi_sched_item *item = oldest_going(&line->lists[to - 1], now_ms);
+    if (item) move(line, item, to, now_ms);
     return item;
 }
 
-void gi_line_put_ready(gi_line *line, gi_sched_item *item, double now_ms) {
-    gi_assert(item->state == GI_SCHED_PREPARING && item->stop == GI_SCHED_STOP_NONE);
-    item->ready_ms = now_ms;
-    move(line, item, GI_SCHED_READY);
-}
-
-gi_sched_item *gi_line_take_ready(gi_line *line, double now_ms) {
-    gi_sched_item *item = oldest_going(&line->lists[GI_SCHED_READY], now_ms);
-    if (!item) return NULL;
-    item->run_ms = now_ms;
-    item->has_run = true;
-    move(line, item, GI_SCHED_RUNNING);
-    return item;
+void gi_line_put(gi_line *line, gi_sched_item *item, double now_ms) {
+    gi_assert(item->stop == GI_SCHED_STOP_NONE);
+    gi_assert(item->state == GI_SCHED_ADMITTING || item->state == GI_SCHED_PREPARING);
+    move(line, item, item->state + 1, now_ms);
 }
 
 void gi_line_leave(gi_line *line, gi_sched_item *item, double now_ms) {
-    gi_assert(item->state == GI_SCHED_PREPARING || item->state == GI_SCHED_RUNNING);
+    gi_assert(item->state == GI_SCHED_ADMITTING || item->state == GI_SCHED_PREPARING ||
+              item->state == GI_SCHED_RUNNING);
     if (item->state == GI_SCHED_RUNNING && item->stop == GI_SCHED_STOP_NONE) {
-        const double ms = now_ms - item->run_ms;
+        const double ms = now_ms - item->entered_ms[GI_SCHED_RUNNING];
         line->run_avg_ms += line->run_avg_ms > 0 ? RUN_AVG_WEIGHT * (ms - line->run_avg_ms) : ms;
     }
-    item->done_ms = now_ms;
-    move(line, item, GI_SCHED_DONE);
+    move(line, item, GI_SCHED_DONE, now_ms);
 }
 
 bool gi_line_stop(gi_line *line, gi_sched_item *item, gi_sched_stop why) {
@@ -116,14 +113,12 @@ bool gi_line_stop(gi_line *line, gi_sched_item *item, gi_sched_stop why) {
 }
 
 gi_sched_item *gi_line_reap(gi_line *line, double now_ms) {
-    const gi_sched_state states[] = {GI_SCHED_READY, GI_SCHED_WAITING};
-    for (size_t s = 0; s < 2; s++) {
-        for (gi_sched_item *i = line->lists[states[s]].head; i; i = i->next) {
+    for (size_t s = 0; s < N_WAITING_STATES; s++) {
+        for (gi_sched_item *i = line->lists[WAITING_STATES[s]].head; i; i = i->next) {
             if (i->stop == GI_SCHED_STOP_NONE && is_expired(i, now_ms))
                 i->stop = GI_SCHED_STOP_EXPIRED;
             if (i->stop == GI_SCHED_STOP_NONE) continue;
-            i->done_ms = now_ms;
-            move(line, i, GI_SCHED_DONE);
+            move(line, i, GI_SCHED_DONE, now_ms);
             return i;
         }
     }
@@ -138,10 +133,9 @@ void gi_line_stop_all(gi_line *line, void (*on_running)(void *ctx, gi_sched_item
 }
 
 double gi_line_next_deadline_ms(const gi_line *line) {
-    const gi_sched_state states[] = {GI_SCHED_READY, GI_SCHED_WAITING};
     double next = INFINITY;
-    for (size_t s = 0; s < 2; s++)
-        for (const gi_sched_item *i = line->lists[states[s]].head; i; i = i->next)
+    for (size_t s = 0; s < N_WAITING_STATES; s++)
+        for (const gi_sched_item *i = line->lists[WAITING_STATES[s]].head; i; i = i->next)
             if (i->deadline_ms > 0 && i->deadline_ms < next) next = i->deadline_ms;
     return next;
 }

@@ -1,10 +1,10 @@
 /**
  * @file
- * The threads around the waiting line: a small crew prepares requests (pictures are decoded
- * there), one engine thread runs them in order, and a clerk answers those that are cancelled or
+ * The threads around the waiting line: a small crew reads and checks requests and decodes their
+ * pictures, one engine thread runs them in order, and a clerk answers those that are cancelled or
  * whose deadline passes while they wait.
  *
- * What a request is, and how it is prepared and run, is the caller's: see gi_sched_ops. Every
+ * What a request is, and how it is read, prepared and run, is the caller's: see gi_sched_ops. Every
  * submitted item is finished exactly once, whatever happens to it.
  */
 #ifndef GI_SCHED_SCHED_H
@@ -12,28 +12,30 @@
 
 #include "sched/line.h"
 
-/** Most threads that prepare. */
-#define GI_SCHED_PREPARE_THREADS_MAX 64
+/** Most threads that admit and prepare. */
+#define GI_SCHED_CREW_MAX 64
 
 /** What the scheduler calls. `ctx` is that of gi_sched_config. */
 typedef struct gi_sched_ops {
-    /** Make an item ready to run. On a prepare thread, several at once. False: it cannot run, and
-     * is finished without. */
+    /** Read and check an item; may set item->deadline_ms. On a crew thread, several at once. False:
+     * it is refused, and finished without running. */
+    bool (*admit)(void *ctx, gi_sched_item *item);
+    /** Make an admitted item ready to run. Threads and result as above. */
     bool (*prepare)(void *ctx, gi_sched_item *item);
     /** Run an item to its end. On the engine thread, one at a time. */
     void (*run)(void *ctx, gi_sched_item *item);
     /** Ask `run` to return early. Any thread, while `run` is at work on the item or about to be;
      * must not block, nor call the scheduler. */
     void (*interrupt)(void *ctx, gi_sched_item *item);
-    /** The item is DONE: item->stop and item->has_run say how. Any of the scheduler's threads. The
-     * last call about this item, which may be freed in it. */
+    /** The item is DONE: item->stop and item->entered_ms say how. Any of the scheduler's threads.
+     * The last call about this item, which may be freed in it. */
     void (*finish)(void *ctx, gi_sched_item *item);
 } gi_sched_ops;
 
 typedef struct gi_sched_config {
-    size_t queue_max;      /**< most items that wait, 1..65536 */
-    size_t ready_max;      /**< most of them with their pictures in memory, 1..queue_max */
-    int n_prepare_threads; /**< 1..GI_SCHED_PREPARE_THREADS_MAX */
+    size_t queue_max; /**< most items that wait, 1..65536 */
+    size_t ready_max; /**< most of them with their pictures in memory, 1..queue_max */
+    int n_crew;       /**< 1..GI_SCHED_CREW_MAX */
     gi_sched_ops ops;
     void *ctx;
 } gi_sched_config;
@@ -42,8 +44,8 @@ typedef struct gi_sched gi_sched;
 
 /** What waits and runs at one moment. */
 typedef struct gi_sched_stats {
-    size_t n_waiting, n_preparing, n_ready, n_running;
-    double wait_estimate_ms; /**< until an item submitted now would begin to run */
+    size_t n[GI_SCHED_LISTS]; /**< items in each state */
+    double wait_estimate_ms;  /**< until an item submitted now would begin to run */
     bool draining;
 } gi_sched_stats;
 

@@ -8,26 +8,41 @@
 #include <math.h>
 #include <string.h>
 
+/* Hand an item in and admit it: it is WAITING. */
+static void arrive(gi_line *line, gi_sched_item *item, double now_ms) {
+    assert_int_equal(gi_line_submit(line, item, now_ms), GLINT_OK);
+    assert_ptr_equal(gi_line_take(line, GI_SCHED_ADMITTING, now_ms), item);
+    gi_line_put(line, item, now_ms);
+    assert_int_equal(item->state, GI_SCHED_WAITING);
+}
+
+static gi_sched_item *take_waiting(gi_line *line, double now_ms) {
+    return gi_line_take(line, GI_SCHED_PREPARING, now_ms);
+}
+
+static gi_sched_item *take_ready(gi_line *line, double now_ms) {
+    return gi_line_take(line, GI_SCHED_RUNNING, now_ms);
+}
+
 static void first_in_first_out(void **state) {
     gi_line line;
     gi_line_init(&line, 8, 8);
     gi_sched_item a = {0}, b = {0};
-    assert_int_equal(gi_line_submit(&line, &a, 1), GLINT_OK);
-    assert_int_equal(gi_line_submit(&line, &b, 2), GLINT_OK);
-    assert_null(gi_line_take_ready(&line, 3));
-    assert_ptr_equal(gi_line_take_waiting(&line, 3), &a);
-    assert_ptr_equal(gi_line_take_waiting(&line, 4), &b);
-    assert_null(gi_line_take_waiting(&line, 4));
+    arrive(&line, &a, 1);
+    arrive(&line, &b, 2);
+    assert_null(take_ready(&line, 3));
+    assert_ptr_equal(take_waiting(&line, 3), &a);
+    assert_ptr_equal(take_waiting(&line, 4), &b);
+    assert_null(take_waiting(&line, 4));
     /* Who is ready first runs first: a slow picture holds nobody up. */
-    gi_line_put_ready(&line, &b, 5);
-    gi_line_put_ready(&line, &a, 6);
-    assert_ptr_equal(gi_line_take_ready(&line, 7), &b);
+    gi_line_put(&line, &b, 5);
+    gi_line_put(&line, &a, 6);
+    assert_ptr_equal(take_ready(&line, 7), &b);
     assert_int_equal(gi_line_count(&line, GI_SCHED_RUNNING), 1);
     gi_line_leave(&line, &b, 17);
     assert_int_equal(b.state, GI_SCHED_DONE);
-    assert_true(b.has_run);
-    assert_true(b.submitted_ms == 2 && b.prepare_ms == 4 && b.ready_ms == 5 && b.run_ms == 7 &&
-                b.done_ms == 17);
+    const double want_ms[] = {2, 2, 2, 4, 5, 7, 17};
+    for (int i = 0; i <= GI_SCHED_DONE; i++) assert_true(b.entered_ms[i] == want_ms[i]);
     assert_true(line.run_avg_ms == 10);
     /* One READY, none RUNNING: the next one waits for one run. */
     assert_true(gi_line_wait_estimate_ms(&line) == 10);
@@ -37,20 +52,20 @@ static void bounded(void **state) {
     gi_line line;
     gi_line_init(&line, 3, 2);
     gi_sched_item items[5] = {0};
-    for (int i = 0; i < 3; i++) assert_int_equal(gi_line_submit(&line, &items[i], 1), GLINT_OK);
-    items[3].submitted_ms = 77;
+    for (int i = 0; i < 3; i++) arrive(&line, &items[i], 1);
+    items[3].entered_ms[0] = 77;
     assert_int_equal(gi_line_submit(&line, &items[3], 1), GLINT_ERR_BUSY);
-    assert_true(items[3].submitted_ms == 77);
+    assert_true(items[3].entered_ms[0] == 77);
     /* Pictures of two requests at most are in memory, however long the line. */
-    assert_non_null(gi_line_take_waiting(&line, 2));
-    assert_non_null(gi_line_take_waiting(&line, 2));
-    assert_null(gi_line_take_waiting(&line, 2));
-    gi_line_put_ready(&line, &items[0], 3);
-    assert_null(gi_line_take_waiting(&line, 3));
+    assert_non_null(take_waiting(&line, 2));
+    assert_non_null(take_waiting(&line, 2));
+    assert_null(take_waiting(&line, 2));
+    gi_line_put(&line, &items[0], 3);
+    assert_null(take_waiting(&line, 3));
     /* Running takes a place neither in the line nor in READY. */
-    assert_ptr_equal(gi_line_take_ready(&line, 4), &items[0]);
-    assert_ptr_equal(gi_line_take_waiting(&line, 4), &items[2]);
-    assert_int_equal(gi_line_submit(&line, &items[3], 5), GLINT_OK);
+    assert_ptr_equal(take_ready(&line, 4), &items[0]);
+    assert_ptr_equal(take_waiting(&line, 4), &items[2]);
+    arrive(&line, &items[3], 5);
     assert_int_equal(gi_line_submit(&line, &items[4], 5), GLINT_ERR_BUSY);
     line.draining = true;
     gi_line_leave(&line, &items[1], 6);
@@ -60,18 +75,24 @@ static void bounded(void **state) {
 static void stopped_items_go_no_further(void **state) {
     gi_line line;
     gi_line_init(&line, 8, 8);
-    gi_sched_item waiting = {0}, preparing = {0}, ready = {0}, running = {0};
-    assert_int_equal(gi_line_submit(&line, &running, 1), GLINT_OK);
-    assert_int_equal(gi_line_submit(&line, &ready, 1), GLINT_OK);
-    assert_int_equal(gi_line_submit(&line, &preparing, 1), GLINT_OK);
-    assert_ptr_equal(gi_line_take_waiting(&line, 1), &running);
-    assert_ptr_equal(gi_line_take_waiting(&line, 1), &ready);
-    assert_ptr_equal(gi_line_take_waiting(&line, 1), &preparing);
-    gi_line_put_ready(&line, &running, 1);
-    gi_line_put_ready(&line, &ready, 1);
-    assert_ptr_equal(gi_line_take_ready(&line, 1), &running);
-    assert_int_equal(gi_line_submit(&line, &waiting, 1), GLINT_OK);
+    gi_sched_item arrived = {0}, admitting = {0}, waiting = {0}, preparing = {0}, ready = {0},
+                  running = {0};
+    arrive(&line, &running, 1);
+    arrive(&line, &ready, 1);
+    arrive(&line, &preparing, 1);
+    assert_ptr_equal(take_waiting(&line, 1), &running);
+    assert_ptr_equal(take_waiting(&line, 1), &ready);
+    assert_ptr_equal(take_waiting(&line, 1), &preparing);
+    gi_line_put(&line, &running, 1);
+    gi_line_put(&line, &ready, 1);
+    assert_ptr_equal(take_ready(&line, 1), &running);
+    arrive(&line, &waiting, 1);
 
+    assert_int_equal(gi_line_submit(&line, &admitting, 1), GLINT_OK);
+    assert_ptr_equal(gi_line_take(&line, GI_SCHED_ADMITTING, 1), &admitting);
+    assert_int_equal(gi_line_submit(&line, &arrived, 1), GLINT_OK);
+    assert_false(gi_line_stop(&line, &arrived, GI_SCHED_STOP_CANCELLED));
+    assert_false(gi_line_stop(&line, &admitting, GI_SCHED_STOP_CANCELLED));
     assert_false(gi_line_stop(&line, &waiting, GI_SCHED_STOP_CANCELLED));
     assert_false(gi_line_stop(&line, &preparing, GI_SCHED_STOP_CANCELLED));
     assert_false(gi_line_stop(&line, &ready, GI_SCHED_STOP_CANCELLED));
@@ -80,12 +101,15 @@ static void stopped_items_go_no_further(void **state) {
     assert_false(gi_line_stop(&line, &running, GI_SCHED_STOP_DRAINED));
     assert_int_equal(running.stop, GI_SCHED_STOP_CANCELLED);
 
-    assert_null(gi_line_take_waiting(&line, 2));
-    assert_null(gi_line_take_ready(&line, 2));
+    assert_null(gi_line_take(&line, GI_SCHED_ADMITTING, 2));
+    assert_null(take_waiting(&line, 2));
+    assert_null(take_ready(&line, 2));
     assert_ptr_equal(gi_line_reap(&line, 2), &ready);
     assert_ptr_equal(gi_line_reap(&line, 2), &waiting);
+    assert_ptr_equal(gi_line_reap(&line, 2), &arrived);
     assert_null(gi_line_reap(&line, 2));
-    assert_false(ready.has_run);
+    assert_true(ready.entered_ms[GI_SCHED_RUNNING] == 0);
+    gi_line_leave(&line, &admitting, 3);
     gi_line_leave(&line, &preparing, 3);
     gi_line_leave(&line, &running, 3);
     /* An interrupted run says nothing about how long runs take. */
@@ -97,20 +121,25 @@ static void deadlines(void **state) {
     gi_line line;
     gi_line_init(&line, 8, 8);
     assert_true(isinf(gi_line_next_deadline_ms(&line)));
+    gi_sched_item unread = {.deadline_ms = 5};
+    assert_int_equal(gi_line_submit(&line, &unread, 1), GLINT_OK);
+    assert_true(gi_line_next_deadline_ms(&line) == 5);
+    assert_null(gi_line_take(&line, GI_SCHED_ADMITTING, 5));
+    assert_ptr_equal(gi_line_reap(&line, 5), &unread);
     gi_sched_item late = {.deadline_ms = 10}, none = {0}, later = {.deadline_ms = 20};
-    assert_int_equal(gi_line_submit(&line, &late, 1), GLINT_OK);
-    assert_int_equal(gi_line_submit(&line, &none, 1), GLINT_OK);
-    assert_int_equal(gi_line_submit(&line, &later, 1), GLINT_OK);
+    arrive(&line, &late, 1);
+    arrive(&line, &none, 1);
+    arrive(&line, &later, 1);
     assert_true(gi_line_next_deadline_ms(&line) == 10);
     assert_null(gi_line_reap(&line, 9.9));
     /* At its deadline an item no longer starts, even before it is reaped. */
-    assert_ptr_equal(gi_line_take_waiting(&line, 10), &none);
+    assert_ptr_equal(take_waiting(&line, 10), &none);
     assert_ptr_equal(gi_line_reap(&line, 10), &late);
     assert_int_equal(late.stop, GI_SCHED_STOP_EXPIRED);
-    assert_ptr_equal(gi_line_take_waiting(&line, 15), &later);
-    gi_line_put_ready(&line, &later, 15);
+    assert_ptr_equal(take_waiting(&line, 15), &later);
+    gi_line_put(&line, &later, 15);
     assert_true(gi_line_next_deadline_ms(&line) == 20);
-    assert_null(gi_line_take_ready(&line, 21));
+    assert_null(take_ready(&line, 21));
     assert_ptr_equal(gi_line_reap(&line, 21), &later);
 }
 
@@ -123,13 +152,13 @@ static void stop_all(void **state) {
     gi_line line;
     gi_line_init(&line, 8, 8);
     gi_sched_item a = {0}, b = {0}, c = {0};
-    assert_int_equal(gi_line_submit(&line, &a, 1), GLINT_OK);
-    assert_int_equal(gi_line_submit(&line, &b, 1), GLINT_OK);
-    assert_int_equal(gi_line_submit(&line, &c, 1), GLINT_OK);
-    assert_ptr_equal(gi_line_take_waiting(&line, 1), &a);
-    assert_ptr_equal(gi_line_take_waiting(&line, 1), &b);
-    gi_line_put_ready(&line, &a, 1);
-    assert_ptr_equal(gi_line_take_ready(&line, 1), &a);
+    arrive(&line, &a, 1);
+    arrive(&line, &b, 1);
+    arrive(&line, &c, 1);
+    assert_ptr_equal(take_waiting(&line, 1), &a);
+    assert_ptr_equal(take_waiting(&line, 1), &b);
+    gi_line_put(&line, &a, 1);
+    assert_ptr_equal(take_ready(&line, 1), &a);
     gi_line_stop(&line, &b, GI_SCHED_STOP_CANCELLED);
     int n_interrupted = 0;
     gi_line_stop_all(&line, count_interrupt, &n_interrupted);
@@ -184,10 +213,13 @@ static void check_invariants(history *h) {
         n += n_here;
     }
     assert_int_equal(n, h->n_submitted - h->n_done);
+    size_t n_before_run = 0;
+    for (int s = 0; s < GI_SCHED_RUNNING; s++)
+        n_before_run += gi_line_count(&h->line, (gi_sched_state)s);
+    assert_true(n_before_run <= h->line.queue_max);
     const size_t n_memory =
         gi_line_count(&h->line, GI_SCHED_PREPARING) + gi_line_count(&h->line, GI_SCHED_READY);
     assert_true(n_memory <= h->line.ready_max);
-    assert_true(n_memory + gi_line_count(&h->line, GI_SCHED_WAITING) <= h->line.queue_max);
 }
 
 static gi_sched_item *pick(history *h, gi_sched_state state) {
@@ -202,10 +234,9 @@ static void step_submit(history *h) {
     const uint32_t i = draw(h, N_ITEMS);
     if (h->is_in[i]) return;
     h->items[i].deadline_ms = draw(h, 3) ? 0 : h->now_ms + draw(h, 40);
-    const bool full = gi_line_count(&h->line, GI_SCHED_WAITING) +
-                          gi_line_count(&h->line, GI_SCHED_PREPARING) +
-                          gi_line_count(&h->line, GI_SCHED_READY) >=
-                      h->line.queue_max;
+    size_t n = 0;
+    for (int s = 0; s < GI_SCHED_RUNNING; s++) n += gi_line_count(&h->line, (gi_sched_state)s);
+    const bool full = n >= h->line.queue_max;
     const glint_status st = gi_line_submit(&h->line, &h->items[i], h->now_ms);
     assert_int_equal(st, full || h->line.draining ? GLINT_ERR_BUSY : GLINT_OK);
     if (st != GLINT_OK) return;
@@ -214,52 +245,63 @@ static void step_submit(history *h) {
 }
 
 static void step_run(history *h) {
-    gi_sched_item *item = gi_line_take_ready(&h->line, h->now_ms);
+    gi_sched_item *item = take_ready(&h->line, h->now_ms);
     if (!item) return;
     assert_int_equal(item->stop, GI_SCHED_STOP_NONE);
     assert_true(item->deadline_ms <= 0 || item->deadline_ms > h->now_ms);
     /* First ready, first run. */
-    assert_true(item->ready_ms >= h->last_run_ready_ms);
-    h->last_run_ready_ms = item->ready_ms;
+    assert_true(item->entered_ms[GI_SCHED_READY] >= h->last_run_ready_ms);
+    h->last_run_ready_ms = item->entered_ms[GI_SCHED_READY];
+}
+
+static void step_put(history *h, gi_sched_state from) {
+    gi_sched_item *item = pick(h, from);
+    if (!item) return;
+    if (item->stop == GI_SCHED_STOP_NONE && draw(h, 8)) {
+        if (from == GI_SCHED_ADMITTING && draw(h, 4) == 0)
+            item->deadline_ms = h->now_ms + draw(h, 20);
+        gi_line_put(&h->line, item, h->now_ms);
+    } else {
+        gi_line_leave(&h->line, item, h->now_ms);
+        has_left(h, item);
+    }
 }
 
 static void step(history *h) {
     h->now_ms += draw(h, 4);
     gi_sched_item *item;
-    switch (draw(h, 9)) {
+    switch (draw(h, 11)) {
     case 0:
     case 1:
     case 2:
         step_submit(h);
         break;
     case 3:
-        gi_line_take_waiting(&h->line, h->now_ms);
+        gi_line_take(&h->line, GI_SCHED_ADMITTING, h->now_ms);
         break;
     case 4:
-        if (!(item = pick(h, GI_SCHED_PREPARING))) break;
-        if (item->stop == GI_SCHED_STOP_NONE && draw(h, 8)) {
-            gi_line_put_ready(&h->line, item, h->now_ms);
-        } else {
-            gi_line_leave(&h->line, item, h->now_ms);
-            has_left(h, item);
-        }
+        gi_line_take(&h->line, GI_SCHED_PREPARING, h->now_ms);
         break;
     case 5:
+    case 6:
+        step_put(h, draw(h, 2) ? GI_SCHED_ADMITTING : GI_SCHED_PREPARING);
+        break;
+    case 7:
         step_run(h);
         break;
-    case 6:
+    case 8:
         if (!(item = pick(h, GI_SCHED_RUNNING))) break;
         gi_line_leave(&h->line, item, h->now_ms);
         has_left(h, item);
         break;
-    case 7:
+    case 9:
         item = pick(h, (gi_sched_state)draw(h, GI_SCHED_LISTS));
         if (item && draw(h, 3) == 0) gi_line_stop(&h->line, item, GI_SCHED_STOP_CANCELLED);
         break;
     default:
         while ((item = gi_line_reap(&h->line, h->now_ms))) {
             assert_int_not_equal(item->stop, GI_SCHED_STOP_NONE);
-            assert_false(item->has_run);
+            assert_true(item->entered_ms[GI_SCHED_RUNNING] == 0);
             has_left(h, item);
         }
         assert_true(gi_line_next_deadline_ms(&h->line) > h->now_ms);
@@ -281,13 +323,11 @@ static void random_histories(void **state) {
         gi_line_stop_all(&h.line, count_interrupt, &n_interrupted);
         gi_sched_item *item;
         while ((item = gi_line_reap(&h.line, h.now_ms))) has_left(&h, item);
-        while ((item = h.line.lists[GI_SCHED_PREPARING].head)) {
-            gi_line_leave(&h.line, item, h.now_ms);
-            has_left(&h, item);
-        }
-        while ((item = h.line.lists[GI_SCHED_RUNNING].head)) {
-            gi_line_leave(&h.line, item, h.now_ms);
-            has_left(&h, item);
+        for (int s = 0; s < GI_SCHED_LISTS; s++) {
+            while ((item = h.line.lists[s].head)) {
+                gi_line_leave(&h.line, item, h.now_ms);
+                has_left(&h, item);
+            }
         }
         check_invariants(&h);
         assert_int_equal(h.n_submitted, h.n_done);

@@ -16,9 +16,11 @@
 typedef struct job {
     gi_sched_item item;
     int prepare_us, run_us;
-    bool refuse; /* prepare says no */
+    bool reject;       /* admit says no */
+    bool refuse;       /* prepare says no */
+    double timeout_ms; /* deadline that admit finds in the request; 0 = none */
     _Atomic bool interrupted;
-    _Atomic int n_prepared, n_run, n_finished;
+    _Atomic int n_admitted, n_prepared, n_run, n_finished;
     int order; /* the how-manieth to run, from 1 */
     gi_sched_stop stop;
     bool has_run;
@@ -35,6 +37,14 @@ static job *job_of(gi_sched_item *item) {
 static void nap_us(int us, _Atomic bool *interrupted) {
     const double until_ms = gi_clock_ms() + us / 1e3;
     while (gi_clock_ms() < until_ms && !(interrupted && atomic_load(interrupted))) usleep(50);
+}
+
+static bool admit(void *ctx, gi_sched_item *item) {
+    (void)ctx;
+    job *j = job_of(item);
+    atomic_fetch_add(&j->n_admitted, 1);
+    if (j->timeout_ms > 0) item->deadline_ms = gi_clock_ms() + j->timeout_ms;
+    return !j->reject;
 }
 
 static bool prepare(void *ctx, gi_sched_item *item) {
@@ -65,17 +75,21 @@ static void finish(void *ctx, gi_sched_item *item) {
     engine *e = ctx;
     job *j = job_of(item);
     j->stop = item->stop;
-    j->has_run = item->has_run;
+    j->has_run = item->entered_ms[GI_SCHED_RUNNING] > 0;
     atomic_fetch_add(&j->n_finished, 1);
     atomic_fetch_add(&e->n_finished, 1);
 }
 
-static gi_sched *start(engine *e, size_t queue_max, size_t ready_max, int n_prepare) {
+static gi_sched *start(engine *e, size_t queue_max, size_t ready_max, int n_crew) {
     const gi_sched_config config = {
         .queue_max = queue_max,
         .ready_max = ready_max,
-        .n_prepare_threads = n_prepare,
-        .ops = {.prepare = prepare, .run = run, .interrupt = interrupt, .finish = finish},
+        .n_crew = n_crew,
+        .ops = {.admit = admit,
+                .prepare = prepare,
+                .run = run,
+                .interrupt = interrupt,
+                .finish = finish},
         .ctx = e,
     };
     gi_sched *s = NULL;
@@ -114,7 +128,10 @@ static void runs_in_order(void **state) {
 static void refused_by_prepare_never_runs(void **state) {
     engine e = {0};
     gi_sched *s = start(&e, 4, 4, 2);
-    job bad = {.refuse = true}, good = {0};
+    job bad = {.refuse = true}, good = {0}, worse = {.reject = true};
+    assert_int_equal(gi_sched_submit(s, &worse.item, NULL), GLINT_OK);
+    wait_finished(&worse);
+    assert_int_equal(worse.n_prepared, 0);
     assert_int_equal(gi_sched_submit(s, &bad.item, NULL), GLINT_OK);
     assert_int_equal(gi_sched_submit(s, &good.item, NULL), GLINT_OK);
     wait_finished(&bad);
@@ -157,9 +174,9 @@ static void cancel_at_each_stage(void **state) {
     assert_int_equal(gi_sched_submit(s, &running.item, NULL), GLINT_OK);
     wait_running(&running);
     assert_int_equal(gi_sched_submit(s, &ready.item, NULL), GLINT_OK);
-    while (gi_sched_get_stats(s).n_ready == 0) usleep(100);
+    while (gi_sched_get_stats(s).n[GI_SCHED_READY] == 0) usleep(100);
     assert_int_equal(gi_sched_submit(s, &preparing.item, NULL), GLINT_OK);
-    while (gi_sched_get_stats(s).n_preparing == 0) usleep(100);
+    while (gi_sched_get_stats(s).n[GI_SCHED_PREPARING] == 0) usleep(100);
     assert_int_equal(gi_sched_submit(s, &waiting.item, NULL), GLINT_OK);
     gi_sched_cancel(s, &waiting.item);
     gi_sched_cancel(s, &ready.item);
@@ -198,6 +215,28 @@ static void expires_while_waiting(void **state) {
     assert_int_equal(late.n_run, 0);
     wait_finished(&patient);
     assert_int_equal(patient.stop, GI_SCHED_STOP_NONE);
+    gi_sched_free(s);
+}
+
+/* READY is full, so nothing is prepared: a bad request and a short deadline are still found. */
+static void admitted_while_the_line_stands(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 8, 1, 1);
+    job running = {.run_us = 600000}, ready = {0}, bad = {.reject = true},
+        late = {.timeout_ms = 20}, patient = {0};
+    assert_int_equal(gi_sched_submit(s, &running.item, NULL), GLINT_OK);
+    wait_running(&running);
+    assert_int_equal(gi_sched_submit(s, &ready.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &patient.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &bad.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &late.item, NULL), GLINT_OK);
+    wait_finished(&bad);
+    wait_finished(&late);
+    assert_int_equal(atomic_load(&running.n_finished), 0);
+    assert_int_equal(late.stop, GI_SCHED_STOP_EXPIRED);
+    assert_int_equal(bad.n_prepared + late.n_prepared + atomic_load(&patient.n_prepared), 0);
+    wait_finished(&patient);
+    assert_true(patient.has_run);
     gi_sched_free(s);
 }
 
@@ -242,6 +281,8 @@ static void *client_main(void *arg) {
         j->prepare_us = (int)draw(c, 60);
         j->run_us = (int)draw(c, 80);
         j->refuse = draw(c, 10) == 0;
+        j->reject = draw(c, 10) == 0;
+        if (draw(c, 8) == 0) j->timeout_ms = 1 + draw(c, 5);
         if (draw(c, 4) == 0) j->item.deadline_ms = gi_clock_ms() + draw(c, 5);
         if (gi_sched_submit(c->sched, &j->item, NULL) != GLINT_OK) {
             c->n_busy++;
@@ -278,7 +319,8 @@ static void none_lost(void **state) {
         for (int k = 0; k < N_PER_CLIENT; k++) {
             const job *j = &clients[i].jobs[k];
             assert_int_equal(j->n_finished, clients[i].submitted[k] ? 1 : 0);
-            assert_true(j->n_run <= 1 && j->n_prepared <= 1 && j->n_run <= j->n_prepared);
+            assert_true(j->n_run <= 1 && j->n_prepared <= 1 && j->n_run <= j->n_prepared &&
+                        j->n_prepared <= j->n_admitted);
             if (j->refuse) assert_int_equal(j->n_run, 0);
             n_run += j->n_run;
         }
@@ -291,13 +333,10 @@ static void none_lost(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs_in_order),
-        cmocka_unit_test(refused_by_prepare_never_runs),
-        cmocka_unit_test(full_is_busy),
-        cmocka_unit_test(cancel_at_each_stage),
-        cmocka_unit_test(expires_while_waiting),
-        cmocka_unit_test(drain_lets_work_finish),
-        cmocka_unit_test(none_lost),
+        cmocka_unit_test(runs_in_order),          cmocka_unit_test(refused_by_prepare_never_runs),
+        cmocka_unit_test(full_is_busy),           cmocka_unit_test(cancel_at_each_stage),
+        cmocka_unit_test(expires_while_waiting),  cmocka_unit_test(admitted_while_the_line_stands),
+        cmocka_unit_test(drain_lets_work_finish), cmocka_unit_test(none_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
