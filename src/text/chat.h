@@ -26,8 +26,10 @@ typedef struct gi_chat_part {
 
 typedef struct gi_chat_turn {
     gi_chat_role role;
-    const gi_chat_part *parts; /**< [n_parts] */
+    const gi_chat_part *parts; /**< [n_parts]; an assistant's are text */
     size_t n_parts;
+    const char *reasoning; /**< what the assistant thought, UTF-8; NULL = look for it in the text */
+    size_t n_reasoning_bytes;
 } gi_chat_turn;
 
 /** Special ids of a checkpoint, resolved by token string; see gi_chat_init. */
@@ -44,8 +46,12 @@ typedef struct gi_chat {
 
 /**
  * Resolve the ids by string and tell the dialect from the checkpoint's own template text
- * (chat_template.jinja or tokenizer_config.json's chat_template; template_text NULL = unknown:
- * then from the special tokens that exist). GLINT_ERR_FORMAT names a missing token.
+ * (chat_template.jinja or tokenizer_config.json's chat_template): one with a thinking switch is
+ * GLM-4.6V's; one without is GLM-4.1V's where </answer> is a token, else plain. template_text NULL
+ * = unknown: then the tokens tell.
+ *
+ * GLINT_ERR_FORMAT names a missing token; GLINT_ERR_UNSUPPORTED when the template is not one of
+ * this family.
  */
 glint_status gi_chat_init(gi_chat *chat, const gi_tokenizer *tokenizer, const char *template_text,
                           glint_error *err);
@@ -53,9 +59,17 @@ glint_status gi_chat_init(gi_chat *chat, const gi_tokenizer *tokenizer, const ch
 /**
  * Append the prompt of a conversation, ready for the assistant's answer.
  *
+ * A turn is its role's special id and one text, which begins with a newline: text between two
+ * special ids is tokenised as a whole. Without thinking, GLM-4.6V gets the special id /nothink
+ * after each user text that does not end with these letters (typed ones stay letters) and an
+ * empty thought; GLM-4.1V gets an empty thought and the beginning of its answer.
+ *
  * @param thinking        let a thinking model think.
  * @param ret_image_start [number of picture parts] index in `ids` of each picture's first
  *                        <|image|> id; may be NULL when there is no picture.
+ * @return GLINT_ERR_ARG (text that is not UTF-8, a picture without tokens or in an assistant's
+ *         turn), GLINT_ERR_LIMIT (more ids than `ids` may hold), GLINT_ERR_MEMORY.
+ * Threads: any number on one gi_chat.
  */
 glint_status gi_chat_encode(const gi_chat *chat, const gi_chat_turn *turns, size_t n_turns,
                             bool thinking, gi_ids *ids, size_t *ret_image_start, glint_error *err);
