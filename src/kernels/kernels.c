@@ -1,12 +1,25 @@
 /*
- * Choice of a kernel table: the reference first, then each tier overrides what it does better.
+ * Choice of a kernel table: the reference first, then each tier the machine has and the mask
+ * allows overrides what it does better.
  */
 #include "kernels/kernels.h"
 
-#include <string.h>
+#include "kernels/ref/ref.h"
+#include "kernels/x86/cpu.h"
+#include "kernels/x86/tiers.h"
 
 int gi_kernels_get(const char *tier_max, gi_kernels *ret) {
-    if (tier_max && strcmp(tier_max, "ref") != 0) return -1;
+    unsigned mask = 0;
+    if (!gi_cpu_mask_parse(tier_max, &mask)) return -1;
+    const unsigned flags = gi_cpu_flags() & mask;
     gi_kernels_init_ref(ret);
+    if (!(flags & GI_CPU_AVX2)) return 0;
+    gi_kernels_init_avx2(ret);
+    if (!(flags & GI_CPU_AVX512)) return 0;
+    gi_kernels_init_avx512(ret);
+    if (!(flags & GI_CPU_AVX512_VNNI)) return 0;
+    gi_kernels_init_avx512vnni(ret);
+    if (!(flags & GI_CPU_AVX512_BF16)) return 0;
+    gi_kernels_init_avx512bf16(ret);
     return 0;
 }

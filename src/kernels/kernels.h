@@ -90,6 +90,82 @@
     void name(float *restrict out, size_t ld_o, const float *p, size_t ld_p, size_t n_q,           \
               const float *v, size_t ld_v, size_t n, size_t d)
 
+/* ---- packed products: INT8 and BF16 --------------------------------------------------------- */
+
+/**
+ * A packed panel holds 64 weight rows, interleaved so that one 512-bit load is 16 outputs times 4
+ * bytes of depth. The layout is the same for every tier, and for files on disk:
+ *
+ *     panel[unit][output 0..63][4 bytes]      unit = 4 INT8 or 2 BF16 columns
+ *
+ * INT8 weights are stored as unsigned bytes, w + 128: the wide multiply-add of VNNI wants one
+ * unsigned operand, and having it on the weights' side turns the correction into one number per
+ * row of x: sum x (w + 128) - 128 sum x. Columns past n_cols and outputs past n_rows hold w = 0.
+ */
+#define GI_TILE_N     64
+/** Most rows of x in one call of gemm_s8 and gemm_bf16. */
+#define GI_TILE_M     6
+/** Bytes of one unit of a panel. */
+#define GI_UNIT_BYTES (GI_TILE_N * 4)
+
+/**
+ * acc[m][j] = sum_k x[m][k] * u[k][j], exact.
+ *
+ * acc     s32 [n_m, 64], written in full
+ * x       s8 [n_m, 4 * n_units], row stride ld_x bytes; n_m 1..GI_TILE_M; padding bytes zero
+ * panel   u8 [n_units, 64, 4], 64-byte aligned
+ * Bound: 127 * 255 * 4 * n_units must stay below 2^31, so n_units <= 16384.
+ */
+#define GI_DECL_GEMM_S8(name)                                                                      \
+    void name(int32_t *restrict acc, const int8_t *x, size_t ld_x, size_t n_m,                     \
+              const uint8_t *panel, size_t n_units)
+
+/**
+ * acc[m][j] = sum_k x[m][k] * w[k][j] in F32, products of BF16.
+ *
+ * acc     f32 [n_m, 64], written in full
+ * x       bf16 [n_m, 2 * n_units], row stride ld_x elements; n_m 1..GI_TILE_M
+ * panel   bf16 [n_units, 64, 2], 64-byte aligned
+ * The order of a row's sum does not depend on n_m. Tolerance against the reference: relative to
+ * sum |x w|, 2^-16 (tiers pair products and may flush subnormals).
+ */
+#define GI_DECL_GEMM_BF16(name)                                                                    \
+    void name(float *restrict acc, const uint16_t *x, size_t ld_x, size_t n_m,                     \
+              const uint16_t *panel, size_t n_units)
+
+/**
+ * Quantise a row to INT8 with one scale: q[i] = round(x[i] / scale), scale = max |x| / 127.
+ *
+ * q         s8 [n_padded]; bytes n..n_padded-1 are set to 0
+ * ret_sum   sum of q
+ * @return scale; 0 and an all-zero row when x is all zero. Infinities and NaN: unspecified q.
+ */
+#define GI_DECL_QUANTIZE_ROW(name)                                                                 \
+    float name(int8_t *restrict q, int32_t *ret_sum, const float *x, size_t n, size_t n_padded)
+
+/** dst[i] = bf16(x[i] * scale), nearest even; elements n..n_padded-1 are set to 0. */
+#define GI_DECL_NARROW_ROW(name)                                                                   \
+    void name(uint16_t *restrict dst, const float *x, float scale, size_t n, size_t n_padded)
+
+/**
+ * y[m][j] = (acc[m][j] - 128 sum[m]) * x_scale[m] * w_scale[j] + bias[j], the products of gemm_s8
+ * as numbers. acc and y [n_m, 64]; w_scale and bias [64] (bias NULL = 0).
+ */
+#define GI_DECL_DEQUANTIZE(name)                                                                   \
+    void name(float *restrict y, const int32_t *acc, size_t n_m, const float *x_scale,             \
+              const int32_t *sum, const float *w_scale, const float *bias)
+
+/** out[i] += x[i], i < n. */
+#define GI_DECL_ADD_ROW(name) void name(float *restrict out, const float *x, size_t n)
+
+/**
+ * p[i] = bf16(exp(s[i] - max s)), i < n; elements n..n_padded-1 are set to 0.
+ * @return 1 / sum of the exponentials, the factor that turns the mix of values into a mean.
+ * n >= 1. s may be overwritten.
+ */
+#define GI_DECL_SOFTMAX_BF16(name)                                                                 \
+    float name(uint16_t *restrict p, float *s, size_t n, size_t n_padded)
+
 typedef GI_DECL_WIDEN((*gi_widen_fn));
 typedef GI_DECL_PACK_PANEL((*gi_pack_panel_fn));
 typedef GI_DECL_GEMM_PANEL((*gi_gemm_panel_fn));
@@ -99,10 +175,17 @@ typedef GI_DECL_SWIGLU((*gi_swiglu_fn));
 typedef GI_DECL_ATTN_SCORES((*gi_attn_scores_fn));
 typedef GI_DECL_SOFTMAX((*gi_softmax_fn));
 typedef GI_DECL_ATTN_MIX((*gi_attn_mix_fn));
+typedef GI_DECL_GEMM_S8((*gi_gemm_s8_fn));
+typedef GI_DECL_GEMM_BF16((*gi_gemm_bf16_fn));
+typedef GI_DECL_QUANTIZE_ROW((*gi_quantize_row_fn));
+typedef GI_DECL_NARROW_ROW((*gi_narrow_row_fn));
+typedef GI_DECL_DEQUANTIZE((*gi_dequantize_fn));
+typedef GI_DECL_ADD_ROW((*gi_add_row_fn));
+typedef GI_DECL_SOFTMAX_BF16((*gi_softmax_bf16_fn));
 
 /** One implementation of everything above. */
 typedef struct gi_kernels {
-    const char *tier; /**< "ref", "avx2", "avx512" */
+    const char *tier; /**< "ref", "avx2", "avx512", "avx512vnni", "avx512bf16" */
     gi_widen_fn widen;
     gi_pack_panel_fn pack_panel;
     gi_gemm_panel_fn gemm_panel;
@@ -112,6 +195,13 @@ typedef struct gi_kernels {
     gi_attn_scores_fn attn_scores;
     gi_softmax_fn softmax;
     gi_attn_mix_fn attn_mix;
+    gi_gemm_s8_fn gemm_s8;
+    gi_gemm_bf16_fn gemm_bf16;
+    gi_quantize_row_fn quantize_row;
+    gi_narrow_row_fn narrow_row;
+    gi_dequantize_fn dequantize;
+    gi_add_row_fn add_row;
+    gi_softmax_bf16_fn softmax_bf16;
 } gi_kernels;
 
 /** The scalar reference: always there, on any x86-64. */

@@ -1,0 +1,104 @@
+/*
+ * Packed BF16 products by vdpbf16ps, and rounding to BF16 by vcvtneps2bf16. The tile is that of
+ * gemm_avx512vnni.c.
+ */
+#include "kernels/x86/exp_avx512.h"
+#include "kernels/x86/tiers.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum { PREFETCH_UNITS = 12, VECS = GI_TILE_N / 16 };
+
+static inline __attribute__((always_inline)) void tile_bf16(float *restrict acc, const uint16_t *x,
+                                                            size_t ld_x, const uint16_t *panel,
+                                                            size_t n_units, const int n_m) {
+    __m512 sum[GI_TILE_M][VECS];
+    for (int m = 0; m < n_m; m++)
+        for (int v = 0; v < VECS; v++) sum[m][v] = _mm512_setzero_ps();
+    for (size_t u = 0; u < n_units; u++) {
+        const uint16_t *w = panel + u * (GI_UNIT_BYTES / 2);
+        __m512bh wv[VECS];
+        for (int v = 0; v < VECS; v++) {
+            wv[v] = (__m512bh)_mm512_load_si512(w + 32 * v);
+            _mm_prefetch((const char *)w + PREFETCH_UNITS * GI_UNIT_BYTES + 64 * v, _MM_HINT_T0);
+        }
+        for (int m = 0; m < n_m; m++) {
+            int32_t two;
+            memcpy(&two, x + (size_t)m * ld_x + 2 * u, sizeof two);
+            const __m512bh xv = (__m512bh)_mm512_set1_epi32(two);
+            for (int v = 0; v < VECS; v++) sum[m][v] = _mm512_dpbf16_ps(sum[m][v], wv[v], xv);
+        }
+    }
+    for (int m = 0; m < n_m; m++)
+        for (int v = 0; v < VECS; v++) _mm512_storeu_ps(acc + m * GI_TILE_N + 16 * v, sum[m][v]);
+}
+
+static GI_DECL_GEMM_BF16(gemm_bf16) {
+    switch (n_m) {
+    case 1:
+        tile_bf16(acc, x, ld_x, panel, n_units, 1);
+        break;
+    case 2:
+        tile_bf16(acc, x, ld_x, panel, n_units, 2);
+        break;
+    case 3:
+        tile_bf16(acc, x, ld_x, panel, n_units, 3);
+        break;
+    case 4:
+        tile_bf16(acc, x, ld_x, panel, n_units, 4);
+        break;
+    case 5:
+        tile_bf16(acc, x, ld_x, panel, n_units, 5);
+        break;
+    default:
+        tile_bf16(acc, x, ld_x, panel, n_units, 6);
+        break;
+    }
+}
+
+static GI_DECL_NARROW_ROW(narrow_row) {
+    const __m512 factor = _mm512_set1_ps(scale);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + i), factor);
+        _mm256_storeu_si256((__m256i *)(void *)(dst + i), (__m256i)_mm512_cvtneps_pbh(v));
+    }
+    if (i < n) {
+        const __mmask16 tail = (__mmask16)((1u << (n - i)) - 1);
+        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(tail, x + i), factor);
+        _mm256_mask_storeu_epi16(dst + i, tail, (__m256i)_mm512_cvtneps_pbh(v));
+        i = n;
+    }
+    if (n_padded > n) memset(dst + n, 0, (n_padded - n) * sizeof *dst);
+}
+
+static GI_DECL_SOFTMAX_BF16(softmax_bf16) {
+    const __m512 lowest = _mm512_set1_ps(-__builtin_inff());
+    __m512 max_v = lowest, sum_v = _mm512_setzero_ps();
+    const __mmask16 tail = (__mmask16)((1u << n % 16) - 1);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) max_v = _mm512_max_ps(max_v, _mm512_loadu_ps(s + i));
+    if (tail) max_v = _mm512_max_ps(max_v, _mm512_mask_loadu_ps(lowest, tail, s + i));
+    max_v = _mm512_set1_ps(_mm512_reduce_max_ps(max_v));
+    for (i = 0; i + 16 <= n; i += 16) {
+        const __m512 e = exp_avx512(_mm512_sub_ps(_mm512_loadu_ps(s + i), max_v));
+        sum_v = _mm512_add_ps(sum_v, e);
+        _mm256_storeu_si256((__m256i *)(void *)(p + i), (__m256i)_mm512_cvtneps_pbh(e));
+    }
+    if (tail) {
+        const __m512 x = _mm512_sub_ps(_mm512_maskz_loadu_ps(tail, s + i), max_v);
+        const __m512 e = _mm512_maskz_mov_ps(tail, exp_avx512(x));
+        sum_v = _mm512_add_ps(sum_v, e);
+        _mm256_mask_storeu_epi16(p + i, tail, (__m256i)_mm512_cvtneps_pbh(e));
+    }
+    if (n_padded > n) memset(p + n, 0, (n_padded - n) * sizeof *p);
+    return 1.0f / _mm512_reduce_add_ps(sum_v);
+}
+
+void gi_kernels_init_avx512bf16(gi_kernels *k) {
+    k->tier = "avx512bf16";
+    k->gemm_bf16 = gemm_bf16;
+    k->narrow_row = narrow_row;
+    k->softmax_bf16 = softmax_bf16;
+}

@@ -1,0 +1,8 @@
+/*
+ * The AVX2 tier's table.
+ */
+#include "kernels/x86/tiers.h"
+
+void gi_kernels_init_avx2(gi_kernels *k) {
+    k->tier = "avx2";
+}
