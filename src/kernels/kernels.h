@@ -123,14 +123,14 @@
 /**
  * acc[m][j] = sum_k x[m][k] * w[k][j] in F32, products of BF16.
  *
- * acc     f32 [n_m, 64], written in full
+ * acc     f32 [n_m, 64], row stride ld_acc, written in full
  * x       bf16 [n_m, 2 * n_units], row stride ld_x elements; n_m 1..GI_TILE_M
  * panel   bf16 [n_units, 64, 2], 64-byte aligned
  * The order of a row's sum does not depend on n_m. Tolerance against the reference: relative to
  * sum |x w|, 2^-16 (tiers pair products and may flush subnormals).
  */
 #define GI_DECL_GEMM_BF16(name)                                                                    \
-    void name(float *restrict acc, const uint16_t *x, size_t ld_x, size_t n_m,                     \
+    void name(float *restrict acc, size_t ld_acc, const uint16_t *x, size_t ld_x, size_t n_m,      \
               const uint16_t *panel, size_t n_units)
 
 /**

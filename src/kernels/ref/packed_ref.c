@@ -21,8 +21,8 @@ void gi_gemm_s8_ref(int32_t *restrict acc, const int8_t *x, size_t ld_x, size_t 
     }
 }
 
-void gi_gemm_bf16_ref(float *restrict acc, const uint16_t *x, size_t ld_x, size_t n_m,
-                      const uint16_t *panel, size_t n_units) {
+void gi_gemm_bf16_ref(float *restrict acc, size_t ld_acc, const uint16_t *x, size_t ld_x,
+                      size_t n_m, const uint16_t *panel, size_t n_units) {
     for (size_t m = 0; m < n_m; m++) {
         float sum[GI_TILE_N] = {0};
         for (size_t u = 0; u < n_units; u++) {
@@ -32,7 +32,7 @@ void gi_gemm_bf16_ref(float *restrict acc, const uint16_t *x, size_t ld_x, size_
             for (size_t j = 0; j < GI_TILE_N; j++)
                 sum[j] += x0 * gi_bf16_to_f32(w[2 * j]) + x1 * gi_bf16_to_f32(w[2 * j + 1]);
         }
-        memcpy(acc + m * GI_TILE_N, sum, sizeof sum);
+        memcpy(acc + m * ld_acc, sum, sizeof sum);
     }
 }
 

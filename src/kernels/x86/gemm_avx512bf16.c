@@ -10,9 +10,10 @@
 
 enum { PREFETCH_UNITS = 12, VECS = GI_TILE_N / 16 };
 
-static inline __attribute__((always_inline)) void tile_bf16(float *restrict acc, const uint16_t *x,
-                                                            size_t ld_x, const uint16_t *panel,
-                                                            size_t n_units, const int n_m) {
+static inline __attribute__((always_inline)) void tile_bf16(float *restrict acc, size_t ld_acc,
+                                                            const uint16_t *x, size_t ld_x,
+                                                            const uint16_t *panel, size_t n_units,
+                                                            const int n_m) {
     __m512 sum[GI_TILE_M][VECS];
     for (int m = 0; m < n_m; m++)
         for (int v = 0; v < VECS; v++) sum[m][v] = _mm512_setzero_ps();
@@ -31,28 +32,29 @@ static inline __attribute__((always_inline)) void tile_bf16(float *restrict acc,
         }
     }
     for (int m = 0; m < n_m; m++)
-        for (int v = 0; v < VECS; v++) _mm512_storeu_ps(acc + m * GI_TILE_N + 16 * v, sum[m][v]);
+        for (int v = 0; v < VECS; v++)
+            _mm512_storeu_ps(acc + (size_t)m * ld_acc + 16 * v, sum[m][v]);
 }
 
 static GI_DECL_GEMM_BF16(gemm_bf16) {
     switch (n_m) {
     case 1:
-        tile_bf16(acc, x, ld_x, panel, n_units, 1);
+        tile_bf16(acc, ld_acc, x, ld_x, panel, n_units, 1);
         break;
     case 2:
-        tile_bf16(acc, x, ld_x, panel, n_units, 2);
+        tile_bf16(acc, ld_acc, x, ld_x, panel, n_units, 2);
         break;
     case 3:
-        tile_bf16(acc, x, ld_x, panel, n_units, 3);
+        tile_bf16(acc, ld_acc, x, ld_x, panel, n_units, 3);
         break;
     case 4:
-        tile_bf16(acc, x, ld_x, panel, n_units, 4);
+        tile_bf16(acc, ld_acc, x, ld_x, panel, n_units, 4);
         break;
     case 5:
-        tile_bf16(acc, x, ld_x, panel, n_units, 5);
+        tile_bf16(acc, ld_acc, x, ld_x, panel, n_units, 5);
         break;
     default:
-        tile_bf16(acc, x, ld_x, panel, n_units, 6);
+        tile_bf16(acc, ld_acc, x, ld_x, panel, n_units, 6);
         break;
     }
 }
