@@ -133,7 +133,7 @@ void gi_line_stop_all(gi_line *line, void (*on_running)(void *ctx, gi_sched_item
 }
 
 double gi_line_next_deadline_ms(const gi_line *line) {
-    double next = INFINITY;
+    double next = HUGE_VAL;
     for (size_t s = 0; s < N_WAITING_STATES; s++)
         for (const gi_sched_item *i = line->lists[WAITING_STATES[s]].head; i; i = i->next)
             if (i->deadline_ms > 0 && i->deadline_ms < next) next = i->deadline_ms;

@@ -19,7 +19,7 @@ static struct {
 double golden_error(const float *a, const float *b, size_t n) {
     double diff = 0, size = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!isfinite(a[i])) return INFINITY;
+        if (!isfinite(a[i])) return HUGE_VAL;
         diff = fmax(diff, fabs((double)a[i] - (double)b[i]));
         size = fmax(size, fabs((double)b[i]));
     }
