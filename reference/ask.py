@@ -1,4 +1,5 @@
-"""python reference/ask.py MODEL_DIR PICTURE... --prompt TEXT [--max-tokens N]: answer one question"""
+"""python reference/ask.py MODEL_DIR PICTURE... --prompt TEXT: answer one question"""
+
 import argparse
 import json
 import os

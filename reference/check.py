@@ -1,7 +1,8 @@
 """python reference/check.py: the twin against tests/golden; prints the largest relative errors
 
-    relative error of a tensor = max |a - b| / max |b|,  b the golden one
+relative error of a tensor = max |a - b| / max |b|,  b the golden one
 """
+
 import json
 import os
 import sys
@@ -56,22 +57,27 @@ def check_set(report, name):
         turns = [(t["role"], [p.get("text") for p in t["parts"]]) for t in case["turns"]]
         ids = tokenizer.prompt(turns, [grid for _, grid in pictures])
         report.equal("input_ids", label, ids, g["input_ids"])
-        positions, end = mrope_positions(ids, [grid for _, grid in pictures], w.config["image_token_id"])
+        positions, end = mrope_positions(
+            ids, [grid for _, grid in pictures], w.config["image_token_id"]
+        )
         report.equal("position_ids", label, positions, g["position_ids"])
         report.equal("rope_delta", label, end - len(ids), case["rope_delta"])
-        blocks = []
         stages = {}
-        out = generate(w, ids, pictures, case["max_tokens"], stages, blocks)
+        out = generate(w, ids, pictures, case["max_tokens"], stages)
         if pictures:
             report.equal("grid_thw", label, [[1, *grid] for _, grid in pictures], g["grid_thw"])
             rows = g["patch_rows"]
-            report.close("patches", label, np.concatenate([p for p, _ in pictures])[rows], g["patches"])
+            report.close(
+                "patches", label, np.concatenate([p for p, _ in pictures])[rows], g["patches"]
+            )
             for key, i in (("first", 0), ("last", depth - 1)):
-                got = np.concatenate([b[i] for b in blocks])[rows]
+                got = np.concatenate([b[i] for b in stages["blocks"]])[rows]
                 report.close(f"vision_block_{key}", label, got, g[f"vision_block_{key}"])
             report.close("vision_out", label, stages["vision"][g["vision_rows"]], g["vision_out"])
         for key, i in (("first", 0), ("last", layers - 1)):
-            report.close(f"layer_{key}", label, stages[f"layer{i}"][g["token_rows"]], g[f"layer_{key}"])
+            report.close(
+                f"layer_{key}", label, stages["layers"][i][g["token_rows"]], g[f"layer_{key}"]
+            )
         report.close("final_norm_last", label, stages["final_norm"], g["final_norm_last"])
         report.close("logits_last", label, stages["logits"], g["logits_last"])
         report.equal("generated", label, out, g["generated"])
@@ -81,7 +87,9 @@ class Hashed:
     """Stands where a Checkpoint does; makes each tensor when it is asked for."""
 
     def __init__(self, spec):
-        self.tensors = {name.replace("merge.", "model.visual."): (name, t) for name, t in spec.items()}
+        self.tensors = {
+            name.replace("merge.", "model.visual."): (name, t) for name, t in spec.items()
+        }
 
     def __getitem__(self, name):
         stored, (shape, amplitude, mean) = self.tensors[name]

@@ -3,6 +3,7 @@
 Every wording below on the picture as committed, then a few wordings on it scaled to many sizes and
 stored as PNG and as JPEG. Prints what differs and the counts; about 3 minutes on two cores.
 """
+
 import io
 import json
 import os
@@ -15,7 +16,10 @@ from preprocess import preprocess
 from tokenizer import Glm4vTokenizer
 
 MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "models", "default")
-REASONS = ["图像中出现疑似处方药包装，属于平台禁售品类", "标题声称“特效药根治糖尿病”违反广告法相关规定"]
+REASONS = [
+    "图像中出现疑似处方药包装，属于平台禁售品类",
+    "标题声称“特效药根治糖尿病”违反广告法相关规定",
+]
 LONG = "请判断该商品是否存在违规内容，包括但不限于违禁品展示、虚假宣传等。"
 BODIES = [
     LONG,
@@ -54,10 +58,10 @@ class Asker:
         self.tower, self.known = glm4v.vision_tower, {}
         glm4v.vision_tower = self.see  # one look per picture, whatever the number of questions
 
-    def see(self, w, patches, gh, gw, blocks=None):
+    def see(self, w, patches, gh, gw, blocks):
         key = patches.tobytes()
         if key not in self.known:
-            self.known = {key: self.tower(w, patches, gh, gw)}
+            self.known = {key: self.tower(w, patches, gh, gw, blocks)}
         return self.known[key]
 
     def stored(self, size, kind):
@@ -69,7 +73,9 @@ class Asker:
     def right(self, picture, prompt, label):
         ids = self.tokenizer.prompt([("user", [None, prompt])], [picture[1]])
         text = self.tokenizer.decode(glm4v.generate(self.weights, ids, [picture], 96))
-        good = text == json.dumps({"result": "reject", "reasons": REASONS}, ensure_ascii=False, separators=(",", ":"))
+        good = text == json.dumps(
+            {"result": "reject", "reasons": REASONS}, ensure_ascii=False, separators=(",", ":")
+        )
         if not good:
             print(f"{label} {prompt!r}: {text}")
         return good
@@ -85,7 +91,10 @@ def main():
         for kind in FORMATS:
             picture = a.stored(size, kind)
             stored += [a.right(picture, p, f"{size} px, {kind}") for p in core[::3]]
-    print(f"wordings: {sum(wordings)} of {len(wordings)}; sizes and formats: {sum(stored)} of {len(stored)}")
+    print(
+        f"wordings: {sum(wordings)} of {len(wordings)}; "
+        f"sizes and formats: {sum(stored)} of {len(stored)}"
+    )
     sys.exit(0 if all(wordings + stored) else 1)
 
 

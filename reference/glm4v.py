@@ -6,6 +6,7 @@
 Letters: T tokens, H heads, K kv heads, D head dim, C hidden, F feed-forward, V vocabulary,
 P patches. Weights keep their published names; a linear layer is x @ W.T + b.
 """
+
 import json
 import math
 import os
@@ -31,14 +32,12 @@ class Checkpoint:
         raw = np.fromfile(path, np.uint8)
         size = int(raw[:8].view("<u8")[0])
         for name, t in json.loads(raw[8 : 8 + size].tobytes()).items():
-            if name == "__metadata__":
-                continue
-            lo, hi = (8 + size + o for o in t["data_offsets"])
-            if t["dtype"] == "BF16":
-                x = (raw[lo:hi].view("<u2").astype(np.uint32) << 16).view(np.float32)
-            else:
-                x = raw[lo:hi].view({"F32": "<f4", "F16": "<f2"}[t["dtype"]]).astype(np.float32)
-            self.tensors[name] = x.reshape(t["shape"])
+            if name != "__metadata__":
+                lo, hi = (8 + size + o for o in t["data_offsets"])
+                x = raw[lo:hi].view({"BF16": "<u2", "F32": "<f4"}[t["dtype"]])
+                if t["dtype"] == "BF16":  # the upper half of an F32
+                    x = (x.astype(np.uint32) << 16).view(np.float32)
+                self.tensors[name] = x.reshape(t["shape"])
 
     def __getitem__(self, name):
         return self.tensors[name]
@@ -79,8 +78,7 @@ def merge_order(gh, gw):
 def sample_positions(table, row, col, gh, gw):
     """The learned G x G table at each patch's place: torch's bicubic grid_sample (a = -0.75,
     align_corners=False, border padding). table [G * G, C] -> [P, C]"""
-    g = math.isqrt(table.shape[0])
-    f = np.float32
+    g, f = math.isqrt(table.shape[0]), np.float32
     x = (((col + f(0.5)) / f(gw) * 2 - 1 + 1) * f(g) - 1) / 2
     y = (((row + f(0.5)) / f(gh) * 2 - 1 + 1) * f(g) - 1) / 2
 
@@ -103,9 +101,8 @@ def sample_positions(table, row, col, gh, gw):
 def vision_rope(row, col, head_dim):
     """-> cos, sin F32 [P, D]: angles [row * f | col * f], the pair of halves repeated"""
     n = head_dim // 2
-    f = 1 / (10000.0 ** (np.arange(0, n, 2, dtype=np.float32) / n))
-    angle = np.concatenate((row[:, None] * f, col[:, None] * f), 1)
-    angle = np.concatenate((angle, angle), 1).astype(np.float32)
+    f = 1 / np.float32(10000) ** (np.arange(0, n, 2, dtype=np.float32) / n)
+    angle = np.concatenate((row[:, None] * f, col[:, None] * f) * 2, 1).astype(np.float32)
     return np.cos(angle), np.sin(angle)
 
 
@@ -114,9 +111,8 @@ def vision_block(w, prefix, x, cos, sin, heads, eps):
         a, b = np.split(t, 2, -1)
         return t * cos + np.concatenate((-b, a), -1) * sin
 
-    n = x.shape[0]
     qkv = w.linear(rms_norm(x, w[prefix + "norm1.weight"], eps), prefix + "attn.qkv")
-    q, k, v = qkv.reshape(n, 3, heads, -1).transpose(1, 2, 0, 3)
+    q, k, v = qkv.reshape(len(x), 3, heads, -1).transpose(1, 2, 0, 3)
     x = x + w.linear(attention(rotate(q), rotate(k), v), prefix + "attn.proj")
     y = rms_norm(x, w[prefix + "norm2.weight"], eps)
     y = silu(w.linear(y, prefix + "mlp.gate_proj")) * w.linear(y, prefix + "mlp.up_proj")
@@ -127,8 +123,9 @@ def merge(w, x, config):
     """the last norm, 2x2 patches to one token, the merger. [P, C] -> [P / 4, out]"""
     p, size = "model.visual.", config["spatial_merge_size"]
     x = rms_norm(x, w[p + "post_layernorm.weight"], config["rms_norm_eps"])
-    x = x.reshape(-1, size * size, x.shape[1]).transpose(0, 2, 1).reshape(-1, size * size * x.shape[1])
-    x = x @ w[p + "downsample.weight"].reshape(config["out_hidden_size"], -1).T
+    x = x.reshape(-1, size * size, x.shape[1]).transpose(0, 2, 1)  # channel, then row and column
+    kernel = w[p + "downsample.weight"].reshape(config["out_hidden_size"], -1)
+    x = x.reshape(len(x), -1) @ kernel.T
     x = w.linear(x + w[p + "downsample.bias"], p + "merger.proj")
     x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + np.float32(1e-5))
     x = x * w[p + "merger.post_projection_norm.weight"] + w[p + "merger.post_projection_norm.bias"]
@@ -137,7 +134,7 @@ def merge(w, x, config):
     return w.linear(x, p + "merger.down_proj")
 
 
-def vision_tower(w, patches, gh, gw, blocks=None):
+def vision_tower(w, patches, gh, gw, blocks):
     """patches [P, 588] of one image -> [P / 4, C]; blocks, a list, collects every block's output"""
     c, p = w.config["vision_config"], "model.visual."
     kernel = w[p + "patch_embed.proj.weight"].sum(2).reshape(c["hidden_size"], -1)
@@ -148,8 +145,7 @@ def vision_tower(w, patches, gh, gw, blocks=None):
     cos, sin = vision_rope(row, col, c["hidden_size"] // c["num_heads"])
     for i in range(c["depth"]):
         x = vision_block(w, f"{p}blocks.{i}.", x, cos, sin, c["num_heads"], c["rms_norm_eps"])
-        if blocks is not None:
-            blocks.append(x)
+        blocks.append(x)
     return merge(w, x, c)
 
 
@@ -177,7 +173,7 @@ def mrope(positions, config):
     rope = config.get("rope_parameters") or config["rope_scaling"]
     get = lambda key: rope.get(key, config.get(key))
     dim = int(config["hidden_size"] // config["num_attention_heads"] * get("partial_rotary_factor"))
-    f = (1 / (get("rope_theta") ** (np.arange(0, dim, 2, dtype=np.float32) / dim))).astype(np.float32)
+    f = 1 / np.float32(get("rope_theta")) ** (np.arange(0, dim, 2, dtype=np.float32) / dim)
     axis = np.repeat([0, 1, 2], rope["mrope_section"])
     angle = np.repeat((positions[axis].T * f).astype(np.float32), 2, 1)  # pairs are (2j, 2j + 1)
     return np.cos(angle), np.sin(angle)
@@ -185,8 +181,8 @@ def mrope(positions, config):
 
 def decoder_layer(w, prefix, x, cos, sin, config, past=None):
     """x [T, C] -> x, (k, v) [K, S, D] with the past in front. Norms sandwich each half."""
-    heads, kv, eps = config["num_attention_heads"], config["num_key_value_heads"], config["rms_norm_eps"]
-    norm = lambda t, name: rms_norm(t, w[f"{prefix}{name}.weight"], eps)
+    heads, kv = config["num_attention_heads"], config["num_key_value_heads"]
+    norm = lambda t, name: rms_norm(t, w[f"{prefix}{name}.weight"], config["rms_norm_eps"])
     split = lambda t, n: t.reshape(t.shape[0], n, -1).transpose(1, 0, 2)
 
     def rotate(t):  # GPT-J pairs in the first R dims; the rest passes
@@ -200,7 +196,7 @@ def decoder_layer(w, prefix, x, cos, sin, config, past=None):
     v = split(w.linear(y, prefix + "self_attn.v_proj"), kv)
     if past is not None:
         k, v = np.concatenate((past[0], k), 1), np.concatenate((past[1], v), 1)
-    mask = np.triu(np.full((x.shape[0], k.shape[1]), -np.inf, np.float32), k.shape[1] - x.shape[0] + 1)
+    mask = np.triu(np.full((len(x), k.shape[1]), -np.inf, np.float32), k.shape[1] - len(x) + 1)
     group = lambda t: np.repeat(t, heads // kv, 0)
     y = w.linear(attention(q, group(k), group(v), mask), prefix + "self_attn.o_proj")
     x = x + norm(y, "post_self_attn_layernorm")
@@ -210,41 +206,36 @@ def decoder_layer(w, prefix, x, cos, sin, config, past=None):
     return x + norm(y, "post_mlp_layernorm"), (k, v)
 
 
-def decoder(w, x, positions, cache, stages=None):
-    """x [T, C] -> final norm's output [T, C]; cache: one (k, v) or None per layer, replaced"""
+def decoder(w, x, positions, cache, layers):
+    """x [T, C] -> final norm's output [T, C]; cache: one (k, v) or None per layer, replaced;
+    layers, a list, collects every layer's output"""
     c = w.config["text_config"]
     cos, sin = mrope(positions, c)
     for i in range(c["num_hidden_layers"]):
         prefix = f"model.language_model.layers.{i}."
         x, cache[i] = decoder_layer(w, prefix, x, cos, sin, c, cache[i])
-        if stages is not None:
-            stages[f"layer{i}"] = x
+        layers.append(x)
     return rms_norm(x, w["model.language_model.norm.weight"], c["rms_norm_eps"])
 
 
-def generate(w, ids, pictures, max_tokens, stages=None, blocks=None):
-    """Greedy. pictures: [(patches, (gh, gw))] in prompt order -> ids, the stop token included.
-
-    stages, a dict, and blocks, a list, collect what the first step computes on its way.
-    """
-    c, image_id = w.config, w.config["image_token_id"]
+def generate(w, ids, pictures, max_tokens, stages=None):
+    """Greedy. pictures: [(patches, (gh, gw))] in prompt order -> ids, the stop token included;
+    stages, a dict, collects what the first step computes on its way."""
+    c, image_id, stages = w.config, w.config["image_token_id"], {} if stages is None else stages
     embed = w["model.language_model.embed_tokens.weight"]
     ids, x = np.array(ids), embed[ids]
     if pictures:
-        traces = [[] for _ in pictures]
-        v = [vision_tower(w, p, *g, t) for (p, g), t in zip(pictures, traces)]
-        v = np.concatenate(v)
-        x[ids == image_id] = v
-        if stages is not None:
-            stages["vision"] = v
-            blocks += traces
+        stages["blocks"] = [[] for _ in pictures]
+        v = [vision_tower(w, p, *g, b) for (p, g), b in zip(pictures, stages["blocks"])]
+        x[ids == image_id] = stages["vision"] = np.concatenate(v)
     positions, place = mrope_positions(ids, [g for _, g in pictures], image_id)
     cache, out = [None] * c["text_config"]["num_hidden_layers"], []
     while True:
-        h = decoder(w, x, positions, cache, None if out else stages)
+        layers = []
+        h = decoder(w, x, positions, cache, layers)
         logits = h[-1] @ w["lm_head.weight"].T
-        if stages is not None and not out:
-            stages.update(final_norm=h[-1], logits=logits)
+        if not out:
+            stages.update(layers=layers, final_norm=h[-1], logits=logits)
         out.append(int(logits.argmax()))
         if out[-1] in c["text_config"]["eos_token_id"] or len(out) == max_tokens:
             return out

@@ -11,6 +11,7 @@
 bf16() rounds to nearest, ties to even. Mean is 0, or 1 with an amplitude that is a power of two, so
 it makes no difference whether the multiplication and the addition are fused.
 """
+
 import numpy as np
 
 U64 = np.uint64
@@ -38,7 +39,9 @@ def fill(name, shape, amplitude, mean):
         u = (z >> U64(40)).astype(np.float32) * np.float32(2**-23) - np.float32(1)
         v = np.float32(mean) + np.float32(amplitude) * u
         bits = v.view(np.uint32)
-        bits = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        bits = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(
+            16
+        )
         out[lo:hi] = (bits << np.uint32(16)).view(np.float32)
     return out.reshape(shape)
 

@@ -3,6 +3,7 @@
 Writes tests/golden/{default,tiny}/NAME.safetensors and cases.json, and tests/golden/layers/.
 What is in them: tests/golden/README.md.
 """
+
 import json
 import os
 import sys
@@ -22,12 +23,20 @@ AUDIT = "请判断该商品是否存在违规内容，包括但不限于违禁�
 
 # name, pictures, turns (None stands for the next picture), most tokens
 DEFAULT_CASES = [
-    ("listing", ["listing.png"], [("user", [None, "Does this product listing violate the policy?"])]),
+    (
+        "listing",
+        ["listing.png"],
+        [("user", [None, "Does this product listing violate the policy?"])],
+    ),
     ("text", ["text_371x500.png"], [("user", [None, "提取图中的全部文字。"])]),
     ("objects", ["objects_1000x640.png"], [("user", [None, "List the objects."])]),
     ("chart", ["chart.png"], [("user", [None, "把图表数据转换为JSON。"])]),
     ("receipt", ["receipt.png"], [("user", [None, "电话是多少？"])]),
-    ("listing_150", ["listing_150.png"], [("user", [None, "标题：胶囊治愈高血压\n该商品是否存在违规内容？"])]),
+    (
+        "listing_150",
+        ["listing_150.png"],
+        [("user", [None, "标题：胶囊治愈高血压\n该商品是否存在违规内容？"])],
+    ),
     ("text_90x60", ["text_90x60.png"], [("user", [None, "提取图中的全部文字。"])]),
     ("claims", ["listing_claims.png"], [("user", [None, AUDIT])]),
     ("jpeg", ["listing_400x300.jpg"], [("user", [None, f"商品标题：纯棉帽子\n{AUDIT}"])]),
@@ -45,7 +54,11 @@ DEFAULT_CASES = [
     (
         "history",
         ["listing_150.png"],
-        [("user", [None, "图里有什么？"]), ("assistant", ["没有可识别的物品"]), ("user", ["读出图中的文字。"])],
+        [
+            ("user", [None, "图里有什么？"]),
+            ("assistant", ["没有可识别的物品"]),
+            ("user", ["读出图中的文字。"]),
+        ],
     ),
     ("text_only", [], [("user", ["请审核这张商品图片是否合规。"])]),
 ]
@@ -97,7 +110,9 @@ def run_case(model, processor, tokenizer, folder, case, max_tokens):
     name, files, turns = case
     config = model.config
     images = [ImageOps.exif_transpose(Image.open(os.path.join(folder, f))) for f in files]
-    batch = processor(text=[chat_text(processor, turns)], images=images or None, return_tensors="pt")
+    batch = processor(
+        text=[chat_text(processor, turns)], images=images or None, return_tensors="pt"
+    )
     ids, kw, t, grids = batch["input_ids"], {}, {}, []
     if images:
         pixels, grid = batch["pixel_values"], batch["image_grid_thw"]
@@ -155,13 +170,21 @@ def run_case(model, processor, tokenizer, folder, case, max_tokens):
         pick = rows(len(out["vision_out"]), 12)
         t["vision_rows"] = torch.from_numpy(pick)
         t["vision_out"] = out["vision_out"][pick]
-    save_file({k: v.contiguous().numpy() for k, v in t.items()}, os.path.join(folder, name + ".safetensors"))
+    save_file(
+        {k: v.contiguous().numpy() for k, v in t.items()},
+        os.path.join(folder, name + ".safetensors"),
+    )
     text = tokenizer.decode(t["generated"].tolist())
-    print(f"{name}: {len(ids[0])} tokens, grids {grids}, smallest gap {t['gap'].min():.3f}: {text!r}")
+    print(
+        f"{name}: {len(ids[0])} tokens, grids {grids}, smallest gap {t['gap'].min():.3f}: {text!r}"
+    )
     return {
         "name": name,
         "pictures": files,
-        "turns": [{"role": r, "parts": [{"text": p} if p else {"picture": True} for p in ps]} for r, ps in turns],
+        "turns": [
+            {"role": r, "parts": [{"text": p} if p else {"picture": True} for p in ps]}
+            for r, ps in turns
+        ],
         "max_tokens": max_tokens,
         "prompt_tokens": ids.shape[1],
         "image_tokens": int(types.sum()),
@@ -179,7 +202,12 @@ def run_cases(set_name, model_dir, cases, max_tokens):
     tokenizer = Glm4vTokenizer(model_dir)
     done = [run_case(model, processor, tokenizer, folder, c, max_tokens) for c in cases]
     with open(os.path.join(folder, "cases.json"), "w", encoding="utf-8") as f:
-        json.dump({"model": os.path.relpath(model_dir, ROOT), "cases": done}, f, ensure_ascii=False, indent=1)
+        json.dump(
+            {"model": os.path.relpath(model_dir, ROOT), "cases": done},
+            f,
+            ensure_ascii=False,
+            indent=1,
+        )
         f.write("\n")
 
 
@@ -192,7 +220,7 @@ def compact(spec, indent=""):
 
 
 def run_layers():
-    """One layer of each tower at the widths of GLM-4.6V-Flash, weights from the hash of hashed.py."""
+    """One layer of each tower at the widths of GLM-4.6V-Flash, weights from hashed.py"""
     from transformers.models.glm4v import modeling_glm4v as glm
     from transformers.models.glm4v.configuration_glm4v import Glm4vTextConfig, Glm4vVisionConfig
 
@@ -238,17 +266,28 @@ def run_layers():
         rope = glm.Glm4vVisionRotaryEmbedding(config)(x, place)
         ends = torch.tensor([0, len(x)], dtype=torch.int32)
         rec = Recorder({"vision.attention": block.attn})
-        out["vision.output"] = first(block(x, cu_seqlens=ends, position_embeddings=rope, max_seqlen=len(x)))
+        out["vision.output"] = first(
+            block(x, cu_seqlens=ends, position_embeddings=rope, max_seqlen=len(x))
+        )
         rec.close()
         out |= rec.out
-        norm = load(glm.Glm4vRMSNorm(config.hidden_size, config.rms_norm_eps), "merge.post_layernorm.")
-        down = load(torch.nn.Conv2d(config.hidden_size, config.out_hidden_size, 2, 2), "merge.downsample.")
-        merger = glm.Glm4vVisionPatchMerger(config.out_hidden_size, config.intermediate_size, "silu")
+        norm = load(
+            glm.Glm4vRMSNorm(config.hidden_size, config.rms_norm_eps), "merge.post_layernorm."
+        )
+        down = load(
+            torch.nn.Conv2d(config.hidden_size, config.out_hidden_size, 2, 2), "merge.downsample."
+        )
+        merger = glm.Glm4vVisionPatchMerger(
+            config.out_hidden_size, config.intermediate_size, "silu"
+        )
         merger = load(merger, "merge.merger.")
         y = norm(tensor("merge.input")).view(-1, 2, 2, config.hidden_size).permute(0, 3, 1, 2)
         out["merge.downsampled"] = down(y).flatten(1)
         out["merge.output"] = merger(out["merge.downsampled"])
-    save_file({k: v.contiguous().numpy() for k, v in out.items()}, os.path.join(folder, "layers.safetensors"))
+    save_file(
+        {k: v.contiguous().numpy() for k, v in out.items()},
+        os.path.join(folder, "layers.safetensors"),
+    )
     with open(os.path.join(folder, "layers.json"), "w", encoding="utf-8") as f:
         f.write(compact(spec))
         f.write("\n")

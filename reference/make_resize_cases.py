@@ -1,4 +1,4 @@
-"""python reference/make_resize_cases.py: tests/golden/resize/{smart_resize.csv,pictures.safetensors}
+"""python reference/make_resize_cases.py: everything in tests/golden/resize
 
 smart_resize.csv: height,width,min_pixels,max_pixels,out_height,out_width by transformers; an aspect
 ratio it refuses has 0,0. The bounds are those of the published and of the default checkpoints.
@@ -6,6 +6,7 @@ ratio it refuses has 0,0. The bounds are those of the published and of the defau
 pictures.safetensors: NN.in uint8 [H, W, 3], NN.out uint8 [h, w, 3] by torchvision's native uint8
 bicubic with antialiasing, the way transformers' image processor calls it.
 """
+
 import os
 import random
 
@@ -57,7 +58,11 @@ def write_pictures():
         if i % 3 == 1:  # black and white noise overshoots most
             a = (a > 127).astype(np.uint8) * 255
         if i % 3 == 2:  # a smooth ramp
-            a = np.add.outer(np.linspace(0, 160, h), np.linspace(0, 95, w))[..., None].repeat(3, 2).astype(np.uint8)
+            a = (
+                np.add.outer(np.linspace(0, 160, h), np.linspace(0, 95, w))[..., None]
+                .repeat(3, 2)
+                .astype(np.uint8)
+            )
         x = torch.from_numpy(a).permute(2, 0, 1)
         out = F.resize(x, (oh, ow), interpolation=F.InterpolationMode.BICUBIC, antialias=True)
         out = out.permute(1, 2, 0).contiguous().numpy()

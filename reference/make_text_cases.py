@@ -7,6 +7,7 @@ expression library of another year does not disagree about what a letter is.
 
 chat.json: conversations rendered by the default model's own template and by reference/templates.
 """
+
 import json
 import os
 import random
@@ -36,10 +37,43 @@ FIXED = [
     " leading", "trailing ", "  two", "two  ", "a  b", "a   b", "a \n b", "a\n\n b", "a\r\n\r\nb", "\t\tx", "x \t", "a\u3000b", "a\u00a0b", "a\u2003\u2003b", "a\u2028b", "a\x0bb\x0cc\x1cd\x85e",
 ]  # fmt: skip
 WORDS = "fresh apple coffee summer sale new arrival classic cotton shirt water Bottle SMART watch iPhone free-shipping best_price don't it's we'll O'Brien x86 v2.0 a I naïve".split()
-CODE = "def return if else ( ) [ ] { } ; : = == != -> // /* */ \t \n \n\n \" ' \\ $x _y 0 1 255 0x1f foo bar() self.x &amp; <br> %s %d #".split(" ")
+CODE = "def return if else ( ) [ ] { } ; : = == != -> // /* */ \t \n \n\n \" ' \\ $x _y 0 1 255 0x1f foo bar() self.x &amp; <br> %s %d #".split(
+    " "
+)
 EMOJI = "😀 😂 🥰 👍 👍🏽 ❤️ 🔥 🎉 💊 💉 🔪 🍺 🇨🇳 👩\u200d👩\u200d👧\u200d👦 ☺ ✅ ⚠️ 1️⃣".split()
-SPACES = [" ", "  ", "   ", "\n", "\n\n", "\r\n", "\t", " \n", "\n ", "\u3000", "\u00a0", "\u2003", " \t ", "\x0b", "\x0c", "\x85", "\u2028"]
-ROLES = ["<|user|>", "<|assistant|>", "<|image|>", "[gMASK]", "<sop>", "/nothink", "<think>", "</think>", "<|endoftext|>", "<|", "|>", "<"]
+SPACES = [
+    " ",
+    "  ",
+    "   ",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "\t",
+    " \n",
+    "\n ",
+    "\u3000",
+    "\u00a0",
+    "\u2003",
+    " \t ",
+    "\x0b",
+    "\x0c",
+    "\x85",
+    "\u2028",
+]
+ROLES = [
+    "<|user|>",
+    "<|assistant|>",
+    "<|image|>",
+    "[gMASK]",
+    "<sop>",
+    "/nothink",
+    "<think>",
+    "</think>",
+    "<|endoftext|>",
+    "<|",
+    "|>",
+    "<",
+]
 
 
 def assigned(lo, hi):
@@ -55,8 +89,18 @@ def strings(vocabulary):
     punct = list("，。！？、；：“”（）《》【】—…·") + list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
     some = lambda source, lo, hi: "".join(r.choice(source) for _ in range(r.randint(lo, hi)))
     joined = lambda source, lo, hi: " ".join(r.choice(source) for _ in range(r.randint(lo, hi)))
-    mixed = [lambda: some(han, 1, 4), lambda: r.choice(WORDS), lambda: r.choice(SPACES), lambda: some(punct, 1, 2)]
-    mixed += [lambda: some("0123456789", 1, 6), lambda: r.choice(EMOJI), lambda: some(kana, 1, 3), lambda: some(hangul, 1, 3)]
+    mixed = [
+        lambda: some(han, 1, 4),
+        lambda: r.choice(WORDS),
+        lambda: r.choice(SPACES),
+        lambda: some(punct, 1, 2),
+    ]
+    mixed += [
+        lambda: some("0123456789", 1, 6),
+        lambda: r.choice(EMOJI),
+        lambda: some(kana, 1, 3),
+        lambda: some(hangul, 1, 3),
+    ]
     kinds = {
         "vocabulary": lambda: "".join(r.choice(vocabulary) for _ in range(r.randint(1, 8))),
         "chinese": lambda: some(han, 1, 24),
@@ -64,17 +108,24 @@ def strings(vocabulary):
         "words": lambda: joined(WORDS, 1, 10),
         "mixed": lambda: "".join(r.choice(mixed)() for _ in range(r.randint(2, 12))),
         "emoji": lambda: some(EMOJI + [" ", "\u200d", "\ufe0f", "a"], 1, 8),
-        "space": lambda: "".join(r.choice(SPACES + ["a", "中", "1", "."]) for _ in range(r.randint(1, 12))),
+        "space": lambda: "".join(
+            r.choice(SPACES + ["a", "中", "1", "."]) for _ in range(r.randint(1, 12))
+        ),
         "digits": lambda: some("0123456789" * 3 + ".,-: ", 1, 20),
         "any_digits": lambda: some(digits, 1, 8),
-        "contractions": lambda: some(["'", "s", "S", "ll", "LL", "re", "VE", "d", "m", "T", "ſ", " ", "x", "’"], 1, 8),
+        "contractions": lambda: some(
+            ["'", "s", "S", "ll", "LL", "re", "VE", "d", "m", "T", "ſ", " ", "x", "’"], 1, 8
+        ),
         "code": lambda: some(CODE, 1, 16),
         "latin": lambda: some(latin, 1, 20),
-        "combining": lambda: "".join(r.choice(latin + han[:50]) + some(marks, 0, 3) for _ in range(r.randint(1, 8))),
+        "combining": lambda: "".join(
+            r.choice(latin + han[:50]) + some(marks, 0, 3) for _ in range(r.randint(1, 8))
+        ),
         "bmp": lambda: some(bmp, 1, 12),
         "astral": lambda: some(astral, 1, 8),
         "special": lambda: some(ROLES + ["a", " ", "\n", "中"], 1, 6),
-        "run": lambda: r.choice(["a", " ", "\n", "!", "=", "哈", "0", "ab", "\t", "。", "A ", "😀"]) * r.randint(2, 90),
+        "run": lambda: r.choice(["a", " ", "\n", "!", "=", "哈", "0", "ab", "\t", "。", "A ", "😀"])
+        * r.randint(2, 90),
     }
     for text in FIXED:
         yield "fixed", text
@@ -96,7 +147,14 @@ def write_tokenizer_cases():
         for kind, text in strings(vocabulary):
             ids = tokenizer.encode(text)
             assert tokenizer.plain.decode(ids, skip_special_tokens=False) == text, (kind, text)
-            f.write(json.dumps({"kind": kind, "text": text, "ids": ids}, ensure_ascii=True, separators=(",", ":")) + "\n")
+            f.write(
+                json.dumps(
+                    {"kind": kind, "text": text, "ids": ids},
+                    ensure_ascii=True,
+                    separators=(",", ":"),
+                )
+                + "\n"
+            )
             seen += 1
     print(f"tokenizer.jsonl: {seen} strings")
 
@@ -116,7 +174,10 @@ CONVERSATIONS = {
     "spaces_kept": [user("  two lines\n\n of text \n")],
     "empty": [user("")],
     "system": [{"role": "system", "content": "S"}, user("Q?")],
-    "system_image": [{"role": "system", "content": "你是审核员。\n只回答JSON。"}, user([IMAGE, text("审核该商品。")])],
+    "system_image": [
+        {"role": "system", "content": "你是审核员。\n只回答JSON。"},
+        user([IMAGE, text("审核该商品。")]),
+    ],
     "history": [user([IMAGE, text("图里有什么？")]), assistant("苹果"), user("几个？")],
     "history_trimmed": [user("a"), assistant("\n b \n"), user("c")],
     "history_thought": [user("a"), assistant("<think>\nhm\n</think>\nb"), user("c")],
@@ -153,7 +214,12 @@ def write_chat_cases():
     for name, (path, which, switches) in templates().items():
         for case in which:
             for thinking in switches:
-                row = {"template": name, "case": case, "enable_thinking": thinking, "messages": CONVERSATIONS[case]}
+                row = {
+                    "template": name,
+                    "case": case,
+                    "enable_thinking": thinking,
+                    "messages": CONVERSATIONS[case],
+                }
                 out.append(row | {"expected": render(path, CONVERSATIONS[case], thinking)})
     with open(os.path.join(OUT, "chat.json"), "w", encoding="utf-8") as f:
         f.write("[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in out) + "\n]\n")

@@ -6,6 +6,8 @@ The resize is torchvision's native uint8 antialiased bicubic (the backend of tra
 Glm46VImageProcessor on a CPU), reproduced bit for bit. Pillow's bicubic differs from it by a
 level here and there and is not the reference.
 """
+
+import functools
 import math
 
 import numpy as np
@@ -63,12 +65,9 @@ def resample_weights(n_in, n_out):
         lo = max(int(center - support + 0.5), 0)
         n = min(min(int(center + support + 0.5), n_in) - lo, math.ceil(support) * 2 + 1)
         w = [cubic((lo + j - center + 0.5) * inv) for j in range(n)]
-        total = 0.0
-        for v in w:
-            total += v
-        w = [v / total for v in w]
-        largest = max(largest, max(w))
-        rows.append((lo, w))
+        total = functools.reduce(float.__add__, w)  # in order; sum() may compensate
+        rows.append((lo, [v / total for v in w]))
+        largest = max(largest, *rows[-1][1])
     bits = 0  # as many as keep the axis' largest weight inside an int16
     while bits < 22 and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
         bits += 1
@@ -109,7 +108,7 @@ def patchify(a, mean, std):
 def preprocess(file, config):
     """-> patches F32 [gh * gw, 588], (gh, gw) in patches; config: preprocessor_config.json"""
     a = load_rgb(file)
-    bounds = config["size"]["shortest_edge"], config["size"]["longest_edge"]
-    h, w = smart_resize(a.shape[0], a.shape[1], *bounds)
+    size = config["size"]
+    h, w = smart_resize(*a.shape[:2], size["shortest_edge"], size["longest_edge"])
     patches = patchify(resize(a, h, w), config["image_mean"], config["image_std"])
     return patches, (h // PATCH, w // PATCH)

@@ -1,4 +1,5 @@
 """Text and pictures to token ids, by structure: special tokens typed by a user stay text."""
+
 import json
 import os
 
@@ -17,17 +18,15 @@ class Glm4vTokenizer:
 
     def decode(self, ids):
         """Special ids have no bytes of their own and vanish."""
-        known = set(self.special.values())
-        return self.plain.decode([i for i in ids if i not in known])
+        return self.plain.decode([i for i in ids if i not in self.special.values()])
 
     def prompt(self, turns, grids):
         """turns: [(role, [str or None, ...])], None standing for the next picture of `grids`.
 
-        [gMASK]<sop> then per turn the role token, a newline, the parts in order. A picture is
-        <|begin_of_image|>, one <|image|> per 2x2 patches, <|end_of_image|>. Ends with the
-        assistant's turn opened.
+        [gMASK]<sop> then per turn the role token, a newline, the parts in order; the assistant's
+        turn is opened last. One <|image|> stands for 2x2 patches.
         """
-        sp, newline, grids = self.special, self.encode("\n"), iter(grids)
+        sp, grids = self.special, iter(grids)
         ids = [sp["[gMASK]"], sp["<sop>"]]
         for role, parts in turns:
             ids += [sp[f"<|{role}|>"]]
@@ -41,4 +40,4 @@ class Glm4vTokenizer:
                 ids += [sp["<|image|>"]] * (h * w // 4) + [sp["<|end_of_image|>"]]
                 text = ""
             ids += self.encode(text)
-        return ids + [sp["<|assistant|>"]] + newline
+        return ids + [sp["<|assistant|>"]] + self.encode("\n")

@@ -12,6 +12,7 @@ in memory, so the 20.6 GB of `9b` (the shape of GLM-4.6V-Flash) need a disk and 
 The tokenizer is the default model's: its vocabulary cut or padded, its special tokens moved to
 the ids that the config names. Needs numpy.
 """
+
 import argparse
 import hashlib
 import json
@@ -30,12 +31,15 @@ COMMON = (
     "<|endoftext|> [MASK] [gMASK] [sMASK] <sop> <eop> <|system|> <|user|> <|assistant|> "
     "<|observation|> <|begin_of_image|> <|end_of_image|> <|begin_of_video|> <|end_of_video|>"
 ).split()
-SPECIAL_46 = COMMON + (
-    "<|begin_of_audio|> <|end_of_audio|> <|begin_of_transcription|> <|end_of_transcription|> "
-    "<|code_prefix|> <|code_middle|> <|code_suffix|> <think> </think> <tool_call> </tool_call> "
-    "<tool_response> </tool_response> <arg_key> </arg_key> <arg_value> </arg_value> /nothink "
-    "<|begin_of_box|> <|end_of_box|> <|image|> <|video|>"
-).split()
+SPECIAL_46 = (
+    COMMON
+    + (
+        "<|begin_of_audio|> <|end_of_audio|> <|begin_of_transcription|> <|end_of_transcription|> "
+        "<|code_prefix|> <|code_middle|> <|code_suffix|> <think> </think> <tool_call> </tool_call> "
+        "<tool_response> </tool_response> <arg_key> </arg_key> <arg_value> </arg_value> /nothink "
+        "<|begin_of_box|> <|end_of_box|> <|image|> <|video|>"
+    ).split()
+)
 SPECIAL_41 = COMMON + "<|image|> <|video|> <think> </think> <answer> </answer>".split()
 
 PRESETS = {
@@ -117,7 +121,7 @@ def tensors(config):
     """[(name, shape, standard deviation, mean)] in file order.
 
     A linear layer's deviation is 1/sqrt(inputs), which keeps every activation near 1 through any
-    depth; biases, norms and the position table are far enough from 0 and 1 to be missed if left out.
+    depth; biases, norms and the position table are far enough from 0 and 1 to be missed.
     """
     t, v = config["text_config"], config["vision_config"]
     out = []
@@ -156,7 +160,9 @@ def tensors(config):
     out.append((p + "patch_embed.proj.weight", kernel, float(np.prod(kernel[1:])) ** -0.5, 0.0))
     out.append((p + "patch_embed.proj.bias", (vh,), 0.1, 0.0))
     norm(p + "post_conv_layernorm", vh)
-    out.append((p + "embeddings.position_embedding.weight", ((v["image_size"] // side) ** 2, vh), 0.5, 0.0))
+    out.append(
+        (p + "embeddings.position_embedding.weight", ((v["image_size"] // side) ** 2, vh), 0.5, 0.0)
+    )
     for i in range(v["depth"]):
         q = f"{p}blocks.{i}."
         norm(q + "norm1", vh)
@@ -283,7 +289,11 @@ def main():
     os.makedirs(a.out_dir, exist_ok=True)
     text = config["text_config"]
     save_json(a.out_dir, "config.json", config)
-    generation = {"eos_token_id": text["eos_token_id"], "pad_token_id": text["pad_token_id"], "do_sample": False}
+    generation = {
+        "eos_token_id": text["eos_token_id"],
+        "pad_token_id": text["pad_token_id"],
+        "do_sample": False,
+    }
     save_json(a.out_dir, "generation_config.json", generation)
     with open(os.path.join(DEFAULT, "preprocessor_config.json"), encoding="utf-8") as f:
         pre = json.load(f)

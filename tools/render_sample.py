@@ -6,6 +6,7 @@
 The capsule is drawn, not pasted: two halves and a highlight, at several times the size and reduced.
 Any bold Chinese font will do; the committed picture has Noto Sans CJK SC Bold. Needs Pillow.
 """
+
 import argparse
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -19,7 +20,9 @@ HEAD, FOOT = "健康好味道", "会员专享"
 def paper():
     """A light vertical gradient"""
     ramp = Image.linear_gradient("L").resize((SIZE * SCALE, SIZE * SCALE))
-    return Image.composite(Image.new("RGB", ramp.size, BOTTOM), Image.new("RGB", ramp.size, TOP), ramp)
+    return Image.composite(
+        Image.new("RGB", ramp.size, BOTTOM), Image.new("RGB", ramp.size, TOP), ramp
+    )
 
 
 def capsule(length, width):
@@ -52,7 +55,9 @@ def poster(font_file):
     pill = capsule(262, 104)
     at = (im.width - pill.width) // 2, 24 * SCALE
     shadow = Image.new("L", im.size)
-    shadow.paste(pill.getchannel("A").point(lambda a: a // 5), (at[0] + 5 * SCALE, at[1] + 9 * SCALE))
+    shadow.paste(
+        pill.getchannel("A").point(lambda a: a // 5), (at[0] + 5 * SCALE, at[1] + 9 * SCALE)
+    )
     shadow = shadow.filter(ImageFilter.GaussianBlur(7 * SCALE))
     im.paste(INK, mask=shadow)
     im.paste(pill, at, pill)
