@@ -47,11 +47,14 @@ typedef struct glint_engine glint_engine;
 /** One request on its way through the engine. */
 typedef struct glint_job glint_job;
 
-/** Number format the decoder's weights are held in. */
+/** Number formats of the products. Sums, norms and softmax are F32 in all of them. */
 typedef enum glint_dtype {
-    GLINT_DTYPE_AUTO, /**< what the checkpoint holds */
-    GLINT_DTYPE_F32,  /**< the reference path: F32 activations over the checkpoint's weights */
-    GLINT_DTYPE_INT8, /**< INT8 weights (per output channel) and activations (per token) */
+    GLINT_DTYPE_AUTO, /**< the default: BF16 */
+    GLINT_DTYPE_F32,  /**< the reference path: F32 activations over the checkpoint's own weights,
+                           which stay in the mapped file */
+    GLINT_DTYPE_BF16, /**< BF16 weights and activations in both towers */
+    GLINT_DTYPE_INT8, /**< decoder: INT8 weights (a scale per output) and activations (a scale per
+                           token); vision tower: BF16 */
 } glint_dtype;
 
 /**

@@ -42,6 +42,23 @@ typedef struct gi_matrix_part {
 /** Most parts of one matrix (q, k, v). */
 #define GI_MATRIX_PARTS_MAX 3
 
+/** What a matrix is for: a device may hold each kind in another format. */
+typedef enum gi_matrix_use {
+    GI_MATRIX_LOOKUP,      /**< rows are read one by one (positions, embedding) */
+    GI_MATRIX_TEXT,        /**< products in the decoder */
+    GI_MATRIX_TEXT_LOOKUP, /**< both: a tied embedding */
+    GI_MATRIX_VISION,      /**< products in the vision tower */
+} gi_matrix_use;
+
+/** A matrix to make: parts stacked by rows, all with n_cols columns. */
+typedef struct gi_matrix_spec {
+    const char *name; /**< for messages */
+    gi_matrix_use use;
+    bool is_swiglu; /**< for GI_EPILOGUE_SWIGLU: 2F rows, gates first */
+    gi_matrix_part parts[GI_MATRIX_PARTS_MAX];
+    size_t n_parts, n_cols;
+} gi_matrix_spec;
+
 /** A weight matrix in the device's own form. */
 typedef struct gi_matrix gi_matrix;
 
@@ -131,9 +148,9 @@ typedef struct gi_device_ops {
     /** Rows to host f32. */
     void (*act_download)(gi_device *dev, gi_act act, size_t first_row, float *dst, size_t n_rows);
 
-    /** Parts are stacked by rows; all have n_cols columns. `name` is for messages. */
-    glint_status (*matrix_create)(gi_device *dev, const char *name, const gi_matrix_part *parts,
-                                  size_t n_parts, size_t n_cols, gi_matrix **ret, glint_error *err);
+    /** GLINT_ERR_MEMORY; GLINT_ERR_UNSUPPORTED when parts differ in type. */
+    glint_status (*matrix_create)(gi_device *dev, const gi_matrix_spec *spec, gi_matrix **ret,
+                                  glint_error *err);
     void (*matrix_free)(gi_device *dev, gi_matrix *m);
     glint_status (*vector_create)(gi_device *dev, const void *src, gi_dtype type, size_t n,
                                   gi_vector **ret, glint_error *err);
@@ -168,15 +185,26 @@ struct gi_device {
     void (*destroy)(gi_device *dev);
 };
 
+/** How the CPU device holds matrices that are multiplied. */
+typedef enum gi_cpu_format {
+    GI_CPU_F32,  /**< views of the checkpoint, F32 activations: the reference */
+    GI_CPU_BF16, /**< packed BF16 weights, BF16 activations, F32 sums */
+    GI_CPU_S8,   /**< packed INT8 weights per output, INT8 activations per row */
+} gi_cpu_format;
+
 /** How to make a CPU device. The sizes bound every later operation; scratch is made once. */
 typedef struct gi_device_cpu_options {
-    int n_threads;        /**< 1..GI_WORKERS_MAX */
-    const char *tier_max; /**< best kernel tier allowed, NULL = any */
-    size_t rows_max;      /**< most rows of one operation */
-    size_t norm_cols_max; /**< widest row that is normalised before a linear operation */
-    size_t kv_tokens_max; /**< longest KV length of a sequence */
-    size_t patches_max;   /**< most patches of one picture */
-    size_t vision_cols;   /**< C of the vision tower */
+    int n_threads;                            /**< 1..GI_WORKERS_MAX */
+    const char *tier_max;                     /**< best kernel tier allowed, NULL = any */
+    gi_cpu_format text_format, vision_format; /**< of matrices by use; vision: F32 or BF16 also
+                                                   decides how its attention is computed */
+    size_t linear_elems_max; /**< most elements of x in a linear operation: rows times columns */
+    size_t linear_cols_max;  /**< widest row of x */
+    size_t linear_rows_max;  /**< most rows of x */
+    size_t kv_tokens_max;    /**< longest KV length of a sequence */
+    size_t patches_max;      /**< most patches of one picture */
+    size_t vision_cols;      /**< C of the vision tower */
+    size_t vision_heads;     /**< H of the vision tower */
 } gi_device_cpu_options;
 
 /** GLINT_ERR_ARG (unknown tier), GLINT_ERR_MEMORY, GLINT_ERR_IO (threads). */

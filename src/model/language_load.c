@@ -15,6 +15,14 @@ static gi_matrix_part part(const gi_weight *w, const gi_weight *bias, size_t n_r
     return p;
 }
 
+static glint_status make_matrix(gi_language *d, const char *name, gi_matrix_use use,
+                                gi_matrix_part p, size_t n_cols, gi_matrix **ret,
+                                glint_error *err) {
+    const gi_matrix_spec spec = {
+        .name = name, .use = use, .parts = {p}, .n_parts = 1, .n_cols = n_cols};
+    return d->dev->ops->matrix_create(d->dev, &spec, ret, err);
+}
+
 static glint_status load_norm(gi_language *d, const gi_weight *w, gi_vector **ret,
                               glint_error *err) {
     return d->dev->ops->vector_create(d->dev, w->data, w->dtype, d->cfg.hidden, ret, err);
@@ -22,22 +30,31 @@ static glint_status load_norm(gi_language *d, const gi_weight *w, gi_vector **re
 
 static glint_status load_layer(gi_language *d, const gi_text_layer_weights *w, gi_language_layer *l,
                                glint_error *err) {
-    const gi_device_ops *op = d->dev->ops;
     const gi_text_config *c = &d->cfg;
     const size_t q_rows = c->n_heads * c->head_dim, kv_rows = c->n_kv_heads * c->head_dim;
-    const gi_matrix_part qkv[] = {part(&w->q_w, &w->q_b, q_rows), part(&w->k_w, &w->k_b, kv_rows),
-                                  part(&w->v_w, &w->v_b, kv_rows)};
-    const gi_matrix_part o = part(&w->o_w, NULL, c->hidden);
-    const gi_matrix_part gate_up = part(&w->gate_up_w, NULL, 2 * c->ffn);
-    const gi_matrix_part down = part(&w->down_w, NULL, c->hidden);
+    const gi_matrix_spec qkv = {.name = "self_attn.qkv",
+                                .use = GI_MATRIX_TEXT,
+                                .parts = {part(&w->q_w, &w->q_b, q_rows),
+                                          part(&w->k_w, &w->k_b, kv_rows),
+                                          part(&w->v_w, &w->v_b, kv_rows)},
+                                .n_parts = 3,
+                                .n_cols = c->hidden};
+    const gi_matrix_spec gate_up = {.name = "mlp.gate_up_proj",
+                                    .use = GI_MATRIX_TEXT,
+                                    .is_swiglu = true,
+                                    .parts = {part(&w->gate_up_w, NULL, 2 * c->ffn)},
+                                    .n_parts = 1,
+                                    .n_cols = c->hidden};
     GI_TRY(load_norm(d, &w->input_norm, &l->input_norm, err));
     GI_TRY(load_norm(d, &w->post_attn_norm, &l->post_attn_norm, err));
     GI_TRY(load_norm(d, &w->pre_mlp_norm, &l->pre_mlp_norm, err));
     GI_TRY(load_norm(d, &w->post_mlp_norm, &l->post_mlp_norm, err));
-    GI_TRY(op->matrix_create(d->dev, "self_attn.qkv", qkv, 3, c->hidden, &l->qkv, err));
-    GI_TRY(op->matrix_create(d->dev, "self_attn.o_proj", &o, 1, q_rows, &l->o, err));
-    GI_TRY(op->matrix_create(d->dev, "mlp.gate_up_proj", &gate_up, 1, c->hidden, &l->gate_up, err));
-    return op->matrix_create(d->dev, "mlp.down_proj", &down, 1, c->ffn, &l->down, err);
+    GI_TRY(d->dev->ops->matrix_create(d->dev, &qkv, &l->qkv, err));
+    GI_TRY(d->dev->ops->matrix_create(d->dev, &gate_up, &l->gate_up, err));
+    GI_TRY(make_matrix(d, "self_attn.o_proj", GI_MATRIX_TEXT, part(&w->o_w, NULL, c->hidden),
+                       q_rows, &l->o, err));
+    return make_matrix(d, "mlp.down_proj", GI_MATRIX_TEXT, part(&w->down_w, NULL, c->hidden),
+                       c->ffn, &l->down, err);
 }
 
 static glint_status make_scratch(gi_language *d, glint_error *err) {
@@ -76,14 +93,14 @@ glint_status gi_language_create(gi_device *dev, const gi_checkpoint *ckpt, size_
         st = gi_fail(err, GLINT_ERR_MEMORY, "no memory for %zu layers", c->n_layers);
         goto done;
     }
-    const gi_matrix_part embed = part(&ckpt->text.embed, NULL, c->vocab);
-    const gi_matrix_part head = part(&ckpt->text.head, NULL, c->vocab);
-    GI_TRY_DONE(dev->ops->matrix_create(dev, "embed_tokens", &embed, 1, c->hidden, &d->embed, err));
-    if (c->tied_head) {
+    GI_TRY_DONE(make_matrix(d, "embed_tokens",
+                            c->tied_head ? GI_MATRIX_TEXT_LOOKUP : GI_MATRIX_LOOKUP,
+                            part(&ckpt->text.embed, NULL, c->vocab), c->hidden, &d->embed, err));
+    if (c->tied_head)
         d->head = d->embed;
-    } else {
-        GI_TRY_DONE(dev->ops->matrix_create(dev, "lm_head", &head, 1, c->hidden, &d->head, err));
-    }
+    else
+        GI_TRY_DONE(make_matrix(d, "lm_head", GI_MATRIX_TEXT,
+                                part(&ckpt->text.head, NULL, c->vocab), c->hidden, &d->head, err));
     GI_TRY_DONE(load_norm(d, &ckpt->text.norm, &d->norm, err));
     for (size_t i = 0; i < c->n_layers; i++)
         GI_TRY_DONE(load_layer(d, &ckpt->text.layers[i], &d->layers[i], err));

@@ -51,24 +51,44 @@ static void reorder_downsample(const gi_vision_config *c, const gi_weight *w, fl
                 dst[(o * block + k) * c->hidden + e] = element(w, (o * c->hidden + e) * block + k);
 }
 
+static glint_status make_matrix(gi_vision *v, const char *name, gi_matrix_part p, size_t n_cols,
+                                gi_matrix **ret, glint_error *err) {
+    const gi_matrix_spec spec = {
+        .name = name, .use = GI_MATRIX_VISION, .parts = {p}, .n_parts = 1, .n_cols = n_cols};
+    return v->dev->ops->matrix_create(v->dev, &spec, ret, err);
+}
+
+static glint_status make_gate_up(gi_vision *v, const char *name, gi_matrix_part gate,
+                                 gi_matrix_part up, size_t n_cols, gi_matrix **ret,
+                                 glint_error *err) {
+    const gi_matrix_spec spec = {.name = name,
+                                 .use = GI_MATRIX_VISION,
+                                 .is_swiglu = true,
+                                 .parts = {gate, up},
+                                 .n_parts = 2,
+                                 .n_cols = n_cols};
+    return v->dev->ops->matrix_create(v->dev, &spec, ret, err);
+}
+
+static glint_status make_vector(gi_vision *v, const gi_weight *w, gi_vector **ret,
+                                glint_error *err) {
+    return v->dev->ops->vector_create(v->dev, w->data, w->dtype, w->n, ret, err);
+}
+
 static glint_status load_block(gi_vision *v, const gi_vision_block_weights *w, gi_vision_block *b,
                                glint_error *err) {
-    const gi_device_ops *op = v->dev->ops;
     const size_t e = v->cfg.hidden, m = v->cfg.block_ffn;
-    const gi_matrix_part qkv = part(&w->qkv_w, 3 * e), proj = part(&w->proj_w, e);
-    const gi_matrix_part gate_up[] = {part(&w->gate_w, m), part(&w->up_w, m)};
-    const gi_matrix_part down = part(&w->down_w, e);
-    GI_TRY(op->vector_create(v->dev, w->norm1.data, w->norm1.dtype, e, &b->norm1, err));
-    GI_TRY(op->vector_create(v->dev, w->norm2.data, w->norm2.dtype, e, &b->norm2, err));
-    GI_TRY(op->matrix_create(v->dev, "vision attn.qkv", &qkv, 1, e, &b->qkv, err));
-    GI_TRY(op->matrix_create(v->dev, "vision attn.proj", &proj, 1, e, &b->proj, err));
-    GI_TRY(op->matrix_create(v->dev, "vision mlp.gate_up", gate_up, 2, e, &b->gate_up, err));
-    return op->matrix_create(v->dev, "vision mlp.down", &down, 1, m, &b->down, err);
+    GI_TRY(make_vector(v, &w->norm1, &b->norm1, err));
+    GI_TRY(make_vector(v, &w->norm2, &b->norm2, err));
+    GI_TRY(make_matrix(v, "vision attn.qkv", part(&w->qkv_w, 3 * e), e, &b->qkv, err));
+    GI_TRY(make_matrix(v, "vision attn.proj", part(&w->proj_w, e), e, &b->proj, err));
+    GI_TRY(make_gate_up(v, "vision mlp.gate_up", part(&w->gate_w, m), part(&w->up_w, m), e,
+                        &b->gate_up, err));
+    return make_matrix(v, "vision mlp.down", part(&w->down_w, e), m, &b->down, err);
 }
 
 static glint_status load_stem_and_merger(gi_vision *v, const gi_vision_weights *w,
                                          glint_error *err) {
-    const gi_device_ops *op = v->dev->ops;
     const gi_vision_config *c = &v->cfg;
     const size_t e = c->hidden, out = c->out_hidden, g = c->merger_ffn;
     const size_t patch_cols = c->in_channels * c->patch * c->patch;
@@ -76,26 +96,24 @@ static glint_status load_stem_and_merger(gi_vision *v, const gi_vision_weights *
     float *patch = v->folded, *down = patch + e * patch_cols;
     fold_frames(c, &w->patch_w, patch);
     reorder_downsample(c, &w->downsample_w, down);
-    const gi_matrix_part stem = part_bias(patch, GI_DTYPE_F32, &w->patch_b, e);
-    const gi_matrix_part downsample = part_bias(down, GI_DTYPE_F32, &w->downsample_b, out);
-    const gi_matrix_part positions = part(&w->pos_embed, c->pos_side * c->pos_side);
-    const gi_matrix_part proj = part(&w->merger_proj_w, out);
-    const gi_matrix_part gate_up[] = {part(&w->merger_gate_w, g), part(&w->merger_up_w, g)};
-    const gi_matrix_part merger_down = part(&w->merger_down_w, out);
-    GI_TRY(op->matrix_create(v->dev, "vision patch_embed", &stem, 1, patch_cols, &v->patch, err));
-    GI_TRY(op->matrix_create(v->dev, "vision positions", &positions, 1, e, &v->positions, err));
-    GI_TRY(op->matrix_create(v->dev, "vision downsample", &downsample, 1, block_cols,
-                             &v->downsample, err));
-    GI_TRY(op->matrix_create(v->dev, "merger.proj", &proj, 1, out, &v->merger_proj, err));
-    GI_TRY(op->matrix_create(v->dev, "merger.gate_up", gate_up, 2, out, &v->merger_gate_up, err));
-    GI_TRY(op->matrix_create(v->dev, "merger.down", &merger_down, 1, g, &v->merger_down, err));
-    GI_TRY(op->vector_create(v->dev, w->post_conv_norm.data, w->post_conv_norm.dtype, e,
-                             &v->post_conv_norm, err));
-    GI_TRY(op->vector_create(v->dev, w->post_norm.data, w->post_norm.dtype, e, &v->post_norm, err));
-    GI_TRY(op->vector_create(v->dev, w->merger_norm_w.data, w->merger_norm_w.dtype, out,
-                             &v->merger_norm_w, err));
-    return op->vector_create(v->dev, w->merger_norm_b.data, w->merger_norm_b.dtype, out,
-                             &v->merger_norm_b, err);
+    const gi_matrix_spec positions = {.name = "vision positions",
+                                      .use = GI_MATRIX_LOOKUP,
+                                      .parts = {part(&w->pos_embed, c->pos_side * c->pos_side)},
+                                      .n_parts = 1,
+                                      .n_cols = e};
+    GI_TRY(v->dev->ops->matrix_create(v->dev, &positions, &v->positions, err));
+    GI_TRY(make_matrix(v, "vision patch_embed", part_bias(patch, GI_DTYPE_F32, &w->patch_b, e),
+                       patch_cols, &v->patch, err));
+    GI_TRY(make_matrix(v, "vision downsample", part_bias(down, GI_DTYPE_F32, &w->downsample_b, out),
+                       block_cols, &v->downsample, err));
+    GI_TRY(make_matrix(v, "merger.proj", part(&w->merger_proj_w, out), out, &v->merger_proj, err));
+    GI_TRY(make_gate_up(v, "merger.gate_up", part(&w->merger_gate_w, g), part(&w->merger_up_w, g),
+                        out, &v->merger_gate_up, err));
+    GI_TRY(make_matrix(v, "merger.down", part(&w->merger_down_w, out), g, &v->merger_down, err));
+    GI_TRY(make_vector(v, &w->post_conv_norm, &v->post_conv_norm, err));
+    GI_TRY(make_vector(v, &w->post_norm, &v->post_norm, err));
+    GI_TRY(make_vector(v, &w->merger_norm_w, &v->merger_norm_w, err));
+    return make_vector(v, &w->merger_norm_b, &v->merger_norm_b, err);
 }
 
 static glint_status make_scratch(gi_vision *v, glint_error *err) {

@@ -203,11 +203,15 @@ static void run_vision(void *ctx, size_t begin, size_t end, int i_worker) {
 }
 
 void gi_cpu_vision_attention(gi_device *dev, const gi_vision_attention_args *args) {
-    const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
+    gi_device_cpu *cpu = (gi_device_cpu *)dev;
     vision_job job = {.cpu = cpu, .args = args, .cols = args->qkv.cols / 3};
     gi_assert(job.cols % args->n_heads == 0 && job.cols == args->out.cols);
     gi_assert(job.cols <= cpu->options.vision_cols);
     gi_assert(args->n_patches <= cpu->options.patches_max && args->n_patches <= args->qkv.rows);
+    if (cpu->options.vision_format != GI_CPU_F32) {
+        gi_cpu_vision_attention_packed(cpu, args);
+        return;
+    }
     job.head_dim = job.cols / args->n_heads;
     job.scale = 1.0f / sqrtf((float)job.head_dim);
     const size_t n_tiles = (args->n_patches + GI_QUERY_ROWS - 1) / GI_QUERY_ROWS;

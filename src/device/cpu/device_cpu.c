@@ -50,42 +50,58 @@ static void matrix_free(gi_device *dev, gi_matrix *m) {
     (void)dev;
     if (!m) return;
     gi_free(m->bias);
+    gi_free(m->panels);
+    gi_free(m->scales);
     gi_free(m);
 }
 
-static glint_status matrix_create(gi_device *dev, const char *name, const gi_matrix_part *parts,
-                                  size_t n_parts, size_t n_cols, gi_matrix **ret,
-                                  glint_error *err) {
-    const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
-    gi_assert(n_parts >= 1 && n_parts <= GI_MATRIX_PARTS_MAX);
-    for (size_t i = 1; i < n_parts; i++)
-        if (parts[i].type != parts[0].type)
-            return gi_fail(err, GLINT_ERR_UNSUPPORTED, "%s: mixes %s and %s weights", name,
-                           gi_dtype_name(parts[0].type), gi_dtype_name(parts[i].type));
-    gi_matrix *m = gi_calloc(1, sizeof *m);
-    if (!m) goto no_memory;
-    m->n_cols = n_cols;
-    m->type = parts[0].type;
-    m->n_parts = n_parts;
+static gi_cpu_format format_for(const gi_device_cpu *cpu, gi_matrix_use use) {
+    if (use == GI_MATRIX_LOOKUP) return GI_CPU_F32;
+    return use == GI_MATRIX_VISION ? cpu->options.vision_format : cpu->options.text_format;
+}
+
+static glint_status widen_bias(const gi_device_cpu *cpu, gi_matrix *m, const char *name,
+                               glint_error *err) {
     bool has_bias = false;
-    for (size_t i = 0; i < n_parts; i++) {
-        m->parts[i] = parts[i];
-        m->n_rows += parts[i].n_rows;
-        has_bias |= parts[i].bias != NULL;
+    for (size_t i = 0; i < m->n_parts; i++) has_bias |= m->parts[i].bias != NULL;
+    if (!has_bias) return GLINT_OK;
+    /* Room for whole panels: what lies past the last row is 0. */
+    m->bias = gi_calloc(m->n_rows + GI_TILE_N, sizeof *m->bias);
+    if (!m->bias) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the bias of %s", name);
+    for (size_t i = 0, row = 0; i < m->n_parts; row += m->parts[i++].n_rows)
+        if (m->parts[i].bias)
+            cpu->kernels.widen(m->bias + row, m->parts[i].bias, m->parts[i].bias_type,
+                               m->parts[i].n_rows);
+    return GLINT_OK;
+}
+
+static glint_status matrix_create(gi_device *dev, const gi_matrix_spec *spec, gi_matrix **ret,
+                                  glint_error *err) {
+    gi_device_cpu *cpu = (gi_device_cpu *)dev;
+    gi_assert(spec->n_parts >= 1 && spec->n_parts <= GI_MATRIX_PARTS_MAX);
+    for (size_t i = 1; i < spec->n_parts; i++)
+        if (spec->parts[i].type != spec->parts[0].type)
+            return gi_fail(err, GLINT_ERR_UNSUPPORTED, "%s: mixes %s and %s weights", spec->name,
+                           gi_dtype_name(spec->parts[0].type), gi_dtype_name(spec->parts[i].type));
+    gi_matrix *m = gi_calloc(1, sizeof *m);
+    if (!m) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for matrix %s", spec->name);
+    m->n_cols = spec->n_cols;
+    m->type = spec->parts[0].type;
+    m->n_parts = spec->n_parts;
+    m->is_swiglu = spec->is_swiglu;
+    m->format = format_for(cpu, spec->use);
+    for (size_t i = 0; i < spec->n_parts; i++) {
+        m->parts[i] = spec->parts[i];
+        m->n_rows += spec->parts[i].n_rows;
     }
-    if (has_bias) {
-        m->bias = gi_calloc(m->n_rows, sizeof *m->bias);
-        if (!m->bias) goto no_memory;
-        for (size_t i = 0, row = 0; i < n_parts; row += parts[i++].n_rows)
-            if (parts[i].bias)
-                cpu->kernels.widen(m->bias + row, parts[i].bias, parts[i].bias_type,
-                                   parts[i].n_rows);
+    glint_status st = widen_bias(cpu, m, spec->name, err);
+    if (st == GLINT_OK && m->format != GI_CPU_F32) st = gi_cpu_matrix_pack(cpu, m, spec->name, err);
+    if (st != GLINT_OK) {
+        matrix_free(dev, m);
+        return st;
     }
     *ret = m;
     return GLINT_OK;
-no_memory:
-    matrix_free(dev, m);
-    return gi_fail(err, GLINT_ERR_MEMORY, "no memory for matrix %s", name);
 }
 
 const void *gi_cpu_matrix_row(const gi_matrix *m, size_t row) {
@@ -149,6 +165,12 @@ static void destroy(gi_device *dev) {
     gi_workers_free(cpu->workers);
     gi_free(cpu->normed);
     gi_free(cpu->keys_t);
+    gi_free(cpu->narrow_x);
+    gi_free(cpu->x_scale);
+    gi_free(cpu->x_sum);
+    gi_free(cpu->queries);
+    gi_free(cpu->key_panels);
+    gi_free(cpu->value_panels);
     gi_free(cpu->scratch);
     gi_free(cpu);
 }
@@ -179,6 +201,32 @@ static size_t max_size(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+/* Buffers are sized for the largest operation and touched only as far as operations go. */
+static glint_status make_scratch(gi_device_cpu *cpu, glint_error *err) {
+    const gi_device_cpu_options *o = &cpu->options;
+    const bool text_f32 = o->text_format == GI_CPU_F32, vision_f32 = o->vision_format == GI_CPU_F32;
+    size_t floats = GI_QUERY_ROWS * max_size(o->kv_tokens_max, vision_f32 ? o->patches_max : 0);
+    floats = max_size(floats, 2 * o->vision_cols);
+    floats = max_size(floats, gi_cpu_linear_scratch_floats());
+    floats = max_size(floats, gi_cpu_packed_scratch_floats(o));
+    if (!vision_f32) floats = max_size(floats, gi_cpu_vision_packed_scratch_floats(o));
+    cpu->scratch_floats = gi_round_up(floats, GI_ALIGN_BYTES);
+    cpu->scratch = alloc_floats((size_t)o->n_threads, cpu->scratch_floats);
+    bool ok = cpu->scratch != NULL;
+    if (text_f32 || vision_f32) ok &= (cpu->normed = alloc_floats(o->linear_elems_max, 1)) != NULL;
+    if (vision_f32) ok &= (cpu->keys_t = alloc_floats(o->vision_cols, o->patches_max)) != NULL;
+    if (!text_f32 || !vision_f32) {
+        /* A row is filled up to whole units: at most 3 elements more. */
+        const size_t elems = o->linear_elems_max + 4 * o->linear_rows_max;
+        cpu->narrow_x = gi_alloc_aligned(elems, sizeof(uint16_t));
+        cpu->x_scale = alloc_floats(o->linear_rows_max, 1);
+        cpu->x_sum = gi_alloc_aligned(o->linear_rows_max, sizeof(int32_t));
+        ok &= cpu->narrow_x && cpu->x_scale && cpu->x_sum;
+    }
+    if (!ok) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the CPU device's scratch");
+    return vision_f32 ? GLINT_OK : gi_cpu_vision_packed_create(cpu, err);
+}
+
 glint_status gi_device_cpu_create(const gi_device_cpu_options *options, gi_device **ret,
                                   glint_error *err) {
     gi_device_cpu *cpu = gi_calloc(1, sizeof *cpu);
@@ -189,28 +237,17 @@ glint_status gi_device_cpu_create(const gi_device_cpu_options *options, gi_devic
     cpu->options = *options;
     if (gi_kernels_get(options->tier_max, &cpu->kernels) != 0) {
         st = gi_fail(err, GLINT_ERR_ARG, "unknown kernel tier \"%s\"", options->tier_max);
-        goto fail;
+        goto done;
     }
-    st = gi_workers_create(options->n_threads, &cpu->workers, err);
-    if (st != GLINT_OK) goto fail;
-    const size_t score_floats =
-        GI_QUERY_ROWS * max_size(options->kv_tokens_max, options->patches_max);
-    cpu->scratch_floats = max_size(score_floats, gi_cpu_linear_scratch_floats());
-    cpu->scratch_floats = gi_round_up(cpu->scratch_floats, GI_ALIGN_BYTES);
-    cpu->normed = alloc_floats(options->rows_max, options->norm_cols_max);
-    cpu->keys_t = alloc_floats(options->vision_cols, options->patches_max);
-    cpu->scratch = alloc_floats((size_t)options->n_threads, cpu->scratch_floats);
-    if (!cpu->normed || !cpu->keys_t || !cpu->scratch) {
-        st = gi_fail(err, GLINT_ERR_MEMORY, "no memory for the CPU device's scratch");
-        goto fail;
-    }
+    GI_TRY_DONE(gi_workers_create(options->n_threads, &cpu->workers, err));
+    GI_TRY_DONE(make_scratch(cpu, err));
     snprintf(cpu->description, sizeof cpu->description, "cpu (%s, %d thread%s)", cpu->kernels.tier,
              options->n_threads, options->n_threads == 1 ? "" : "s");
     cpu->base.description = cpu->description;
     gi_log(GI_LOG_DEBUG, "device", "%s", cpu->description);
     *ret = &cpu->base;
     return GLINT_OK;
-fail:
+done:
     destroy(&cpu->base);
     return st;
 }

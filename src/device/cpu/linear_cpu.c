@@ -1,5 +1,5 @@
 /*
- * Linear operations: out = epilogue(norm(x) W^T + b).
+ * Linear operations in F32 over the checkpoint's own rows: out = epilogue(norm(x) W^T + b).
  *
  * Many rows: the work is cut into tiles of GI_LINEAR_ROWS rows by 16 outputs; each tile packs its
  * 16 weight rows into an F32 panel once and runs all its rows over it. Few rows (decoding): the
@@ -106,7 +106,7 @@ static void run_norms(void *ctx, size_t begin, size_t end, int i_worker) {
 }
 
 void gi_cpu_linear(gi_device *dev, const gi_linear_args *args) {
-    const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
+    gi_device_cpu *cpu = (gi_device_cpu *)dev;
     const gi_matrix *m = args->matrix;
     const bool two = args->epilogue == GI_EPILOGUE_SWIGLU;
     linear_job job = {
@@ -119,9 +119,13 @@ void gi_cpu_linear(gi_device *dev, const gi_linear_args *args) {
     };
     gi_assert(args->x.cols == m->n_cols && args->out.cols == job.n_out);
     gi_assert(args->n_tokens <= args->x.rows && args->n_tokens <= args->out.rows);
+    gi_assert(two == m->is_swiglu && args->n_tokens * m->n_cols <= cpu->options.linear_elems_max);
     if (args->n_tokens == 0) return;
+    if (m->format != GI_CPU_F32) {
+        gi_cpu_linear_packed(cpu, args);
+        return;
+    }
     if (args->rms_norm) {
-        gi_assert(args->n_tokens * m->n_cols <= cpu->options.rows_max * cpu->options.norm_cols_max);
         gi_workers_run(cpu->workers, args->n_tokens, 8, run_norms, &job);
         job.x = cpu->normed;
     }
