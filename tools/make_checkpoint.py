@@ -7,7 +7,7 @@
 Speed, memory and numerics do not depend on what the weights mean, so such a checkpoint stands in
 for a real one in tests and measurements. The same arguments always give the same bytes: every
 tensor draws from a generator seeded by its own name. Nothing larger than a 32 MiB piece is held
-in memory, so the 20.6 GB of `9b` (the shape of GLM-4.6V-Flash) need a disk and little else.
+in memory: the 20.6 GB of `9b` (the shape of GLM-4.6V-Flash) take a disk and two minutes.
 
 The tokenizer is the default model's: its vocabulary cut or padded, its special tokens moved to
 the ids that the config names. Needs numpy.
