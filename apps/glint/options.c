@@ -200,7 +200,8 @@ static glint_status long_flag(parse_run *r, int argc, char **argv, int *i) {
     const size_t len = strcspn(name, "=");
     for (size_t k = 0; k < n_options(r); k++) {
         const gi_option *s = option_at(r, k);
-        if (s->kind == GI_OPTION_HEADING || strlen(s->name) != len || strncmp(s->name, name, len))
+        if (s->kind == GI_OPTION_HEADING || strlen(s->name) != len ||
+            strncmp(s->name, name, len) != 0)
             continue;
         if (name[len] == '=') return add_flag(r, s, name + len + 1);
         if (s->kind == GI_OPTION_SWITCH) return add_flag(r, s, NULL);

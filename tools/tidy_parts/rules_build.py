@@ -160,7 +160,8 @@ def clang_tidy(root, build, paths):
             matches = re.findall(r"^(\S+?):(\d+):\d+: (?:warning|error): (.*)$", result.stdout,
                                  re.MULTILINE)
             for where, line, message in matches:
-                finding = Finding(os.path.relpath(where, root), int(line), "clang-tidy", message)
+                place = os.path.relpath(os.path.join(build, where), root)
+                finding = Finding(place, int(line), "clang-tidy", message)
                 if finding not in seen:
                     seen.add(finding)
                     yield finding
