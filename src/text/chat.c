@@ -101,6 +101,7 @@ static bool is_space(uint32_t cp) {
 
 /* Narrow *s, *n to what lies between leading and trailing white space. */
 static void strip(const uint8_t **s, size_t *n) {
+    gi_assert(*s || *n == 0);
     uint32_t cp = 0;
     while (*n > 0) {
         const int len = gi_utf8_decode(*s, *n, &cp);

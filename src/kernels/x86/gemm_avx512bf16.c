@@ -70,7 +70,6 @@ static GI_DECL_NARROW_ROW(narrow_row) {
         const __mmask16 tail = (__mmask16)((1u << (n - i)) - 1);
         const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(tail, x + i), factor);
         _mm256_mask_storeu_epi16(dst + i, tail, (__m256i)_mm512_cvtneps_pbh(v));
-        i = n;
     }
     if (n_padded > n) memset(dst + n, 0, (n_padded - n) * sizeof *dst);
 }
