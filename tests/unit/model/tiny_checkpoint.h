@@ -15,7 +15,7 @@
 typedef struct tiny_tensor {
     char name[96];
     const char *dtype; /**< "BF16" unless changed */
-    uint64_t shape[5];
+    uint64_t shape[6]; /* one more than any tensor has: a test adds one */
     size_t n_dims;
 } tiny_tensor;
 
