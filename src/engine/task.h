@@ -18,7 +18,8 @@ typedef struct gi_task {
     const char *name;             /**< [a-z0-9_-]{1,64} */
     const char *description;      /**< one line for people */
     const char *system;           /**< system text, slots filled; NULL = no system turn */
-    const char *prompt;           /**< the user turn's text with slots; see gi_task_render */
+    const char *prompt_before;    /**< user turn: this, the request's prompt, ... */
+    const char *prompt_behind;    /**< ... and this */
     const char *default_prompt;   /**< used when the request's prompt is empty; NULL = none */
     const char *const *languages; /**< [n_languages] BCP 47 tags it is written for */
     size_t n_languages;
