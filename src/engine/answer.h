@@ -21,7 +21,7 @@
 
 /** Where the next token belongs. */
 typedef enum gi_answer_phase {
-    GI_ANSWER_START,     /**< nothing yet; a thinking model may begin to think */
+    GI_ANSWER_START,     /**< nothing yet; a model that may think has not decided */
     GI_ANSWER_REASONING, /**< between <think> and </think> */
     GI_ANSWER_TEXT,      /**< the answer itself */
     GI_ANSWER_ENDED,     /**< a stop string or </answer> came */
@@ -53,8 +53,7 @@ void gi_answer_free(gi_answer *a);
 bool gi_answer_push(gi_answer *a, int32_t id, const char **ret_piece, size_t *ret_n_bytes);
 
 /**
- * Whether a token pushed now is part of the answer (as opposed to its reasoning), so that it
- * counts for the confidence.
+ * Where the next token belongs. All but those of GI_ANSWER_REASONING count for the confidence.
  */
 gi_answer_phase gi_answer_get_phase(const gi_answer *a);
 

@@ -74,6 +74,10 @@ const uint8_t *gi_tokenizer_bytes(const gi_tokenizer *t, int32_t id, size_t *ret
     return t->vocab.blob + e->offset;
 }
 
+size_t gi_tokenizer_longest_bytes(const gi_tokenizer *t) {
+    return t->vocab.longest_bytes;
+}
+
 /* One call of gi_tokenizer_encode. */
 typedef struct encoding {
     const gi_tokenizer *t;

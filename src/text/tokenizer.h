@@ -52,6 +52,9 @@ bool gi_tokenizer_is_special(const gi_tokenizer *t, int32_t id);
  */
 const uint8_t *gi_tokenizer_bytes(const gi_tokenizer *t, int32_t id, size_t *ret_n_bytes);
 
+/** Bytes of the longest token. */
+size_t gi_tokenizer_longest_bytes(const gi_tokenizer *t);
+
 /**
  * Append the ids of plain text: added tokens are NOT matched, so "<|image|>" typed by a user stays
  * text. Linear in n_bytes. GLINT_ERR_ARG when the bytes are not UTF-8; _LIMIT, _MEMORY.

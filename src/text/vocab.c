@@ -39,6 +39,7 @@ glint_status gi_vocab_put(gi_vocab *v, uint32_t id, const uint8_t *bytes, size_t
     entries[id] = (gi_vocab_entry){(uint32_t)v->n_blob, (uint16_t)n_bytes, (uint8_t)kind};
     v->n_blob += n_bytes;
     if (id >= v->count) v->count = id + 1;
+    if (n_bytes > v->longest_bytes) v->longest_bytes = (uint32_t)n_bytes;
     return GLINT_OK;
 }
 

@@ -39,7 +39,8 @@ typedef struct gi_vocab {
     uint8_t *blob;           /**< [n_blob] */
     uint32_t *slots;         /**< [n_slots], a power of two */
     size_t n_blob, cap_blob, cap_entries, n_slots;
-    uint32_t count; /**< highest id + 1 */
+    uint32_t count;         /**< highest id + 1 */
+    uint32_t longest_bytes; /**< bytes of the longest token */
 } gi_vocab;
 
 /**
