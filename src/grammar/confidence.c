@@ -161,7 +161,7 @@ static double exp_sum_log(const exp_sum *e) {
 /* log of the fraction by which `chosen` narrowed the labels to `after`; see confidence.h. */
 static double log_narrowing(const gi_confidence *c, const float *logits, size_t n_logits,
                             uint64_t after) {
-    exp_sum inside = {-INFINITY, 0}, decided = {-INFINITY, 0};
+    exp_sum inside = {-HUGE_VAL, 0}, decided = {-HUGE_VAL, 0};
     for (size_t id = 0; id < n_logits; id++) {
         gi_label_scan tried = c->scan;
         take_token(c, &tried, (int32_t)id);
