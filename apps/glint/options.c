@@ -246,7 +246,8 @@ static glint_status scan_arguments(parse_run *r, int argc, char **argv) {
                                "--help",
                                a, r->o->command);
             if (r->o->n_operands == max)
-                return gi_fail(r->err, GLINT_ERR_ARG, "more than %zu arguments", max);
+                return gi_fail(r->err, GLINT_ERR_ARG, "more than %zu argument%s", max,
+                               max == 1 ? "" : "s");
             r->o->operands[r->o->n_operands++] = a;
         } else if (strcmp(a, "--") == 0) {
             only_operands = true;
