@@ -18,12 +18,14 @@ typedef enum gi_exit {
     GI_EXIT_INPUT = 3,         /**< a picture or the question cannot be read or is refused */
     GI_EXIT_MODEL = 4,         /**< the model cannot be loaded */
     GI_EXIT_MEMORY = 5,        /**< not enough memory */
+    GI_EXIT_DEADLINE = 6,      /**< the given time passed */
     GI_EXIT_INTERRUPTED = 130, /**< Ctrl-C */
 } gi_exit;
 
 /** A sub-command: its main. argv [argc] without "glint" and the command's name. */
 typedef int (*gi_command_fn)(int argc, char **argv);
 
+int gi_command_ask(int argc, char **argv);
 int gi_command_inspect(int argc, char **argv);
 
 /**

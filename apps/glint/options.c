@@ -452,8 +452,11 @@ void gi_options_print_help(const gi_options *o, FILE *to) {
     init_run(&r, &copy, NULL);
     fprintf(to, "Usage: %s\n\n%s\n", o->usage, o->about);
     if (o->n_specs && o->specs[0].kind != GI_OPTION_HEADING) fputs("Options:\n", to);
+    bool has_headings = false;
     for (size_t i = 0; i < n_options(&r); i++) {
         const gi_option *s = option_at(&r, i);
+        has_headings |= s->kind == GI_OPTION_HEADING;
+        if (i == o->n_specs && has_headings) fputs("\nOther:\n", to);
         if (s->kind == GI_OPTION_HEADING)
             fprintf(to, "%s%s\n", i ? "\n" : "", s->name);
         else

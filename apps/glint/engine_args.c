@@ -1,0 +1,81 @@
+/*
+ * One declaration of the model's options for ask, serve and whatever else loads a model.
+ */
+#include "engine_args.h"
+
+#include <string.h>
+
+void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs) {
+    const gi_option rows[GI_ENGINE_ARGS_OPTIONS] = {
+        {.name = "Model:", .kind = GI_OPTION_HEADING},
+        {.name = "model",
+         .letter = 'm',
+         .kind = GI_OPTION_TEXT,
+         .target = &a->model,
+         .value = "DIR",
+         .help = GI_COMMAND_MODEL_HELP},
+        {.name = "templates",
+         .kind = GI_OPTION_TEXT,
+         .target = &a->templates,
+         .value = "DIR",
+         .help = "more task templates (*.json)"},
+        {.name = "dtype",
+         .kind = GI_OPTION_CHOICE,
+         .target = &a->dtype,
+         .value = "FORMAT",
+         .fallback = "auto",
+         .choices = "auto|f32|bf16|int8",
+         .help = "number format of the products"},
+        {.name = "threads",
+         .kind = GI_OPTION_INT,
+         .target = &a->threads,
+         .value = "N",
+         .min = 1,
+         .max = 256,
+         .help = "threads of the model (default: the usable CPUs)"},
+        {.name = "max-side",
+         .kind = GI_OPTION_INT,
+         .target = &a->max_side,
+         .value = "PX",
+         .fallback = "1024",
+         .min = 28,
+         .max = 16384,
+         .help = "pictures are scaled down to this longest side"},
+        {.name = "context",
+         .kind = GI_OPTION_INT,
+         .target = &a->context,
+         .value = "N",
+         .min = 1,
+         .max = 1 << 20,
+         .help = "longest prompt and answer in tokens\n(default: the model's, at most 8192)"},
+        {.name = "cpu",
+         .kind = GI_OPTION_TEXT,
+         .target = &a->cpu,
+         .value = "TIER",
+         .help = "best kernel tier to use: ref, avx2, ...\n(default: the best this CPU has)"},
+    };
+    memcpy(specs + *n_specs, rows, sizeof rows);
+    *n_specs += GI_ENGINE_ARGS_OPTIONS;
+}
+
+static glint_dtype dtype_of(const char *name) {
+    return strcmp(name, "f32") == 0    ? GLINT_DTYPE_F32
+           : strcmp(name, "bf16") == 0 ? GLINT_DTYPE_BF16
+           : strcmp(name, "int8") == 0 ? GLINT_DTYPE_INT8
+                                       : GLINT_DTYPE_AUTO;
+}
+
+glint_status gi_engine_args_resolve(gi_engine_args *a, glint_engine_options *ret,
+                                    glint_error *err) {
+    GI_TRY(gi_command_model_dir(a->model, a->dir, err));
+    *ret = (glint_engine_options){
+        .model_dir = a->dir,
+        .template_dir = a->templates,
+        .n_threads = (int)a->threads,
+        .context_tokens_max = (int)a->context,
+        .max_side_px = (int)a->max_side,
+        .dtype = dtype_of(a->dtype),
+        .cpu_mask = a->cpu,
+    };
+    return GLINT_OK;
+}

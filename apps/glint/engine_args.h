@@ -1,0 +1,31 @@
+/**
+ * @file
+ * The options that say which model to load and how, the same in every command that loads one.
+ */
+#ifndef APPS_GLINT_ENGINE_ARGS_H
+#define APPS_GLINT_ENGINE_ARGS_H
+
+#include "command.h"
+
+#include <glint/glint.h>
+
+/** Rows that gi_engine_args_options appends. */
+#define GI_ENGINE_ARGS_OPTIONS 8
+
+/** Their values. Zero-initialise. */
+typedef struct gi_engine_args {
+    const char *model, *templates, *dtype, *cpu;
+    int64_t threads, max_side, context;
+    char dir[GI_PATH_BYTES]; /**< the model's directory, after gi_engine_args_resolve */
+} gi_engine_args;
+
+/** Append the rows, a heading first, to specs; there must be room for GI_ENGINE_ARGS_OPTIONS. */
+void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs);
+
+/**
+ * Find the model and fill in the engine's options; they point into `a`. GLINT_ERR_IO when there
+ * is no model.
+ */
+glint_status gi_engine_args_resolve(gi_engine_args *a, glint_engine_options *ret, glint_error *err);
+
+#endif
