@@ -1,16 +1,12 @@
 /*
- * Opens a checkpoint directory and binds its tensors to the model's weight records.
- *
- * One table says what a GLM-4V checkpoint contains: for each weight its name, its shape in terms
- * of the config, and the record field that receives it. Binding walks the table; what the table
- * names and the files lack, or the files hold and the table does not name, is an error. So a
- * wrong checkpoint is refused here with the tensor's name, and the model code needs no checks.
+ * Opens a checkpoint directory: settings, files, index. What the tensors are called and which
+ * shapes they have is bind.c's matter; here only files and index are held against each other.
  */
 #include "model/checkpoint.h"
 
 #include "base/alloc.h"
-#include "base/checked.h"
 #include "base/json.h"
+#include "model/bind.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -19,196 +15,32 @@
 enum {
     FILES_MAX = 1000,
     FILE_NAME_BYTES_MAX = 200,
-    INDEX_BYTES_MAX = 64 * 1024 * 1024,
+    INDEX_BYTES_MAX = 8 * 1024 * 1024,
     ARENA_BYTES_MAX = 64 * 1024 * 1024,
-    SHAPE_TEXT_BYTES = 120,
 };
-
-/* ---- what a checkpoint contains ---- */
-
-/* Dimensions a shape may be made of; the letters of checkpoint.h. */
-typedef enum dim {
-    DIM_NONE, /* end of a shape */
-    DIM_V,
-    DIM_C,
-    DIM_HD,
-    DIM_KD,
-    DIM_F,
-    DIM_2F,
-    DIM_E,
-    DIM_3E,
-    DIM_M,
-    DIM_G,
-    DIM_POS,
-    DIM_CHANNELS,
-    DIM_TEMPORAL,
-    DIM_PATCH,
-    DIM_MERGE,
-} dim;
-
-typedef enum part { PART_EMBED, PART_TEXT, PART_HEAD, PART_VISION, PART_MERGER } part;
-
-enum { SHAPE_DIMS_MAX = 5 };
-
-typedef struct weight_spec {
-    const char *name; /* after the prefix */
-    dim shape[SHAPE_DIMS_MAX];
-    size_t offset; /* of the gi_weight in its record */
-    part part;
-    bool is_qkv_bias; /* there only if config.text.qkv_bias */
-} weight_spec;
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-#define AT(field) offsetof(gi_text_weights, field)
-static const weight_spec TEXT[] = {
-    {"embed_tokens.weight", {DIM_V, DIM_C}, AT(embed), PART_EMBED},
-    {"norm.weight", {DIM_C}, AT(norm), PART_TEXT},
-};
-static const weight_spec HEAD = {"lm_head.weight", {DIM_V, DIM_C}, AT(head), PART_HEAD};
-#undef AT
-
-#define AT(field) offsetof(gi_text_layer_weights, field)
-static const weight_spec TEXT_LAYER[] = {
-    {"input_layernorm.weight", {DIM_C}, AT(input_norm), PART_TEXT},
-    {"self_attn.q_proj.weight", {DIM_HD, DIM_C}, AT(q_w), PART_TEXT},
-    {"self_attn.q_proj.bias", {DIM_HD}, AT(q_b), PART_TEXT, true},
-    {"self_attn.k_proj.weight", {DIM_KD, DIM_C}, AT(k_w), PART_TEXT},
-    {"self_attn.k_proj.bias", {DIM_KD}, AT(k_b), PART_TEXT, true},
-    {"self_attn.v_proj.weight", {DIM_KD, DIM_C}, AT(v_w), PART_TEXT},
-    {"self_attn.v_proj.bias", {DIM_KD}, AT(v_b), PART_TEXT, true},
-    {"self_attn.o_proj.weight", {DIM_C, DIM_HD}, AT(o_w), PART_TEXT},
-    {"post_self_attn_layernorm.weight", {DIM_C}, AT(post_attn_norm), PART_TEXT},
-    {"post_attention_layernorm.weight", {DIM_C}, AT(pre_mlp_norm), PART_TEXT},
-    {"mlp.gate_up_proj.weight", {DIM_2F, DIM_C}, AT(gate_up_w), PART_TEXT},
-    {"mlp.down_proj.weight", {DIM_C, DIM_F}, AT(down_w), PART_TEXT},
-    {"post_mlp_layernorm.weight", {DIM_C}, AT(post_mlp_norm), PART_TEXT},
-};
-#undef AT
-
-#define AT(field) offsetof(gi_vision_weights, field)
-static const weight_spec VISION[] = {
-    {"patch_embed.proj.weight",
-     {DIM_E, DIM_CHANNELS, DIM_TEMPORAL, DIM_PATCH, DIM_PATCH},
-     AT(patch_w),
-     PART_VISION},
-    {"patch_embed.proj.bias", {DIM_E}, AT(patch_b), PART_VISION},
-    {"post_conv_layernorm.weight", {DIM_E}, AT(post_conv_norm), PART_VISION},
-    {"embeddings.position_embedding.weight", {DIM_POS, DIM_E}, AT(pos_embed), PART_VISION},
-    {"post_layernorm.weight", {DIM_E}, AT(post_norm), PART_VISION},
-    {"downsample.weight", {DIM_C, DIM_E, DIM_MERGE, DIM_MERGE}, AT(downsample_w), PART_MERGER},
-    {"downsample.bias", {DIM_C}, AT(downsample_b), PART_MERGER},
-    {"merger.proj.weight", {DIM_C, DIM_C}, AT(merger_proj_w), PART_MERGER},
-    {"merger.post_projection_norm.weight", {DIM_C}, AT(merger_norm_w), PART_MERGER},
-    {"merger.post_projection_norm.bias", {DIM_C}, AT(merger_norm_b), PART_MERGER},
-    {"merger.gate_proj.weight", {DIM_G, DIM_C}, AT(merger_gate_w), PART_MERGER},
-    {"merger.up_proj.weight", {DIM_G, DIM_C}, AT(merger_up_w), PART_MERGER},
-    {"merger.down_proj.weight", {DIM_C, DIM_G}, AT(merger_down_w), PART_MERGER},
-};
-#undef AT
-
-#define AT(field) offsetof(gi_vision_block_weights, field)
-static const weight_spec VISION_BLOCK[] = {
-    {"norm1.weight", {DIM_E}, AT(norm1), PART_VISION},
-    {"attn.qkv.weight", {DIM_3E, DIM_E}, AT(qkv_w), PART_VISION},
-    {"attn.proj.weight", {DIM_E, DIM_E}, AT(proj_w), PART_VISION},
-    {"norm2.weight", {DIM_E}, AT(norm2), PART_VISION},
-    {"mlp.gate_proj.weight", {DIM_M, DIM_E}, AT(gate_w), PART_VISION},
-    {"mlp.up_proj.weight", {DIM_M, DIM_E}, AT(up_w), PART_VISION},
-    {"mlp.down_proj.weight", {DIM_E, DIM_M}, AT(down_w), PART_VISION},
-};
-#undef AT
-
-/* Prefixes in use, the published one first; a checkpoint uses one of each throughout. */
-static const char *const TEXT_PREFIXES[] = {"model.language_model.", "language_model.model.",
-                                            "language_model.", "model."};
-static const char *const VISION_PREFIXES[] = {"model.visual.", "visual."};
-static const char *const HEAD_PREFIXES[] = {"", "language_model."};
-
-static uint64_t dim_value(dim d, const gi_config *c) {
-    const gi_text_config *t = &c->text;
-    const gi_vision_config *v = &c->vision;
-    switch (d) {
-    case DIM_NONE:
-        return 0;
-    case DIM_V:
-        return t->vocab;
-    case DIM_C:
-        return t->hidden;
-    case DIM_HD:
-        return t->n_heads * t->head_dim;
-    case DIM_KD:
-        return t->n_kv_heads * t->head_dim;
-    case DIM_F:
-        return t->ffn;
-    case DIM_2F:
-        return 2 * t->ffn;
-    case DIM_E:
-        return v->hidden;
-    case DIM_3E:
-        return 3 * v->hidden;
-    case DIM_M:
-        return v->block_ffn;
-    case DIM_G:
-        return v->merger_ffn;
-    case DIM_POS:
-        return v->pos_side * v->pos_side;
-    case DIM_CHANNELS:
-        return v->in_channels;
-    case DIM_TEMPORAL:
-        return v->temporal;
-    case DIM_PATCH:
-        return v->patch;
-    case DIM_MERGE:
-        return v->merge;
-    }
-    return 0;
-}
 
 /* ---- the tensors of all files ---- */
 
-typedef struct slot {
-    const gi_st_tensor *tensor;
-    size_t file;
-    bool used;
-} slot;
-
-/* What binding works on. */
-typedef struct binder {
-    const char *dir;
-    const char **file_names; /* [n_files], in the arena */
-    slot *slots;             /* [n_slots], sorted by name */
-    size_t n_slots;
-    gi_checkpoint *ckpt;
-    glint_error *err;
-    char first_missing[GI_ST_NAME_BYTES_MAX];
-    size_t n_missing;
-} binder;
-
-static glint_status out_of_memory(const binder *b) {
+static glint_status out_of_memory(const gi_binder *b) {
     return gi_fail(b->err, GLINT_ERR_MEMORY, "%s: no memory to open the checkpoint", b->dir);
 }
 
 static int by_tensor_name(const void *a, const void *b) {
-    return strcmp(((const slot *)a)->tensor->name, ((const slot *)b)->tensor->name);
+    return strcmp(((const gi_bind_slot *)a)->tensor->name, ((const gi_bind_slot *)b)->tensor->name);
 }
 
-static slot *find_slot(const binder *b, const char *name) {
-    if (!b->n_slots) return NULL;
-    const gi_st_tensor tensor = {.name = name};
-    const slot key = {.tensor = &tensor};
-    return bsearch(&key, b->slots, b->n_slots, sizeof key, by_tensor_name);
-}
-
-static glint_status collect_slots(binder *b) {
+static glint_status collect_slots(gi_binder *b) {
     gi_checkpoint *k = b->ckpt;
     size_t n = 0;
     for (size_t i = 0; i < k->sizes.n_files; i++) n += k->files[i].n_tensors;
+    if (n > GI_ST_TENSORS_MAX)
+        return gi_fail(b->err, GLINT_ERR_LIMIT, "%s: %zu tensors, more than %d", b->dir, n,
+                       GI_ST_TENSORS_MAX);
     b->slots = gi_calloc(n, sizeof *b->slots);
     if (!b->slots) return out_of_memory(b);
     for (size_t i = 0; i < k->sizes.n_files; i++)
         for (size_t j = 0; j < k->files[i].n_tensors; j++)
-            b->slots[b->n_slots++] = (slot){.tensor = &k->files[i].tensors[j], .file = i};
+            b->slots[b->n_slots++] = (gi_bind_slot){.tensor = &k->files[i].tensors[j], .file = i};
     if (n) qsort(b->slots, n, sizeof *b->slots, by_tensor_name);
     for (size_t i = 1; i < n; i++)
         if (by_tensor_name(&b->slots[i - 1], &b->slots[i]) == 0)
@@ -226,7 +58,7 @@ static bool is_plain_name(const char *name) {
     return n > 0 && n <= FILE_NAME_BYTES_MAX && name[0] != '.' && !strchr(name, '/');
 }
 
-static glint_status open_file(binder *b, const char *name) {
+static glint_status open_file(gi_binder *b, const char *name) {
     gi_checkpoint *k = b->ckpt;
     char path[GI_PATH_BYTES];
     GI_TRY(gi_path_join(path, sizeof path, b->dir, name, b->err));
@@ -237,7 +69,7 @@ static glint_status open_file(binder *b, const char *name) {
     return GLINT_OK;
 }
 
-static glint_status alloc_files(binder *b, size_t n) {
+static glint_status alloc_files(gi_binder *b, size_t n) {
     b->ckpt->files = gi_arena_alloc(&b->ckpt->arena, n, sizeof *b->ckpt->files);
     b->file_names = gi_arena_alloc(&b->ckpt->arena, n, sizeof *b->file_names);
     return b->ckpt->files && b->file_names ? GLINT_OK : out_of_memory(b);
@@ -248,7 +80,7 @@ static int by_text(const void *a, const void *b) {
 }
 
 /* The different file names of a weight map, sorted, into names[ret_n]. */
-static glint_status list_shards(const binder *b, const char *what, const json_t *map,
+static glint_status list_shards(const gi_binder *b, const char *what, const json_t *map,
                                 const char **names, size_t *ret_n) {
     const char *key;
     json_t *value;
@@ -273,11 +105,11 @@ static glint_status list_shards(const binder *b, const char *what, const json_t 
 }
 
 /* Each tensor must lie where the index says, and the index must know each tensor. */
-static glint_status check_index(const binder *b, const char *what, const json_t *map) {
+static glint_status check_index(const gi_binder *b, const char *what, const json_t *map) {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)map, key, value) {
-        const slot *s = find_slot(b, key);
+        const gi_bind_slot *s = gi_bind_find(b, key);
         if (!s || strcmp(b->file_names[s->file], json_string_value(value)) != 0)
             return gi_fail(b->err, GLINT_ERR_FORMAT, "%s: places \"%.100s\" in %s, found it %s",
                            what, key, json_string_value(value),
@@ -290,7 +122,7 @@ static glint_status check_index(const binder *b, const char *what, const json_t 
     return GLINT_OK;
 }
 
-static glint_status open_shards(binder *b, const char *index_path) {
+static glint_status open_shards(gi_binder *b, const char *index_path) {
     static const char what[] = "model.safetensors.index.json";
     json_t *index = NULL;
     const char **names = NULL;
@@ -316,7 +148,7 @@ done:
 }
 
 /* Like transformers: model.safetensors when there is one, else the index and its shards. */
-static glint_status open_files(binder *b) {
+static glint_status open_files(gi_binder *b) {
     char single[GI_PATH_BYTES], index[GI_PATH_BYTES];
     GI_TRY(gi_path_join(single, sizeof single, b->dir, "model.safetensors", b->err));
     GI_TRY(gi_path_join(index, sizeof index, b->dir, "model.safetensors.index.json", b->err));
@@ -331,185 +163,17 @@ static glint_status open_files(binder *b) {
                    b->dir);
 }
 
-/* ---- binding ---- */
-
-/* "[384, 256, 2, 2]" */
-static void shape_text(char out[SHAPE_TEXT_BYTES], const uint64_t *shape, size_t n_dims) {
-    size_t len = 0;
-    out[len++] = '[';
-    for (size_t i = 0; i < n_dims && len < SHAPE_TEXT_BYTES - 24; i++)
-        len += (size_t)snprintf(out + len, SHAPE_TEXT_BYTES - len, i ? ", %llu" : "%llu",
-                                (unsigned long long)shape[i]);
-    out[len++] = ']';
-    out[len] = '\0';
-}
-
-static glint_status check_shape(const binder *b, const slot *s, const weight_spec *w) {
-    const gi_st_tensor *t = s->tensor;
-    uint64_t want[SHAPE_DIMS_MAX];
-    size_t n = 0;
-    bool same = true;
-    for (; n < SHAPE_DIMS_MAX && w->shape[n] != DIM_NONE; n++) {
-        want[n] = dim_value(w->shape[n], &b->ckpt->config);
-        same &= n < t->n_dims && t->shape[n] == want[n];
-    }
-    if (same && n == t->n_dims) return GLINT_OK;
-    char found_text[SHAPE_TEXT_BYTES], want_text[SHAPE_TEXT_BYTES];
-    shape_text(found_text, t->shape, t->n_dims);
-    shape_text(want_text, want, n);
-    return gi_fail(b->err, GLINT_ERR_FORMAT,
-                   "%s: \"%.100s\" has shape %s, expected %s after config.json",
-                   b->file_names[s->file], t->name, found_text, want_text);
-}
-
-static glint_status check_dtype(const binder *b, const slot *s, gi_dtype *ret) {
-    static const gi_dtype known[] = {GI_DTYPE_BF16, GI_DTYPE_F16, GI_DTYPE_F32};
-    const gi_st_tensor *t = s->tensor;
-    for (size_t i = 0; i < COUNT(known); i++) {
-        if (strcmp(t->dtype, gi_dtype_name(known[i])) != 0) continue;
-        if ((uintptr_t)t->data % gi_dtype_bytes(known[i]) != 0)
-            return gi_fail(b->err, GLINT_ERR_UNSUPPORTED,
-                           "%s: \"%.100s\" is not aligned in the file: save it again with the "
-                           "safetensors library",
-                           b->file_names[s->file], t->name);
-        *ret = known[i];
-        return GLINT_OK;
-    }
-    return gi_fail(b->err, GLINT_ERR_UNSUPPORTED,
-                   "%s: \"%.100s\" has dtype %s, expected BF16, F16 or F32", b->file_names[s->file],
-                   t->name, t->dtype);
-}
-
-static void count_weight(gi_checkpoint_sizes *z, part p, const gi_weight *w, uint64_t n_bytes) {
-    uint64_t *const params[] = {[PART_EMBED] = &z->embed_params,
-                                [PART_TEXT] = &z->text_params,
-                                [PART_HEAD] = &z->head_params,
-                                [PART_VISION] = &z->vision_params,
-                                [PART_MERGER] = &z->merger_params};
-    *params[p] += w->n;
-    z->total_params += w->n;
-    z->total_bytes += n_bytes;
-    z->n_tensors++;
-    if (w->dtype == GI_DTYPE_F32)
-        z->f32_bytes += n_bytes;
-    else if (w->dtype == GI_DTYPE_BF16)
-        z->bf16_bytes += n_bytes;
-    else
-        z->f16_bytes += n_bytes;
-}
-
-/* Bind one weight; a missing one is noted and reported when all have been looked at. */
-static glint_status bind_weight(binder *b, const char *prefix, const weight_spec *spec,
-                                void *record) {
-    if (spec->is_qkv_bias && !b->ckpt->config.text.qkv_bias) return GLINT_OK;
-    char name[GI_ST_NAME_BYTES_MAX];
-    snprintf(name, sizeof name, "%s%s", prefix, spec->name);
-    slot *s = find_slot(b, name);
-    if (!s) {
-        if (b->n_missing++ == 0) memcpy(b->first_missing, name, sizeof name);
-        return GLINT_OK;
-    }
-    gi_weight w = {.data = s->tensor->data};
-    GI_TRY(check_shape(b, s, spec));
-    GI_TRY(check_dtype(b, s, &w.dtype));
-    w.n = s->tensor->n_bytes / gi_dtype_bytes(w.dtype);
-    s->used = true;
-    memcpy((char *)record + spec->offset, &w, sizeof w);
-    count_weight(&b->ckpt->sizes, spec->part, &w, s->tensor->n_bytes);
-    return GLINT_OK;
-}
-
-static glint_status bind_all(binder *b, const char *prefix, const weight_spec *specs, size_t n,
-                             void *record) {
-    for (size_t i = 0; i < n; i++) GI_TRY(bind_weight(b, prefix, &specs[i], record));
-    return GLINT_OK;
-}
-
-/* The prefix under which `name` exists; the first when it exists under none. */
-static const char *find_prefix(const binder *b, const char *const *prefixes, size_t n,
-                               const char *name) {
-    for (size_t i = 0; i < n; i++) {
-        char full[GI_ST_NAME_BYTES_MAX];
-        snprintf(full, sizeof full, "%s%s", prefixes[i], name);
-        if (find_slot(b, full)) return prefixes[i];
-    }
-    return prefixes[0];
-}
-
-static glint_status bind_text(binder *b) {
-    gi_text_weights *t = &b->ckpt->text;
-    const gi_text_config *c = &b->ckpt->config.text;
-    t->layers = gi_arena_alloc(&b->ckpt->arena, c->n_layers, sizeof *t->layers);
-    if (!t->layers) return out_of_memory(b);
-    const char *prefix = find_prefix(b, TEXT_PREFIXES, COUNT(TEXT_PREFIXES), TEXT[0].name);
-    GI_TRY(bind_all(b, prefix, TEXT, COUNT(TEXT), t));
-    for (size_t i = 0; i < c->n_layers; i++) {
-        char layer[64];
-        snprintf(layer, sizeof layer, "%slayers.%zu.", prefix, i);
-        GI_TRY(bind_all(b, layer, TEXT_LAYER, COUNT(TEXT_LAYER), &t->layers[i]));
-    }
-    prefix = find_prefix(b, HEAD_PREFIXES, COUNT(HEAD_PREFIXES), HEAD.name);
-    if (!c->tied_head) return bind_weight(b, prefix, &HEAD, t);
-    /* transformers ties after loading, so a stored head has no effect; still it must fit. */
-    char name[GI_ST_NAME_BYTES_MAX];
-    snprintf(name, sizeof name, "%s%s", prefix, HEAD.name);
-    slot *s = find_slot(b, name);
-    if (s) {
-        GI_TRY(check_shape(b, s, &HEAD));
-        s->used = true;
-    }
-    t->head = t->embed;
-    return GLINT_OK;
-}
-
-static glint_status bind_vision(binder *b) {
-    gi_vision_weights *v = &b->ckpt->vision;
-    const size_t depth = b->ckpt->config.vision.depth;
-    v->blocks = gi_arena_alloc(&b->ckpt->arena, depth, sizeof *v->blocks);
-    if (!v->blocks) return out_of_memory(b);
-    const char *prefix = find_prefix(b, VISION_PREFIXES, COUNT(VISION_PREFIXES), VISION[0].name);
-    GI_TRY(bind_all(b, prefix, VISION, COUNT(VISION), v));
-    for (size_t i = 0; i < depth; i++) {
-        char block[64];
-        snprintf(block, sizeof block, "%sblocks.%zu.", prefix, i);
-        GI_TRY(bind_all(b, block, VISION_BLOCK, COUNT(VISION_BLOCK), &v->blocks[i]));
-    }
-    return GLINT_OK;
-}
-
-static glint_status check_complete(const binder *b) {
-    if (b->n_missing == 1)
-        return gi_fail(b->err, GLINT_ERR_FORMAT, "%s: tensor \"%.150s\" is missing", b->dir,
-                       b->first_missing);
-    if (b->n_missing > 1)
-        return gi_fail(b->err, GLINT_ERR_FORMAT, "%s: tensor \"%.150s\" and %zu more are missing",
-                       b->dir, b->first_missing, b->n_missing - 1);
-    size_t n_unknown = 0;
-    const slot *first = NULL;
-    for (size_t i = 0; i < b->n_slots; i++) {
-        if (b->slots[i].used) continue;
-        if (n_unknown++ == 0) first = &b->slots[i];
-    }
-    if (!first) return GLINT_OK;
-    return gi_fail(b->err, GLINT_ERR_UNSUPPORTED,
-                   "%s: tensor \"%.100s\" is not part of %s (%zu such tensor%s)",
-                   b->file_names[first->file], first->tensor->name, b->ckpt->config.architecture,
-                   n_unknown, n_unknown == 1 ? "" : "s");
-}
-
-static glint_status open_checkpoint(binder *b) {
+static glint_status open_checkpoint(gi_binder *b) {
     GI_TRY(gi_config_load(b->dir, &b->ckpt->config, b->err));
     GI_TRY(open_files(b));
-    GI_TRY(bind_text(b));
-    GI_TRY(bind_vision(b));
-    return check_complete(b);
+    return gi_bind_weights(b);
 }
 
 glint_status gi_checkpoint_open(const char *dir, gi_checkpoint **ret, glint_error *err) {
     gi_checkpoint *k = gi_calloc(1, sizeof *k);
     if (!k) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory to open the checkpoint", dir);
     gi_arena_init(&k->arena, ARENA_BYTES_MAX);
-    binder b = {.dir = dir, .ckpt = k, .err = err};
+    gi_binder b = {.dir = dir, .ckpt = k, .err = err};
     const glint_status st = open_checkpoint(&b);
     gi_free(b.slots);
     if (st != GLINT_OK) {
