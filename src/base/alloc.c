@@ -47,6 +47,26 @@ void *gi_alloc_aligned(size_t count, size_t size_bytes) {
     return aligned_alloc(GI_ALIGN_BYTES, gi_round_up(n - GI_ALIGN_BYTES + 1, GI_ALIGN_BYTES));
 }
 
+/*
+ * calloc gives untouched zero pages for large sizes but no alignment; the pointer it returned is
+ * kept just below the aligned one.
+ */
+void *gi_alloc_zeroed_aligned(size_t count, size_t size_bytes) {
+    size_t n;
+    if (must_fail() || !gi_mul_size(count, size_bytes, &n)) return NULL;
+    if (!gi_add_size(n, GI_ALIGN_BYTES + sizeof(void *), &n)) return NULL;
+    unsigned char *raw = calloc(n, 1);
+    if (!raw) return NULL;
+    const uintptr_t at = gi_round_up((uintptr_t)raw + sizeof(void *), GI_ALIGN_BYTES);
+    void **p = (void **)at;
+    p[-1] = raw;
+    return p;
+}
+
+void gi_free_aligned(void *p) {
+    if (p) free(((void **)p)[-1]);
+}
+
 char *gi_strndup(const char *s, size_t n_bytes) {
     size_t n;
     if (!gi_add_size(n_bytes, 1, &n)) return NULL;

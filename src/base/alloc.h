@@ -25,6 +25,16 @@ void *gi_realloc_array(void *p, size_t count, size_t size_bytes)
 /** An array aligned to GI_ALIGN_BYTES, contents undefined; NULL as above. Free with gi_free. */
 void *gi_alloc_aligned(size_t count, size_t size_bytes) __attribute__((malloc, warn_unused_result));
 
+/**
+ * A zeroed array aligned to GI_ALIGN_BYTES whose pages take no memory until they are written:
+ * for large pools that may never fill. NULL as above. Free with gi_free_aligned.
+ */
+void *gi_alloc_zeroed_aligned(size_t count, size_t size_bytes)
+    __attribute__((malloc, warn_unused_result));
+
+/** Free what gi_alloc_zeroed_aligned returned. NULL is fine. */
+void gi_free_aligned(void *p);
+
 /** A copy of n bytes plus a terminating zero; NULL when memory is short. */
 char *gi_strndup(const char *s, size_t n_bytes) __attribute__((malloc, warn_unused_result));
 

@@ -65,13 +65,13 @@ typedef struct gi_matrix gi_matrix;
 /** A vector of F32 parameters (norm weights, biases) on the device. */
 typedef struct gi_vector gi_vector;
 
-/** Keys and values of one model: [layers][2][blocks][Hkv][B][D] in the device's own type. */
+/** Keys and values of one model, in blocks of B tokens, in the device's own form. */
 typedef struct gi_kv_store gi_kv_store;
 
 /** Shape of a KV store. */
 typedef struct gi_kv_shape {
     size_t n_layers, n_blocks, n_kv_heads, head_dim;
-    size_t block_tokens; /**< B */
+    size_t block_tokens; /**< B, as gi_device_ops.kv_block_tokens says */
 } gi_kv_shape;
 
 /** What a linear operation does with its products y = x W^T + b. */
@@ -155,6 +155,8 @@ typedef struct gi_device_ops {
     glint_status (*vector_create)(gi_device *dev, const void *src, gi_dtype type, size_t n,
                                   gi_vector **ret, glint_error *err);
     void (*vector_free)(gi_device *dev, gi_vector *v);
+    /** Tokens per KV block this device works with. */
+    size_t (*kv_block_tokens)(gi_device *dev);
     glint_status (*kv_create)(gi_device *dev, const gi_kv_shape *shape, gi_kv_store **ret,
                               glint_error *err);
     void (*kv_free)(gi_device *dev, gi_kv_store *kv);
@@ -203,6 +205,7 @@ typedef struct gi_device_cpu_options {
     size_t linear_rows_max;  /**< most rows of x */
     size_t kv_tokens_max;    /**< longest KV length of a sequence */
     size_t patches_max;      /**< most patches of one picture */
+    size_t text_cols;        /**< H * D of the decoder */
     size_t vision_cols;      /**< C of the vision tower */
     size_t vision_heads;     /**< H of the vision tower */
 } gi_device_cpu_options;

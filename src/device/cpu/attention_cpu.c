@@ -18,7 +18,7 @@ typedef struct text_job {
     const gi_device_cpu *cpu;
     const gi_attention_args *args;
     size_t n_heads, n_kv_heads, head_dim, block_tokens;
-    float *keys, *values; /* of this layer */
+    float *keys, *values;
     float scale;
 } text_job;
 
@@ -26,8 +26,7 @@ static size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* Interleaved pairs (2j, 2j + 1), as GLM's rotate_half_llm. */
-static void rope_interleaved(float *x, const float *cos, const float *sin, size_t n_pairs) {
+void gi_cpu_rope_interleaved(float *x, const float *cos, const float *sin, size_t n_pairs) {
     for (size_t j = 0; j < n_pairs; j++) {
         const float a = x[2 * j], b = x[2 * j + 1];
         x[2 * j] = a * cos[j] - b * sin[j];
@@ -35,16 +34,17 @@ static void rope_interleaved(float *x, const float *cos, const float *sin, size_
     }
 }
 
-static const gi_span *span_of_row(const gi_attention_args *a, size_t row) {
+const gi_span *gi_cpu_span_of_row(const gi_attention_args *a, size_t row) {
     const gi_span *s = a->spans;
     while (row >= s->first_row + s->n_rows) s++;
     return s;
 }
 
-/* Where head `h` of the block that holds position `pos` begins. */
+/* Where head `h` of the block that holds position `pos` begins, in keys and in values. */
 static size_t block_offset(const text_job *job, const gi_span *span, size_t pos, size_t h) {
-    const size_t block = (size_t)span->blocks[pos / job->block_tokens];
-    return (block * job->n_kv_heads + h) * job->head_dim * job->block_tokens;
+    return gi_cpu_kv_offset(job->args->kv, job->args->layer,
+                            (size_t)span->blocks[pos / job->block_tokens], h,
+                            job->args->kv->key_head);
 }
 
 static void run_rope_and_store(void *ctx, size_t begin, size_t end, int i_worker) {
@@ -57,8 +57,8 @@ static void run_rope_and_store(void *ctx, size_t begin, size_t end, int i_worker
         float *q = gi_cpu_row(a->qkv, t);
         float *k = q + job->n_heads * d, *v = k + job->n_kv_heads * d;
         for (size_t h = 0; h < job->n_heads + job->n_kv_heads; h++)
-            rope_interleaved(q + h * d, cos, sin, n_pairs);
-        const gi_span *span = span_of_row(a, t);
+            gi_cpu_rope_interleaved(q + h * d, cos, sin, n_pairs);
+        const gi_span *span = gi_cpu_span_of_row(a, t);
         const size_t pos = span->n_past + (t - span->first_row);
         const size_t slot = pos % job->block_tokens;
         for (size_t h = 0; h < job->n_kv_heads; h++) {
@@ -123,7 +123,7 @@ static void run_text(void *ctx, size_t begin, size_t end, int i_worker) {
 }
 
 void gi_cpu_attention(gi_device *dev, const gi_attention_args *args) {
-    const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
+    gi_device_cpu *cpu = (gi_device_cpu *)dev;
     const gi_kv_shape *s = &args->kv->shape;
     text_job job = {
         .cpu = cpu,
@@ -132,8 +132,8 @@ void gi_cpu_attention(gi_device *dev, const gi_attention_args *args) {
         .n_kv_heads = s->n_kv_heads,
         .head_dim = s->head_dim,
         .block_tokens = s->block_tokens,
-        .keys = args->kv->keys + args->layer * args->kv->layer_floats,
-        .values = args->kv->values + args->layer * args->kv->layer_floats,
+        .keys = args->kv->keys,
+        .values = args->kv->values,
         .scale = 1.0f / sqrtf((float)s->head_dim),
     };
     gi_assert(args->qkv.cols == (args->n_heads + 2 * s->n_kv_heads) * s->head_dim);
@@ -143,6 +143,10 @@ void gi_cpu_attention(gi_device *dev, const gi_attention_args *args) {
         gi_assert(args->spans[i].n_past + args->spans[i].n_rows <= cpu->options.kv_tokens_max);
         n_tokens += args->spans[i].n_rows;
         n_tiles += (args->spans[i].n_rows + GI_QUERY_ROWS - 1) / GI_QUERY_ROWS;
+    }
+    if (args->kv->is_packed) {
+        gi_cpu_attention_packed(cpu, args);
+        return;
     }
     gi_workers_run(cpu->workers, n_tokens, 16, run_rope_and_store, &job);
     gi_workers_run(cpu->workers, n_tiles * job.n_heads, 1, run_text, &job);

@@ -132,23 +132,33 @@ static void vector_free(gi_device *dev, gi_vector *v) {
 static void kv_free(gi_device *dev, gi_kv_store *kv) {
     (void)dev;
     if (!kv) return;
-    gi_free(kv->keys);
-    gi_free(kv->values);
+    gi_free_aligned(kv->keys);
+    gi_free_aligned(kv->values);
     gi_free(kv);
+}
+
+static size_t kv_block_tokens(gi_device *dev) {
+    const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
+    return cpu->options.text_format == GI_CPU_F32 ? 16 : GI_CPU_PACKED_BLOCK;
 }
 
 static glint_status kv_create(gi_device *dev, const gi_kv_shape *shape, gi_kv_store **ret,
                               glint_error *err) {
+    const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
     gi_kv_store *kv = gi_calloc(1, sizeof *kv);
-    size_t n = 0;
     if (kv) {
+        const size_t d = shape->head_dim, heads = shape->n_layers * shape->n_kv_heads;
         kv->shape = *shape;
-        kv->head_floats = shape->head_dim * shape->block_tokens;
-        if (gi_mul_size(shape->n_blocks, shape->n_kv_heads * kv->head_floats, &kv->layer_floats) &&
-            gi_mul_size(kv->layer_floats, shape->n_layers, &n)) {
-            /* calloc: pages that no sequence ever reaches cost nothing. */
-            kv->keys = gi_calloc(n, sizeof(float));
-            kv->values = gi_calloc(n, sizeof(float));
+        kv->is_packed = cpu->options.text_format != GI_CPU_F32;
+        kv->key_head = d * shape->block_tokens;
+        kv->value_head = (kv->is_packed ? gi_round_up(d, GI_TILE_N) : d) * shape->block_tokens;
+        gi_assert(!kv->is_packed || (shape->block_tokens == GI_CPU_PACKED_BLOCK && d % 2 == 0));
+        const size_t elem = kv->is_packed ? sizeof(uint16_t) : sizeof(float);
+        size_t n_keys, n_values;
+        if (gi_mul_size(heads * shape->n_blocks, kv->key_head, &n_keys) &&
+            gi_mul_size(heads * shape->n_blocks, kv->value_head, &n_values)) {
+            kv->keys = gi_alloc_zeroed_aligned(n_keys, elem);
+            kv->values = gi_alloc_zeroed_aligned(n_values, elem);
         }
     }
     if (!kv || !kv->keys || !kv->values) {
@@ -184,6 +194,7 @@ static const gi_device_ops CPU_OPS = {
     .matrix_free = matrix_free,
     .vector_create = vector_create,
     .vector_free = vector_free,
+    .kv_block_tokens = kv_block_tokens,
     .kv_create = kv_create,
     .kv_free = kv_free,
     .embed = gi_cpu_embed,
@@ -210,6 +221,7 @@ static glint_status make_scratch(gi_device_cpu *cpu, glint_error *err) {
     floats = max_size(floats, gi_cpu_linear_scratch_floats());
     floats = max_size(floats, gi_cpu_packed_scratch_floats(o));
     if (!vision_f32) floats = max_size(floats, gi_cpu_vision_packed_scratch_floats(o));
+    if (!text_f32) floats = max_size(floats, gi_cpu_text_packed_scratch_floats(o));
     cpu->scratch_floats = gi_round_up(floats, GI_ALIGN_BYTES);
     cpu->scratch = alloc_floats((size_t)o->n_threads, cpu->scratch_floats);
     bool ok = cpu->scratch != NULL;
@@ -221,7 +233,10 @@ static glint_status make_scratch(gi_device_cpu *cpu, glint_error *err) {
         cpu->narrow_x = gi_alloc_aligned(elems, sizeof(uint16_t));
         cpu->x_scale = alloc_floats(o->linear_rows_max, 1);
         cpu->x_sum = gi_alloc_aligned(o->linear_rows_max, sizeof(int32_t));
-        ok &= cpu->narrow_x && cpu->x_scale && cpu->x_sum;
+        cpu->queries = gi_alloc_aligned(
+            max_size(o->vision_cols * o->patches_max, o->text_cols * o->linear_rows_max),
+            sizeof(uint16_t));
+        ok &= cpu->narrow_x && cpu->x_scale && cpu->x_sum && cpu->queries;
     }
     if (!ok) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the CPU device's scratch");
     return vision_f32 ? GLINT_OK : gi_cpu_vision_packed_create(cpu, err);

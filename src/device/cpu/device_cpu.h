@@ -41,17 +41,28 @@ struct gi_vector {
 };
 
 /**
- * Keys lie transposed within a block, so that the scores of a block's tokens are contiguous:
+ * Keys and values, block by block, in the form that products want. B tokens per block.
  *
- *     keys   [layer][block][Hkv][D][B]
- *     values [layer][block][Hkv][B][D]
+ *     F32      keys   [layer][block][Hkv][D][B]              transposed: scores are contiguous
+ *              values [layer][block][Hkv][B][D]
+ *     packed   keys   [layer][block][Hkv][D / 2][64][2]      BF16 panels, B = 64: a block's keys
+ *              values [layer][block][Hkv][D / 64][32][64][2]     and values serve as weights
  */
 struct gi_kv_store {
     gi_kv_shape shape;
-    size_t head_floats;  /**< D * B */
-    size_t layer_floats; /**< n_blocks * Hkv * D * B */
-    float *keys, *values;
+    bool is_packed;
+    size_t key_head, value_head; /**< elements of one head of one block */
+    void *keys, *values;         /**< F32: float; packed: BF16 */
 };
+
+/** Tokens in a block of the packed form: one panel. */
+#define GI_CPU_PACKED_BLOCK GI_TILE_N
+
+/** First element of a head's keys or values (head_elems = key_head or value_head). */
+static inline size_t gi_cpu_kv_offset(const gi_kv_store *kv, size_t layer, size_t block,
+                                      size_t kv_head, size_t head_elems) {
+    return ((layer * kv->shape.n_blocks + block) * kv->shape.n_kv_heads + kv_head) * head_elems;
+}
 
 typedef struct gi_device_cpu {
     gi_device base; /**< first: a gi_device pointer is a gi_device_cpu pointer */
@@ -59,13 +70,14 @@ typedef struct gi_device_cpu {
     gi_kernels kernels;
     gi_workers *workers;
     char description[64];
-    float *normed;  /**< F32 linear: x after its norm, [linear_elems_max] */
-    float *keys_t;  /**< F32 vision attention: transposed keys, [vision_cols, patches_max] */
-    void *narrow_x; /**< packed linear: x as INT8 or BF16, [linear_elems_max] of 2 bytes */
-    float *x_scale; /**< INT8: scale of each row of x, [linear_rows_max] */
-    int32_t *x_sum; /**< INT8: sum of each row of x, [linear_rows_max] */
-    uint16_t *queries, *key_panels, *value_panels; /**< BF16 vision attention; vision_packed.c */
-    float *scratch;                                /**< [n_threads, scratch_floats] */
+    float *normed;     /**< F32 linear: x after its norm, [linear_elems_max] */
+    float *keys_t;     /**< F32 vision attention: transposed keys, [vision_cols, patches_max] */
+    void *narrow_x;    /**< packed linear: x as INT8 or BF16, [linear_elems_max] of 2 bytes */
+    float *x_scale;    /**< INT8: scale of each row of x, [linear_rows_max] */
+    int32_t *x_sum;    /**< INT8: sum of each row of x, [linear_rows_max] */
+    uint16_t *queries; /**< packed attention of either tower: roped, scaled queries */
+    uint16_t *key_panels, *value_panels; /**< packed vision attention: those of a picture */
+    float *scratch;                      /**< [n_threads, scratch_floats] */
     size_t scratch_floats;
 } gi_device_cpu;
 
@@ -86,6 +98,7 @@ const void *gi_cpu_matrix_row(const gi_matrix *m, size_t row);
 size_t gi_cpu_linear_scratch_floats(void);
 size_t gi_cpu_packed_scratch_floats(const gi_device_cpu_options *options);
 size_t gi_cpu_vision_packed_scratch_floats(const gi_device_cpu_options *options);
+size_t gi_cpu_text_packed_scratch_floats(const gi_device_cpu_options *options);
 
 /** Make a matrix's panels from its parts. GLINT_ERR_MEMORY. */
 glint_status gi_cpu_matrix_pack(gi_device_cpu *cpu, gi_matrix *m, const char *name,
@@ -94,9 +107,16 @@ glint_status gi_cpu_matrix_pack(gi_device_cpu *cpu, gi_matrix *m, const char *na
 /** The buffers of BF16 vision attention. GLINT_ERR_MEMORY. */
 glint_status gi_cpu_vision_packed_create(gi_device_cpu *cpu, glint_error *err);
 
-/** The packed halves of gi_cpu_linear and gi_cpu_vision_attention. */
+/** The packed halves of gi_cpu_linear, gi_cpu_attention and gi_cpu_vision_attention. */
 void gi_cpu_linear_packed(gi_device_cpu *cpu, const gi_linear_args *args);
+void gi_cpu_attention_packed(gi_device_cpu *cpu, const gi_attention_args *args);
 void gi_cpu_vision_attention_packed(gi_device_cpu *cpu, const gi_vision_attention_args *args);
+
+/** The span of a batch that row `row` belongs to. */
+const gi_span *gi_cpu_span_of_row(const gi_attention_args *args, size_t row);
+
+/** Turn interleaved pairs (2j, 2j + 1) of the first 2 * n_pairs values, as GLM's decoder does. */
+void gi_cpu_rope_interleaved(float *x, const float *cos, const float *sin, size_t n_pairs);
 
 void gi_cpu_linear(gi_device *dev, const gi_linear_args *args);
 void gi_cpu_embed(gi_device *dev, gi_act out, const gi_matrix *table, const int32_t *ids, size_t n);

@@ -47,11 +47,10 @@ glint_status gi_cpu_vision_packed_create(gi_device_cpu *cpu, glint_error *err) {
     const gi_device_cpu_options *o = &cpu->options;
     const size_t keys = gi_round_up(o->patches_max, GI_TILE_N), d = dims_of(o);
     gi_assert(d % 2 == 0);
-    cpu->queries = gi_alloc_aligned(o->vision_cols * o->patches_max, sizeof(uint16_t));
     cpu->key_panels = gi_alloc_aligned(o->vision_cols * keys, sizeof(uint16_t));
     cpu->value_panels =
         gi_alloc_aligned(o->vision_heads * gi_round_up(d, GI_TILE_N) * keys, sizeof(uint16_t));
-    if (!cpu->queries || !cpu->key_panels || !cpu->value_panels)
+    if (!cpu->key_panels || !cpu->value_panels)
         return gi_fail(err, GLINT_ERR_MEMORY, "no memory for vision attention");
     return GLINT_OK;
 }

@@ -145,6 +145,7 @@ static void open_device(layers *l, gi_cpu_format text, gi_cpu_format vision) {
                                            .linear_rows_max = 32,
                                            .kv_tokens_max = 64,
                                            .patches_max = PATCHES,
+                                           .text_cols = 4096,
                                            .vision_cols = 1536,
                                            .vision_heads = 12};
     assert_int_equal(gi_device_cpu_create(&options, &l->dev, NULL), GLINT_OK);
@@ -206,8 +207,9 @@ static void decoder_layer(void **state) {
     for (size_t f = 0; f < sizeof formats / sizeof formats[0]; f++) {
         gi_language *lm = NULL;
         gi_kv_store *kv = NULL;
-        const gi_kv_shape shape = gi_language_kv_shape(&l->ckpt.config.text, 4, 16);
         open_device(l, formats[f].text, formats[f].vision);
+        const gi_kv_shape shape =
+            gi_language_kv_shape(&l->ckpt.config.text, 4, l->dev->ops->kv_block_tokens(l->dev));
         assert_int_equal(gi_language_create(l->dev, &l->ckpt, TOKENS, 1, &lm, NULL), GLINT_OK);
         assert_int_equal(l->dev->ops->kv_create(l->dev, &shape, &kv, NULL), GLINT_OK);
         gi_language_begin(lm, &batch);
