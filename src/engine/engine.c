@@ -1,0 +1,264 @@
+/*
+ * Opening and closing an engine: files to device, every buffer sized once.
+ */
+#include "engine/engine.h"
+
+#include "base/alloc.h"
+#include "base/filemap.h"
+#include "base/json.h"
+#include "base/workers.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    MAX_SIDE_DEFAULT_PX = 1024,
+    CONTEXT_DEFAULT_TOKENS = 8192,
+    TEMPLATE_BYTES_MAX = 1 << 20,
+};
+
+const char *glint_version(void) {
+    return GLINT_VERSION;
+}
+
+const glint_engine_info *glint_engine_get_info(const glint_engine *engine) {
+    return &engine->info;
+}
+
+const char *glint_engine_task_name(const glint_engine *engine, size_t i) {
+    const gi_task *task = gi_tasks_get(engine->tasks, i);
+    return task ? task->name : NULL;
+}
+
+bool gi_engine_is_eos(const glint_engine *engine, int32_t id) {
+    const gi_config *c = &engine->ckpt->config;
+    for (size_t i = 0; i < c->n_eos; i++)
+        if (c->eos[i] == id) return true;
+    return false;
+}
+
+/*
+ * The most patches smart_resize can give a picture whose longest side is at most max_side_px,
+ * unless that would make its shorter side less than one merge block (a strip of aspect 200).
+ */
+static size_t most_patches(const gi_config *cfg, uint32_t max_side_px) {
+    const gi_image_spec *s = &cfg->image;
+    const double block = (double)s->patch_px * s->merge, per_block = (double)s->merge * s->merge;
+    const double side = floor((double)max_side_px / block + 0.5);
+    const double square = fmax(side, 1) * fmax(side, 1);
+    const double strip = 201;
+    /* The smallest allowed area, scaled up to from anything, each side rounded up. */
+    const double min_area = (double)s->pixels_min / s->temporal / (block * block);
+    const double smallest = min_area + (sqrt(min_area * 200) + sqrt(min_area / 200)) + 1;
+    const double largest = floor((double)s->pixels_max / s->temporal / (block * block));
+    const double n = fmin(fmax(fmax(square, strip), smallest), fmax(largest, 1));
+    return (size_t)(n * per_block);
+}
+
+void gi_engine_sizes(const gi_config *cfg, size_t context_tokens, uint32_t max_side_px,
+                     uint64_t *ret_kv_bytes, uint64_t *ret_scratch_bytes) {
+    const gi_text_config *t = &cfg->text;
+    const gi_vision_config *v = &cfg->vision;
+    const uint64_t p = most_patches(cfg, max_side_px ? max_side_px : MAX_SIDE_DEFAULT_PX);
+    const uint64_t n = p / (v->merge * v->merge), c = t->hidden;
+    const uint64_t qkv = (t->n_heads + 2 * t->n_kv_heads) * t->head_dim;
+    *ret_kv_bytes = 2 * t->n_layers * t->n_kv_heads * t->head_dim * context_tokens * sizeof(float);
+    const uint64_t vision_floats =
+        p * (v->patch * v->patch * v->in_channels + 7 * v->hidden + v->block_ffn) +
+        n * (2 * c + v->merger_ffn);
+    const uint64_t text_floats =
+        GI_ENGINE_PREFILL_TOKENS * (3 * c + qkv + t->n_heads * t->head_dim + t->ffn) + 2 * t->vocab;
+    *ret_scratch_bytes = (vision_floats + text_floats) * sizeof(float);
+}
+
+static void progress(const glint_engine_options *o, double fraction, const char *what) {
+    if (o->on_progress) o->on_progress(o->progress_ctx, fraction, what);
+}
+
+static glint_status check_options(const glint_engine_options *o, glint_error *err) {
+    if (!o->model_dir || !*o->model_dir)
+        return gi_fail(err, GLINT_ERR_ARG, "no model directory given");
+    if (o->n_threads < 0 || o->n_threads > GI_WORKERS_MAX)
+        return gi_fail(err, GLINT_ERR_ARG, "threads must be 1 to %d, not %d", GI_WORKERS_MAX,
+                       o->n_threads);
+    if (o->context_tokens_max < 0)
+        return gi_fail(err, GLINT_ERR_ARG, "context must be at least 1 token, not %d",
+                       o->context_tokens_max);
+    if (o->max_side_px != 0 && (o->max_side_px < 28 || o->max_side_px > 16384))
+        return gi_fail(err, GLINT_ERR_ARG, "max side must be 28 to 16384 px, not %d",
+                       o->max_side_px);
+    return GLINT_OK;
+}
+
+/* The checkpoint's own chat template, from either place it is published in; empty if none. */
+static glint_status read_chat_template(const char *dir, gi_buf *ret, glint_error *err) {
+    char path[GI_PATH_BYTES];
+    GI_TRY(gi_path_join(path, sizeof path, dir, "chat_template.jinja", err));
+    if (gi_file_exists(path)) return gi_file_read(path, ret, err);
+    GI_TRY(gi_path_join(path, sizeof path, dir, "tokenizer_config.json", err));
+    if (!gi_file_exists(path)) return GLINT_OK;
+    json_t *json = NULL;
+    GI_TRY(gi_json_load(path, TEMPLATE_BYTES_MAX, &json, err));
+    /* Some publish a list of named templates; the default one is then found by its tokens. */
+    const json_t *text = json_object_get(json, "chat_template");
+    glint_status st = GLINT_OK;
+    if (json_is_string(text)) st = gi_buf_puts(ret, json_string_value(text), err);
+    json_decref(json);
+    return st;
+}
+
+static glint_status load_text(glint_engine *e, const char *dir, glint_error *err) {
+    char path[GI_PATH_BYTES];
+    gi_buf template;
+    gi_buf_init(&template, TEMPLATE_BYTES_MAX);
+    glint_status st;
+    GI_TRY_DONE(gi_path_join(path, sizeof path, dir, "tokenizer.json", err));
+    GI_TRY_DONE(gi_tokenizer_load(path, &e->tokenizer, err));
+    GI_TRY_DONE(read_chat_template(dir, &template, err));
+    GI_TRY_DONE(gi_chat_init(&e->chat, e->tokenizer, (const char *)template.data, err));
+    const gi_config *c = &e->ckpt->config;
+    if ((size_t)gi_tokenizer_count(e->tokenizer) > c->text.vocab)
+        st = gi_fail(err, GLINT_ERR_FORMAT, "%s: %d tokens, but the model's embedding has %zu rows",
+                     path, (int)gi_tokenizer_count(e->tokenizer), c->text.vocab);
+    else if (c->image_token >= 0 && c->image_token != e->chat.image)
+        st = gi_fail(err, GLINT_ERR_FORMAT,
+                     "%s: <|image|> has id %d, but config.json says image_token_id %d", path,
+                     (int)e->chat.image, (int)c->image_token);
+done:
+    gi_buf_done(&template);
+    return st;
+}
+
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Bounds of every linear operation either tower will ask for. */
+static void bound_linear(const glint_engine *e, gi_device_cpu_options *cpu) {
+    const gi_text_config *t = &e->ckpt->config.text;
+    const gi_vision_config *v = &e->ckpt->config.vision;
+    const size_t block = v->merge * v->merge, p = e->patches_max, n = p / block;
+    const size_t patch_cols = v->in_channels * v->patch * v->patch;
+    const size_t text_cols = max_size(max_size(t->hidden, t->ffn), t->n_heads * t->head_dim);
+    const size_t block_cols = max_size(max_size(v->hidden, v->block_ffn), patch_cols);
+    const size_t merge_cols = max_size(max_size(block * v->hidden, v->merger_ffn), v->out_hidden);
+    cpu->linear_cols_max = max_size(max_size(text_cols, block_cols), merge_cols);
+    cpu->linear_rows_max = max_size(p, GI_ENGINE_PREFILL_TOKENS);
+    cpu->linear_elems_max =
+        max_size(max_size(p * block_cols, n * merge_cols), GI_ENGINE_PREFILL_TOKENS * text_cols);
+}
+
+/* What a dtype means for each tower: the vision tower is never narrower than BF16. */
+static void choose_formats(glint_dtype dtype, gi_device_cpu_options *cpu) {
+    cpu->vision_format = dtype == GLINT_DTYPE_F32 ? GI_CPU_F32 : GI_CPU_BF16;
+    cpu->text_format = dtype == GLINT_DTYPE_F32    ? GI_CPU_F32
+                       : dtype == GLINT_DTYPE_INT8 ? GI_CPU_S8
+                                                   : GI_CPU_BF16;
+}
+
+static glint_status make_device(glint_engine *e, const glint_engine_options *o, glint_error *err) {
+    const gi_config *c = &e->ckpt->config;
+    const size_t context = (size_t)e->info.context_tokens_max;
+    gi_device_cpu_options cpu = {
+        .n_threads = o->n_threads ? o->n_threads : gi_workers_cpus_usable(),
+        .tier_max = o->cpu_mask,
+        .kv_tokens_max = context,
+        .patches_max = e->patches_max,
+        .text_cols = c->text.n_heads * c->text.head_dim,
+        .vision_cols = c->vision.hidden,
+        .vision_heads = c->vision.n_heads,
+    };
+    bound_linear(e, &cpu);
+    choose_formats(o->dtype, &cpu);
+    GI_TRY(gi_device_cpu_create(&cpu, &e->dev, err));
+    progress(o, 0.3, "preparing the vision tower");
+    GI_TRY(gi_vision_create(e->dev, e->ckpt, e->patches_max, &e->vision, err));
+    progress(o, 0.5, "preparing the decoder");
+    GI_TRY(gi_language_create(e->dev, e->ckpt, GI_ENGINE_PREFILL_TOKENS, 1, &e->language, err));
+    progress(o, 0.9, "making the KV cache");
+    const size_t block = e->dev->ops->kv_block_tokens(e->dev);
+    const size_t n_blocks = (context + block - 1) / block;
+    const gi_kv_shape shape = gi_language_kv_shape(&c->text, n_blocks, block);
+    GI_TRY(gi_kv_pool_init(&e->kv_pool, n_blocks, block, err));
+    GI_TRY(e->dev->ops->kv_create(e->dev, &shape, &e->kv, err));
+    e->logits = gi_alloc_aligned(c->text.vocab, sizeof *e->logits);
+    if (!e->logits) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for logits");
+    return GLINT_OK;
+}
+
+static glint_status fill_info(glint_engine *e, const char *dir, glint_error *err) {
+    const gi_config *c = &e->ckpt->config;
+    size_t end = strlen(dir);
+    while (end > 1 && dir[end - 1] == '/') end--;
+    size_t begin = end;
+    while (begin > 0 && dir[begin - 1] != '/') begin--;
+    e->model_name = gi_strndup(dir + begin, end - begin);
+    if (!e->model_name) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the model's name");
+    uint64_t scratch_bytes;
+    gi_engine_sizes(c, (size_t)e->info.context_tokens_max, e->max_side_px, &e->info.kv_bytes,
+                    &scratch_bytes);
+    e->info.model_name = e->model_name;
+    e->info.device = e->dev->description;
+    e->info.n_params = e->ckpt->sizes.total_params;
+    e->info.weight_bytes = e->ckpt->sizes.total_bytes;
+    e->info.vocab_size = (int)c->text.vocab;
+    return GLINT_OK;
+}
+
+glint_status glint_engine_open(const glint_engine_options *options, glint_engine **ret,
+                               glint_error *err) {
+    GI_TRY(check_options(options, err));
+    glint_engine *e = gi_calloc(1, sizeof *e);
+    if (!e) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for an engine");
+    glint_status st;
+    e->image_limits = gi_image_limits_default();
+    e->max_side_px = options->max_side_px ? (uint32_t)options->max_side_px : MAX_SIDE_DEFAULT_PX;
+    const int n_cpus = gi_workers_cpus_usable();
+    /* Before any thread exists, so that the decoder processes inherit none. */
+    GI_TRY_DONE(gi_decoder_create(n_cpus < GI_DECODER_SLOTS_MAX ? n_cpus : GI_DECODER_SLOTS_MAX,
+                                  e->image_limits.file_bytes_max, &e->pictures, err));
+    progress(options, 0.0, "reading the checkpoint");
+    GI_TRY_DONE(gi_checkpoint_open(options->model_dir, &e->ckpt, err));
+    const size_t positions = e->ckpt->config.text.positions_max;
+    e->info.context_tokens_max =
+        (int)(positions < CONTEXT_DEFAULT_TOKENS ? positions : CONTEXT_DEFAULT_TOKENS);
+    if (options->context_tokens_max > 0) {
+        if ((size_t)options->context_tokens_max > positions) {
+            st = gi_fail(err, GLINT_ERR_ARG, "context of %d tokens: the model has %zu positions",
+                         options->context_tokens_max, positions);
+            goto done;
+        }
+        e->info.context_tokens_max = options->context_tokens_max;
+    }
+    e->patches_max = most_patches(&e->ckpt->config, e->max_side_px);
+    progress(options, 0.1, "reading the tokenizer");
+    GI_TRY_DONE(load_text(e, options->model_dir, err));
+    GI_TRY_DONE(gi_tasks_load(options->template_dir, &e->tasks, err));
+    GI_TRY_DONE(make_device(e, options, err));
+    GI_TRY_DONE(fill_info(e, options->model_dir, err));
+    progress(options, 1.0, "ready");
+    *ret = e;
+    return GLINT_OK;
+done:
+    glint_engine_close(e);
+    return st;
+}
+
+void glint_engine_close(glint_engine *e) {
+    if (!e) return;
+    gi_assert(!atomic_load(&e->is_running));
+    if (e->dev) {
+        e->dev->ops->kv_free(e->dev, e->kv);
+        gi_language_free(e->language);
+        gi_vision_free(e->vision);
+    }
+    gi_kv_pool_done(&e->kv_pool);
+    gi_device_free(e->dev);
+    gi_tasks_free(e->tasks);
+    gi_tokenizer_free(e->tokenizer);
+    gi_checkpoint_close(e->ckpt);
+    gi_decoder_free(e->pictures);
+    gi_free(e->logits);
+    gi_free(e->model_name);
+    gi_free(e);
+}

@@ -1,0 +1,42 @@
+/**
+ * @file
+ * Inside a job: a request's pictures, tokens and answer. glint_job_create fills it on any thread
+ * (job_create.c), glint_job_run computes it (job.c).
+ */
+#ifndef GI_ENGINE_JOB_H
+#define GI_ENGINE_JOB_H
+
+#include "engine/answer.h"
+#include "engine/engine.h"
+#include "grammar/confidence.h"
+#include "model/mrope.h"
+#include "model/sampler.h"
+
+/** A picture of a job: its patches until it is encoded, its place in the prompt. */
+typedef struct gi_job_picture {
+    gi_patches patches;
+    gi_mrope_image place;
+} gi_job_picture;
+
+struct glint_job {
+    glint_engine *engine;
+    const gi_task *task;
+    gi_job_picture pictures[GLINT_IMAGES_MAX];
+    size_t n_pictures;
+    gi_ids prompt;         /**< token ids, visual tokens as <|image|> */
+    int32_t *positions;    /**< [3][prompt.n] */
+    int32_t next_position; /**< of the first generated token */
+    gi_act visual;         /**< [visual tokens of all pictures, C], in prompt order */
+    gi_kv_sequence sequence;
+    gi_sampler sampler;
+    gi_confidence confidence;
+    gi_answer *answer;
+    int max_tokens;
+    double created_ms;
+    double deadline_ms; /**< on gi_clock_ms; 0 = none */
+    atomic_bool is_cancelled;
+    bool has_run;
+    glint_result result;
+};
+
+#endif

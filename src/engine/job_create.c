@@ -1,0 +1,191 @@
+/*
+ * From a request to a job: every value checked, pictures decoded, the prompt as tokens. Runs on
+ * the caller's thread and touches nothing that a running job uses.
+ */
+#include "engine/job.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/utf8.h"
+
+#include <math.h>
+#include <string.h>
+
+static glint_status check_range(const char *param, double value, double min, double max,
+                                glint_error *err) {
+    if (isfinite(value) && value >= min && value <= max) return GLINT_OK;
+    gi_fail(err, GLINT_ERR_ARG, "%s must be %g to %g", param, min, max);
+    return gi_fail_param(err, GLINT_ERR_ARG, param);
+}
+
+static glint_status check_request(const glint_engine *e, const glint_request *r, size_t n_prompt,
+                                  glint_error *err) {
+    if (r->n_images > GLINT_IMAGES_MAX || (r->n_images > 0 && !r->images)) {
+        gi_fail(err, GLINT_ERR_ARG, "at most %d pictures, not %zu", GLINT_IMAGES_MAX, r->n_images);
+        return gi_fail_param(err, GLINT_ERR_ARG, "images");
+    }
+    size_t bad;
+    if (n_prompt > GLINT_PROMPT_BYTES_MAX) {
+        gi_fail(err, GLINT_ERR_LIMIT, "prompt of %zu bytes; the limit is %d", n_prompt,
+                GLINT_PROMPT_BYTES_MAX);
+        return gi_fail_param(err, GLINT_ERR_LIMIT, "prompt");
+    }
+    if (!gi_utf8_is_valid((const uint8_t *)r->prompt, n_prompt, &bad)) {
+        gi_fail(err, GLINT_ERR_ARG, "prompt is not UTF-8 at byte %zu", bad);
+        return gi_fail_param(err, GLINT_ERR_ARG, "prompt");
+    }
+    if (r->max_tokens != 0)
+        GI_TRY(check_range("max_tokens", r->max_tokens, 1, GLINT_MAX_TOKENS_MAX, err));
+    GI_TRY(check_range("temperature", r->temperature, 0, 2, err));
+    if (r->top_p != 0) GI_TRY(check_range("top_p", r->top_p, 1e-6, 1, err));
+    GI_TRY(check_range("top_k", r->top_k, 0, e->info.vocab_size, err));
+    if (r->max_side_px != 0)
+        GI_TRY(check_range("max_side", r->max_side_px, 28, e->max_side_px, err));
+    GI_TRY(check_range("timeout_ms", r->timeout_ms, 0, 3.6e6, err));
+    return check_range("stop", (double)r->n_stops, 0, GLINT_STOPS_MAX, err);
+}
+
+static glint_status prepare_pictures(glint_job *job, const glint_request *r, glint_error *err) {
+    glint_engine *e = job->engine;
+    const uint32_t max_side = r->max_side_px ? (uint32_t)r->max_side_px : e->max_side_px;
+    for (size_t i = 0; i < r->n_images; i++) {
+        gi_job_picture *p = &job->pictures[i];
+        const glint_status st =
+            gi_image_prepare(r->images[i].bytes, r->images[i].n_bytes, &e->ckpt->config.image,
+                             &e->image_limits, max_side, e->pictures, &p->patches, err);
+        if (st != GLINT_OK) return gi_fail_param(err, st, "image");
+        job->n_pictures++;
+        if ((size_t)p->patches.grid_h * p->patches.grid_w > e->patches_max) {
+            gi_fail(err, GLINT_ERR_LIMIT, "picture gives %zu patches; the limit is %zu",
+                    (size_t)p->patches.grid_h * p->patches.grid_w, e->patches_max);
+            return gi_fail_param(err, GLINT_ERR_LIMIT, "image");
+        }
+        p->place.rows = p->patches.grid_h / e->ckpt->config.vision.merge;
+        p->place.cols = p->patches.grid_w / e->ckpt->config.vision.merge;
+        job->result.timing.decode_image_ms += p->patches.decode_ms;
+        job->result.timing.preprocess_ms += p->patches.preprocess_ms;
+        job->result.usage.image_tokens += (int)(p->place.rows * p->place.cols);
+    }
+    return GLINT_OK;
+}
+
+static glint_status encode_prompt(glint_job *job, const glint_request *r, size_t n_prompt,
+                                  glint_error *err) {
+    const glint_engine *e = job->engine;
+    const gi_task *task = job->task;
+    gi_buf text;
+    gi_buf_init(&text, 2 * (size_t)GLINT_PROMPT_BYTES_MAX);
+    glint_status st = gi_task_render(task, r->prompt ? r->prompt : "", n_prompt, &text, err);
+    if (st != GLINT_OK) goto done;
+    gi_chat_part parts[GLINT_IMAGES_MAX + 1], system = {0};
+    for (size_t i = 0; i < job->n_pictures; i++)
+        parts[i] = (gi_chat_part){.n_image_tokens =
+                                      job->pictures[i].place.rows * job->pictures[i].place.cols};
+    parts[job->n_pictures] =
+        (gi_chat_part){.text = (const char *)text.data, .n_text_bytes = text.len};
+    gi_chat_turn turns[2];
+    size_t n_turns = 0, starts[GLINT_IMAGES_MAX];
+    if (task->system) {
+        system = (gi_chat_part){.text = task->system, .n_text_bytes = strlen(task->system)};
+        turns[n_turns++] = (gi_chat_turn){.role = GI_CHAT_SYSTEM, .parts = &system, .n_parts = 1};
+    }
+    turns[n_turns++] =
+        (gi_chat_turn){.role = GI_CHAT_USER, .parts = parts, .n_parts = job->n_pictures + 1};
+    st = gi_chat_encode(&e->chat, turns, n_turns, r->thinking, &job->prompt, starts, err);
+    if (st != GLINT_OK) goto done;
+    for (size_t i = 0; i < job->n_pictures; i++) job->pictures[i].place.first_token = starts[i];
+done:
+    gi_buf_done(&text);
+    return st;
+}
+
+/* The prompt must leave room for at least one token of answer. */
+static glint_status check_length(const glint_job *job, glint_error *err) {
+    const size_t context = (size_t)job->engine->info.context_tokens_max;
+    if (job->prompt.n < context) return GLINT_OK;
+    gi_fail(err, GLINT_ERR_LIMIT, "prompt and pictures are %zu tokens; the context holds %zu",
+            job->prompt.n, context);
+    return gi_fail_param(err, GLINT_ERR_LIMIT, "prompt");
+}
+
+static glint_status make_buffers(glint_job *job, const glint_request *r, glint_error *err) {
+    glint_engine *e = job->engine;
+    const size_t n = job->prompt.n;
+    job->positions = gi_calloc(3 * n, sizeof *job->positions);
+    if (!job->positions) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a prompt");
+    gi_mrope_image places[GLINT_IMAGES_MAX];
+    for (size_t i = 0; i < job->n_pictures; i++) places[i] = job->pictures[i].place;
+    job->next_position = gi_mrope_positions(n, places, job->n_pictures, job->positions);
+    if (job->n_pictures > 0)
+        GI_TRY(e->dev->ops->act_create(e->dev, (size_t)job->result.usage.image_tokens,
+                                       e->ckpt->config.text.hidden, &job->visual, err));
+    GI_TRY(
+        gi_kv_sequence_init(&job->sequence, &e->kv_pool, (size_t)e->info.context_tokens_max, err));
+    GI_TRY(gi_sampler_init(&job->sampler, (size_t)gi_tokenizer_count(e->tokenizer), r->temperature,
+                           r->top_p > 0 ? r->top_p : 1, (size_t)r->top_k, r->seed, err));
+    const gi_answer_options answer = {
+        .chat = &e->chat,
+        .thinking = r->thinking,
+        .max_tokens = job->max_tokens,
+        .stops = r->stops,
+        .n_stops = r->n_stops,
+    };
+    const glint_status st = gi_answer_create(&answer, &job->answer, err);
+    if (st == GLINT_ERR_ARG) gi_fail_param(err, st, "stop");
+    if (job->task->label_field)
+        gi_confidence_init_labels(&job->confidence, e->tokenizer, job->task->label_field,
+                                  job->task->labels, job->task->n_labels);
+    else
+        gi_confidence_init_text(&job->confidence, e->tokenizer);
+    return st;
+}
+
+glint_status glint_job_create(glint_engine *engine, const glint_request *request, glint_job **ret,
+                              glint_error *err) {
+    const double now = gi_clock_ms();
+    const char *prompt = request->prompt ? request->prompt : "";
+    const size_t n_prompt = request->n_prompt_bytes ? request->n_prompt_bytes : strlen(prompt);
+    GI_TRY(check_request(engine, request, n_prompt, err));
+    const char *task_name = request->task ? request->task : "audit";
+    const gi_task *task = gi_tasks_find(engine->tasks, task_name);
+    if (!task) {
+        gi_fail(err, GLINT_ERR_ARG, "no task is called \"%.64s\"", task_name);
+        return gi_fail_param(err, GLINT_ERR_ARG, "task");
+    }
+    glint_job *job = gi_calloc(1, sizeof *job);
+    if (!job) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a job");
+    glint_status st;
+    job->engine = engine;
+    job->task = task;
+    job->created_ms = now;
+    job->deadline_ms = request->timeout_ms > 0 ? now + request->timeout_ms : 0;
+    job->max_tokens = request->max_tokens ? request->max_tokens : task->max_tokens;
+    job->result.text = "";
+    gi_ids_init(&job->prompt, (size_t)GLINT_PROMPT_BYTES_MAX * 2);
+    GI_TRY_DONE(prepare_pictures(job, request, err));
+    const double text_begin = gi_clock_ms();
+    GI_TRY_DONE(encode_prompt(job, request, n_prompt, err));
+    GI_TRY_DONE(check_length(job, err));
+    GI_TRY_DONE(make_buffers(job, request, err));
+    job->result.timing.preprocess_ms += gi_clock_ms() - text_begin;
+    job->result.usage.prompt_tokens = (int)job->prompt.n;
+    *ret = job;
+    return GLINT_OK;
+done:
+    glint_job_free(job);
+    return st;
+}
+
+void glint_job_free(glint_job *job) {
+    if (!job) return;
+    for (size_t i = 0; i < job->n_pictures; i++) gi_patches_done(&job->pictures[i].patches);
+    gi_ids_done(&job->prompt);
+    gi_free(job->positions);
+    job->engine->dev->ops->act_free(job->engine->dev, &job->visual);
+    /* Blocks are the running job's; glint_job_run has given them back. */
+    gi_assert(job->sequence.n_blocks == 0);
+    gi_kv_sequence_done(&job->sequence);
+    gi_sampler_done(&job->sampler);
+    gi_answer_free(job->answer);
+    gi_free(job);
+}
