@@ -26,6 +26,7 @@ typedef enum gi_exit {
 typedef int (*gi_command_fn)(int argc, char **argv);
 
 int gi_command_ask(int argc, char **argv);
+int gi_command_bench(int argc, char **argv);
 int gi_command_inspect(int argc, char **argv);
 
 /**

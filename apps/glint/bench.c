@@ -1,0 +1,119 @@
+/*
+ * glint bench: finds the measurement and hands over.
+ */
+#include "bench.h"
+
+#include "base/parse.h"
+#include "base/workers.h"
+#include "bench_series.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    const char *summary;
+    gi_command_fn run;
+} MEASUREMENTS[] = {
+    {"machine", "what the processor and the memory can do at best", gi_bench_machine},
+    {"model", "prefill, decode, vision tower and whole audits of a model", gi_bench_model},
+    {"kv", "generation with the KV cache on and off", gi_bench_kv},
+};
+
+enum { N_MEASUREMENTS = sizeof MEASUREMENTS / sizeof MEASUREMENTS[0] };
+
+static void print_help(FILE *to) {
+    fputs(
+        "Measures this machine or a model on it: medians of several runs, with the machine card.\n"
+        "The machine should do nothing else meanwhile.\n\n"
+        "Usage: glint bench MEASUREMENT [OPTION]...\n\nMeasurements:\n",
+        to);
+    for (size_t i = 0; i < N_MEASUREMENTS; i++)
+        fprintf(to, "  %-10s%s\n", MEASUREMENTS[i].name, MEASUREMENTS[i].summary);
+    fputs("\n`glint bench MEASUREMENT --help` explains one.\n", to);
+}
+
+int gi_command_bench(int argc, char **argv) {
+    const char *word = argc > 0 ? argv[0] : NULL;
+    if (!word) {
+        print_help(stderr);
+        return GI_EXIT_USAGE;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        print_help(stdout);
+        return fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+    }
+    const char *names[N_MEASUREMENTS];
+    for (size_t i = 0; i < N_MEASUREMENTS; i++) {
+        names[i] = MEASUREMENTS[i].name;
+        if (strcmp(word, names[i]) == 0) return MEASUREMENTS[i].run(argc - 1, argv + 1);
+    }
+    glint_error err;
+    const char *near = gi_options_nearest(word, names, N_MEASUREMENTS);
+    if (near)
+        gi_fail(&err, GLINT_ERR_ARG, "no measurement \"%.60s\"; did you mean \"%s\"?", word, near);
+    else
+        gi_fail(&err, GLINT_ERR_ARG, "no measurement \"%.60s\"; see glint bench --help", word);
+    return gi_command_fail("bench", GI_EXIT_USAGE, &err);
+}
+
+void gi_bench_common_options(gi_bench_common *c, gi_option ret[GI_BENCH_N_COMMON]) {
+    const gi_option rows[GI_BENCH_N_COMMON] = {
+        {.name = "threads",
+         .letter = 't',
+         .kind = GI_OPTION_INT,
+         .target = &c->n_threads,
+         .value = "N",
+         .fallback = "0",
+         .min = 0,
+         .max = GI_WORKERS_MAX,
+         .help = "worker threads; 0 = the CPUs this process may use"},
+        {.name = "cpu-mask",
+         .kind = GI_OPTION_CHOICE,
+         .target = &c->cpu_mask,
+         .value = "TIER",
+         .choices = "ref|avx2|avx512|avx512vnni|avx512bf16",
+         .help = "best kernel tier allowed"},
+        {.name = "rounds",
+         .kind = GI_OPTION_INT,
+         .target = &c->rounds,
+         .value = "N",
+         .fallback = "7",
+         .min = 1,
+         .max = GI_BENCH_ROUNDS_MAX,
+         .help = "runs of each measurement"},
+        {.name = "json",
+         .letter = 'j',
+         .kind = GI_OPTION_SWITCH,
+         .target = &c->json,
+         .help = "the same as JSON, with every run"},
+    };
+    memcpy(ret, rows, sizeof rows);
+}
+
+glint_dtype gi_bench_dtype(const char *name) {
+    if (strcmp(name, "int8") == 0) return GLINT_DTYPE_INT8;
+    return strcmp(name, "f32") == 0 ? GLINT_DTYPE_F32 : GLINT_DTYPE_AUTO;
+}
+
+glint_status gi_bench_numbers(const char *name, const gi_option_list *list, size_t min, size_t max,
+                              const size_t *fallback, size_t n_fallback, size_t *ret, size_t *ret_n,
+                              glint_error *err) {
+    for (size_t i = 0; i < list->n; i++) {
+        uint64_t value;
+        if (!gi_parse_u64(list->values[i], &value) || value < min || value > max)
+            return gi_fail(err, GLINT_ERR_ARG, "--%s: \"%.40s\" is not a number from %zu to %zu",
+                           name, list->values[i], min, max);
+        ret[i] = value;
+    }
+    if (list->n == 0) memcpy(ret, fallback, n_fallback * sizeof *fallback);
+    *ret_n = list->n ? list->n : n_fallback;
+    return GLINT_OK;
+}
+
+bool gi_bench_print_json(json_t *report) {
+    const bool ok = report && json_dumpf(report, stdout, JSON_INDENT(1)) == 0;
+    json_decref(report);
+    if (ok) putchar('\n');
+    return ok;
+}

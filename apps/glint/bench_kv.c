@@ -1,0 +1,203 @@
+/*
+ * glint bench kv: what the KV cache saves. On: the prompt runs once, then one token at a time. Off:
+ * for every token the whole text so far runs again, as it must when no keys and values are kept.
+ * One run of each to the longest length gives the times of all shorter ones on its way.
+ */
+#include "bench.h"
+
+#include "bench_card.h"
+#include "bench_rig.h"
+#include "bench_series.h"
+
+#include "base/alloc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BAR_COLUMNS = 50 };
+
+typedef struct kv_bench {
+    gi_bench_common common;
+    const char *model, *dtype;
+    gi_option_list lengths;
+    int64_t prompt;
+    size_t tokens[GI_OPTION_VALUES_MAX]; /* answers' lengths, rising */
+    gi_bench_series on[GI_OPTION_VALUES_MAX], off[GI_OPTION_VALUES_MAX]; /* ms */
+    size_t n;
+    gi_bench_rig rig;
+    gi_bench_card card;
+    char dir[GI_PATH_BYTES];
+} kv_bench;
+
+static glint_status read_lengths(kv_bench *b, glint_error *err) {
+    static const size_t lengths[] = {32, 64, 128, 256, 512};
+    GI_TRY(gi_bench_numbers("tokens", &b->lengths, 1, 1 << 14, lengths, 5, b->tokens, &b->n, err));
+    for (size_t i = 1; i < b->n; i++)
+        if (b->tokens[i] <= b->tokens[i - 1])
+            return gi_fail(err, GLINT_ERR_ARG, "--tokens must rise");
+    return GLINT_OK;
+}
+
+static glint_status load(kv_bench *b, glint_error *err) {
+    GI_TRY(gi_command_model_dir(b->model, b->dir, err));
+    const gi_bench_rig_options o = {.model_dir = b->dir,
+                                    .tier_max = b->common.cpu_mask,
+                                    .n_threads = b->card.n_threads,
+                                    .dtype = gi_bench_dtype(b->dtype),
+                                    .n_sequences = 1,
+                                    .tokens_max = (size_t)b->prompt + b->tokens[b->n - 1]};
+    return gi_bench_rig_init(&b->rig, &o, err);
+}
+
+/* Generate to the longest length; the i-th token is known when the text before it has run. */
+static void generate(kv_bench *b, bool cache, gi_bench_series *series) {
+    const size_t prompt = (size_t)b->prompt;
+    const double start_ms = gi_clock_ms();
+    for (size_t i = 0, at = 0; at < b->n; i++) {
+        if (cache && i > 0)
+            gi_bench_rig_decode(&b->rig, 1, prompt + i - 1);
+        else
+            gi_bench_rig_prefill(&b->rig, 0, 0, prompt + i);
+        if (i + 1 < b->tokens[at]) continue;
+        if (series) gi_bench_series_push(&series[at], gi_clock_ms() - start_ms);
+        at++;
+    }
+}
+
+static void measure(kv_bench *b) {
+    generate(b, true, NULL); /* warms up */
+    for (int64_t round = 0; round < b->common.rounds; round++) {
+        generate(b, true, b->on);
+        generate(b, false, b->off);
+    }
+}
+
+/* Share of the time without the cache that the cache saves. */
+static double saved(const kv_bench *b, size_t i) {
+    return 1 - gi_bench_series_median(&b->on[i]) / gi_bench_series_median(&b->off[i]);
+}
+
+static void print_bar(const char *label, double ms, double longest_ms) {
+    const int columns = (int)(BAR_COLUMNS * ms / longest_ms + 0.5);
+    printf("    %-4s", label);
+    for (int i = 0; i < columns || i == 0; i++) putchar('#');
+    printf(" %.0f ms\n", ms);
+}
+
+static void print_text(const kv_bench *b) {
+    gi_bench_card_print(&b->card);
+    printf("\n%s on %s, weights %s\nprompt of %" PRId64 " tokens, medians of %" PRId64
+           " runs, milliseconds to the last token\n\n",
+           b->dir, b->rig.dev->description, b->dtype, b->prompt, b->common.rounds);
+    printf("  tokens     cache on    cache off     saved    faster\n");
+    for (size_t i = 0; i < b->n; i++) {
+        const double on = gi_bench_series_median(&b->on[i]);
+        const double off = gi_bench_series_median(&b->off[i]);
+        printf("  %6zu%13.1f%13.1f%8.1f %%%9.1fx\n", b->tokens[i], on, off, 100 * saved(b, i),
+               off / on);
+    }
+    const double longest_ms = gi_bench_series_median(&b->off[b->n - 1]);
+    for (size_t i = 0; i < b->n; i++) {
+        printf("\n  %zu tokens\n", b->tokens[i]);
+        print_bar("on", gi_bench_series_median(&b->on[i]), longest_ms);
+        print_bar("off", gi_bench_series_median(&b->off[i]), longest_ms);
+    }
+}
+
+static json_t *report_json(const kv_bench *b) {
+    json_t *points = json_array();
+    for (size_t i = 0; i < b->n; i++)
+        json_array_append_new(points,
+                              json_pack("{sI so so sf}", "tokens", (json_int_t)b->tokens[i],
+                                        "on_ms", gi_bench_series_json(&b->on[i]), "off_ms",
+                                        gi_bench_series_json(&b->off[i]), "saved", saved(b, i)));
+    return json_pack("{ss so ss ss ss sI so}", "kind", "kv", "card", gi_bench_card_json(&b->card),
+                     "model", b->dir, "device", b->rig.dev->description, "dtype", b->dtype,
+                     "prompt_tokens", (json_int_t)b->prompt, "points", points);
+}
+
+static const char ABOUT[] =
+    "Measures the generation of answers with the KV cache on and off, prompt included. Without "
+    "the\n"
+    "cache the whole text runs through the decoder again for every token.\n";
+
+static const char FOOTER[] =
+    "Examples:\n"
+    "  glint bench kv\n"
+    "  glint bench kv --json > kv.json && bench/plot kv.json > kv.svg\n\n"
+    "Exit status: 0 measured, 2 wrong use, 4 the model cannot be loaded, 5 out of memory.\n";
+
+enum { N_OPTIONS = 4 };
+
+static void describe_options(kv_bench *b, gi_option specs[N_OPTIONS + GI_BENCH_N_COMMON]) {
+    const gi_option own[N_OPTIONS] = {
+        {.name = "model",
+         .letter = 'm',
+         .kind = GI_OPTION_TEXT,
+         .target = &b->model,
+         .value = "DIR",
+         .help = GI_COMMAND_MODEL_HELP},
+        {.name = "dtype",
+         .kind = GI_OPTION_CHOICE,
+         .target = &b->dtype,
+         .value = "FORMAT",
+         .choices = "auto|f32|int8",
+         .fallback = "auto",
+         .help = "what the decoder's weights are held in"},
+        {.name = "tokens",
+         .kind = GI_OPTION_LIST,
+         .target = &b->lengths,
+         .value = "N",
+         .help = "lengths of the answer, rising; repeat it\n(default: 32, 64, 128, 256, 512)"},
+        {.name = "prompt",
+         .kind = GI_OPTION_INT,
+         .target = &b->prompt,
+         .value = "N",
+         .fallback = "200",
+         .min = 1,
+         .max = 1 << 14,
+         .help = "tokens of the prompt; an audit of a 336 px picture has\nabout 200"},
+    };
+    memcpy(specs, own, sizeof own);
+    gi_bench_common_options(&b->common, specs + N_OPTIONS);
+}
+
+static int run(kv_bench *b, glint_error *err) {
+    if (gi_bench_card_read((int)b->common.n_threads, b->common.cpu_mask, &b->card, err) != 0 ||
+        read_lengths(b, err) != GLINT_OK)
+        return gi_command_fail("bench kv", GI_EXIT_USAGE, err);
+    if (load(b, err) != GLINT_OK) return gi_command_fail("bench kv", GI_EXIT_MODEL, err);
+    measure(b);
+    if (b->common.json) return gi_bench_print_json(report_json(b)) ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+    print_text(b);
+    return GI_EXIT_OK;
+}
+
+int gi_bench_kv(int argc, char **argv) {
+    kv_bench *b = gi_calloc(1, sizeof *b);
+    glint_error err = {0};
+    if (!b) {
+        gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
+        return gi_command_fail("bench kv", GI_EXIT_MEMORY, &err);
+    }
+    gi_option specs[N_OPTIONS + GI_BENCH_N_COMMON];
+    describe_options(b, specs);
+    gi_options o = {.command = "bench kv",
+                    .usage = "glint bench kv [OPTION]... [DIR]",
+                    .about = ABOUT,
+                    .footer = FOOTER,
+                    .specs = specs,
+                    .n_specs = N_OPTIONS + GI_BENCH_N_COMMON,
+                    .operands_max = 1};
+    int code = GI_EXIT_OK;
+    if (gi_command_begin(&o, argc, argv, &code)) {
+        if (o.n_operands) b->model = o.operands[0];
+        code = run(b, &err);
+        if (code == GI_EXIT_OK && (fflush(stdout) != 0 || ferror(stdout))) code = GI_EXIT_INTERNAL;
+        gi_bench_rig_done(&b->rig);
+        gi_options_done(&o);
+    }
+    gi_free(b);
+    return code;
+}

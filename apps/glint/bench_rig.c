@@ -1,0 +1,199 @@
+/*
+ * Builds the towers as the engine does, with room for many sequences, and makes batches of random
+ * tokens. Counts operations from the settings alone.
+ */
+#include "bench_rig.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <string.h>
+
+enum { BLOCK_TOKENS = 16 };
+
+/* Marsaglia 2003, xorshift64: the same tokens and pixels in every run. */
+static uint64_t next_random(uint64_t *state) {
+    uint64_t x = *state;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return *state = x;
+}
+
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* The device with bounds for both towers. The vision tower is never narrower than BF16. */
+static glint_status make_device(gi_bench_rig *rig, const gi_bench_rig_options *o,
+                                glint_error *err) {
+    const gi_text_config *t = &rig->ckpt->config.text;
+    const gi_vision_config *v = &rig->ckpt->config.vision;
+    const size_t text_cols = max_size(max_size(t->hidden, t->ffn), t->n_heads * t->head_dim);
+    const size_t block_cols =
+        max_size(max_size(v->hidden, v->block_ffn), v->in_channels * v->patch * v->patch);
+    const size_t merge_cols = max_size(v->merge * v->merge * v->hidden, v->merger_ffn);
+    gi_device_cpu_options cpu = {
+        .n_threads = o->n_threads,
+        .tier_max = o->tier_max,
+        .kv_tokens_max = o->tokens_max,
+        .patches_max = max_size(o->patches_max, v->merge * v->merge),
+        .vision_cols = v->hidden,
+        .vision_heads = v->n_heads,
+    };
+    cpu.text_format = o->dtype == GLINT_DTYPE_INT8  ? GI_CPU_S8
+                      : o->dtype == GLINT_DTYPE_F32 ? GI_CPU_F32
+                                                    : GI_CPU_BF16;
+    cpu.vision_format = o->dtype == GLINT_DTYPE_F32 ? GI_CPU_F32 : GI_CPU_BF16;
+    cpu.linear_cols_max = max_size(text_cols, max_size(block_cols, merge_cols));
+    cpu.linear_rows_max = max_size(rig->rows_max, cpu.patches_max);
+    cpu.linear_elems_max = max_size(rig->rows_max * text_cols, cpu.patches_max * block_cols);
+    cpu.linear_elems_max =
+        max_size(cpu.linear_elems_max, cpu.patches_max / (v->merge * v->merge) * merge_cols);
+    return gi_device_cpu_create(&cpu, &rig->dev, err);
+}
+
+/* Blocks are dealt in turns, so that a sequence's blocks lie apart as they do in a busy server. */
+static glint_status make_kv(gi_bench_rig *rig, const gi_bench_rig_options *o, glint_error *err) {
+    const size_t per_sequence = (o->tokens_max + BLOCK_TOKENS - 1) / BLOCK_TOKENS;
+    const size_t n_blocks = per_sequence * o->n_sequences;
+    const gi_kv_shape shape = gi_language_kv_shape(&rig->ckpt->config.text, n_blocks, BLOCK_TOKENS);
+    GI_TRY(rig->dev->ops->kv_create(rig->dev, &shape, &rig->kv, err));
+    GI_TRY(gi_kv_pool_init(&rig->pool, n_blocks, BLOCK_TOKENS, err));
+    rig->sequences = gi_calloc(o->n_sequences, sizeof *rig->sequences);
+    if (!rig->sequences) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for sequences");
+    rig->n_sequences = o->n_sequences;
+    for (size_t i = 0; i < o->n_sequences; i++)
+        GI_TRY(
+            gi_kv_sequence_init(&rig->sequences[i], &rig->pool, per_sequence * BLOCK_TOKENS, err));
+    for (size_t b = 1; b <= per_sequence; b++)
+        for (size_t i = 0; i < o->n_sequences; i++)
+            GI_TRY(gi_kv_sequence_reserve(&rig->sequences[i], b * BLOCK_TOKENS, err));
+    return GLINT_OK;
+}
+
+static glint_status make_inputs(gi_bench_rig *rig, const gi_bench_rig_options *o,
+                                glint_error *err) {
+    const gi_config *c = &rig->ckpt->config;
+    const size_t patch_floats = c->vision.in_channels * c->vision.patch * c->vision.patch;
+    size_t n_floats = o->patches_max * patch_floats;
+    rig->ids = gi_calloc(rig->rows_max, sizeof *rig->ids);
+    rig->positions = gi_calloc(rig->rows_max, sizeof *rig->positions);
+    rig->spans = gi_calloc(o->n_sequences, sizeof *rig->spans);
+    rig->logit_rows = gi_calloc(o->n_sequences, sizeof *rig->logit_rows);
+    rig->logits = gi_calloc(o->n_sequences, c->text.vocab * sizeof *rig->logits);
+    rig->patches = gi_alloc_aligned(n_floats, sizeof *rig->patches);
+    if (!rig->ids || !rig->positions || !rig->spans || !rig->logit_rows || !rig->logits ||
+        !rig->patches)
+        return gi_fail(err, GLINT_ERR_MEMORY, "no memory for random inputs");
+    uint64_t state = 0x9E3779B97F4A7C15u;
+    for (size_t i = 0; i < rig->rows_max; i++)
+        rig->ids[i] = (int32_t)(next_random(&state) % c->text.vocab);
+    for (size_t i = 0; i < n_floats; i++) /* -2..2: as normalised pixels are */
+        rig->patches[i] = (float)(next_random(&state) >> 40) * 0x1p-22f - 2.0f;
+    return GLINT_OK;
+}
+
+glint_status gi_bench_rig_init(gi_bench_rig *rig, const gi_bench_rig_options *o, glint_error *err) {
+    *rig = (gi_bench_rig){0};
+    const double start_ms = gi_clock_ms();
+    GI_TRY(gi_checkpoint_open(o->model_dir, &rig->ckpt, err));
+    rig->rows_max = max_size(GI_BENCH_PREFILL_TOKENS, o->n_sequences);
+    GI_TRY(make_device(rig, o, err));
+    if (o->patches_max > 0)
+        GI_TRY(gi_vision_create(rig->dev, rig->ckpt, o->patches_max, &rig->vision, err));
+    GI_TRY(gi_language_create(rig->dev, rig->ckpt, rig->rows_max, o->n_sequences, &rig->language,
+                              err));
+    rig->load_ms = gi_clock_ms() - start_ms;
+    GI_TRY(make_kv(rig, o, err));
+    return make_inputs(rig, o, err);
+}
+
+void gi_bench_rig_done(gi_bench_rig *rig) {
+    for (size_t i = 0; i < rig->n_sequences; i++) gi_kv_sequence_done(&rig->sequences[i]);
+    gi_free(rig->sequences);
+    gi_kv_pool_done(&rig->pool);
+    if (rig->dev) {
+        if (rig->kv) rig->dev->ops->kv_free(rig->dev, rig->kv);
+        gi_language_free(rig->language);
+        gi_vision_free(rig->vision);
+    }
+    gi_device_free(rig->dev);
+    gi_checkpoint_close(rig->ckpt);
+    gi_free(rig->ids);
+    gi_free(rig->positions);
+    gi_free(rig->spans);
+    gi_free(rig->logit_rows);
+    gi_free(rig->logits);
+    gi_free(rig->patches);
+    *rig = (gi_bench_rig){0};
+}
+
+static void run(gi_bench_rig *rig, size_t n_tokens, size_t n_spans, size_t n_logits) {
+    const gi_batch batch = {
+        .n_tokens = n_tokens,
+        .ids = rig->ids,
+        .pos = {rig->positions, rig->positions, rig->positions},
+        .spans = rig->spans,
+        .n_spans = n_spans,
+        .logit_rows = rig->logit_rows,
+        .n_logit_rows = n_logits,
+    };
+    gi_language_run(rig->language, rig->kv, &batch, rig->logits);
+}
+
+void gi_bench_rig_prefill(gi_bench_rig *rig, size_t i_sequence, size_t n_past, size_t n_tokens) {
+    for (size_t begin = 0; begin < n_tokens; begin += GI_BENCH_PREFILL_TOKENS) {
+        const size_t rest = n_tokens - begin;
+        const size_t n = rest < GI_BENCH_PREFILL_TOKENS ? rest : GI_BENCH_PREFILL_TOKENS;
+        for (size_t i = 0; i < n; i++) rig->positions[i] = (int32_t)(n_past + begin + i);
+        rig->spans[0] = (gi_span){
+            .n_rows = n, .n_past = n_past + begin, .blocks = rig->sequences[i_sequence].blocks};
+        rig->logit_rows[0] = n - 1;
+        run(rig, n, 1, n == rest);
+    }
+}
+
+void gi_bench_rig_decode(gi_bench_rig *rig, size_t n_sequences, size_t n_past) {
+    for (size_t i = 0; i < n_sequences; i++) {
+        rig->positions[i] = (int32_t)n_past;
+        rig->spans[i] = (gi_span){
+            .first_row = i, .n_rows = 1, .n_past = n_past, .blocks = rig->sequences[i].blocks};
+        rig->logit_rows[i] = i;
+    }
+    run(rig, n_sequences, n_sequences, n_sequences);
+}
+
+/* Weights of one decoder layer that are multiplied. */
+static double layer_params(const gi_text_config *c) {
+    const double q = (double)(c->n_heads * c->head_dim), kv = (double)(c->n_kv_heads * c->head_dim);
+    const double hidden = (double)c->hidden, ffn = (double)c->ffn;
+    return hidden * (q + 2 * kv) + q * hidden + 3 * ffn * hidden;
+}
+
+double gi_bench_decode_params(const gi_text_config *c) {
+    return (double)c->n_layers * layer_params(c) + (double)c->vocab * (double)c->hidden;
+}
+
+double gi_bench_text_ops(const gi_text_config *c, size_t n_past, size_t n_tokens, size_t n_logits) {
+    const double n = (double)n_tokens, layers = (double)c->n_layers;
+    const double keys = n * (double)n_past + n * (n + 1) / 2; /* causal: summed over the tokens */
+    const double scores_and_mix = 4 * (double)(c->n_heads * c->head_dim) * keys;
+    return layers * (2 * layer_params(c) * n + scores_and_mix) +
+           2 * (double)c->vocab * (double)c->hidden * (double)n_logits;
+}
+
+double gi_bench_vision_ops(const gi_vision_config *c, size_t n_patches) {
+    const double p = (double)n_patches, e = (double)c->hidden, m = (double)c->block_ffn;
+    const double out = (double)c->out_hidden, block = (double)(c->merge * c->merge);
+    const double patch = (double)(c->in_channels * c->patch * c->patch);
+    const double per_patch = 2 * (4 * e * e + 3 * e * m) + 4 * p * e;
+    const double per_token = 2 * (out * block * e + out * out + 3 * out * (double)c->merger_ffn);
+    return p * (2 * patch * e + (double)c->depth * per_patch) + p / block * per_token;
+}
+
+size_t gi_bench_grid(const gi_vision_config *c, size_t px) {
+    const size_t block_px = c->patch * c->merge;
+    const size_t blocks = (px + block_px / 2) / block_px;
+    return max_size(blocks, 1) * c->merge;
+}
