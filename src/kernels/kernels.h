@@ -136,14 +136,20 @@
 /**
  * Quantise a row to INT8 with one scale: q[i] = round(x[i] / scale), scale = max |x| / 127.
  *
- * q         s8 [n_padded]; bytes n..n_padded-1 are set to 0
+ * q         s8 [n_padded], -127..127; bytes n..n_padded-1 are set to 0
  * ret_sum   sum of q
- * @return scale; 0 and an all-zero row when x is all zero. Infinities and NaN: unspecified q.
+ * @return scale; 0, and a row of zeros, when max |x| < GI_QUANTIZE_MIN. A row with an infinity has
+ * an infinite scale, one with NaN has NaN, so that what is made of it is neither finite nor
+ * believed; its q are in range, otherwise unspecified.
  */
+#define GI_QUANTIZE_MIN 0x1p-120f /* 127 / max stays in F32's range */
 #define GI_DECL_QUANTIZE_ROW(name)                                                                 \
     float name(int8_t *restrict q, int32_t *ret_sum, const float *x, size_t n, size_t n_padded)
 
-/** dst[i] = bf16(x[i] * scale), nearest even; elements n..n_padded-1 are set to 0. */
+/**
+ * dst[i] = bf16(x[i] * scale), nearest even; elements n..n_padded-1 are set to 0. Tiers may flush
+ * subnormals.
+ */
 #define GI_DECL_NARROW_ROW(name)                                                                   \
     void name(uint16_t *restrict dst, const float *x, float scale, size_t n, size_t n_padded)
 

@@ -3,7 +3,9 @@
  */
 #include "kernels/ref/ref.h"
 
+#include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 void gi_gemm_s8_ref(int32_t *restrict acc, const int8_t *x, size_t ld_x, size_t n_m,
@@ -38,17 +40,23 @@ void gi_gemm_bf16_ref(float *restrict acc, size_t ld_acc, const uint16_t *x, siz
 
 float gi_quantize_row_ref(int8_t *restrict q, int32_t *ret_sum, const float *x, size_t n,
                           size_t n_padded) {
-    float max = 0;
-    for (size_t i = 0; i < n; i++) max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
-    const float to_q = max > 0 ? 127.0f / max : 0;
+    /* Magnitudes as bits are in the order of their values, and NaN is above infinity. */
+    uint32_t max_bits = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t bits = gi_f32_to_bits(x[i]) & 0x7FFFFFFFu;
+        max_bits = bits > max_bits ? bits : max_bits;
+    }
+    const float max = gi_bits_to_f32(max_bits);
+    const bool is_tiny = max < GI_QUANTIZE_MIN, is_finite = max <= FLT_MAX;
+    const float to_q = is_finite && !is_tiny ? 127.0f / max : 0;
     int32_t sum = 0;
     for (size_t i = 0; i < n; i++) {
-        q[i] = (int8_t)lrintf(x[i] * to_q);
+        q[i] = is_finite ? (int8_t)lrintf(x[i] * to_q) : 0;
         sum += q[i];
     }
     for (size_t i = n; i < n_padded; i++) q[i] = 0;
     *ret_sum = sum;
-    return max / 127.0f;
+    return is_tiny ? 0 : max / 127.0f;
 }
 
 void gi_narrow_row_ref(uint16_t *restrict dst, const float *x, float scale, size_t n,

@@ -1,10 +1,13 @@
 /*
- * Row kernels for AVX-512 (F, BW, DQ, VL): norm, quantisation, dequantisation, SwiGLU.
+ * Row kernels for AVX-512 (F, BW, DQ, VL): norm, quantisation, dequantisation, rounding to BF16,
+ * SwiGLU.
  */
 #include "kernels/x86/exp_avx512.h"
 #include "kernels/x86/tiers.h"
 
+#include <float.h>
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { VECS = GI_TILE_N / 16 };
@@ -38,30 +41,83 @@ static GI_DECL_RMSNORM(rmsnorm) {
     }
 }
 
+/* The nearest integers to v times `to_q`; where that is NaN, -127. */
+static inline __m512i quantize16(__m512 v, __m512 to_q) {
+    return _mm512_cvtps_epi32(_mm512_max_ps(_mm512_mul_ps(v, to_q), _mm512_set1_ps(-127.0f)));
+}
+
 static GI_DECL_QUANTIZE_ROW(quantize_row) {
     const __mmask16 tail = tail_mask(n);
-    __m512 max_v = _mm512_setzero_ps();
+    /* Magnitudes as bits are in the order of their values, and NaN is above infinity. */
+    const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
+    __m512i max_v = _mm512_setzero_si512();
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
-        max_v = _mm512_max_ps(max_v, _mm512_abs_ps(_mm512_loadu_ps(x + i)));
-    if (tail) max_v = _mm512_max_ps(max_v, _mm512_abs_ps(_mm512_maskz_loadu_ps(tail, x + i)));
-    const float max = _mm512_reduce_max_ps(max_v);
-    const __m512 to_q = _mm512_set1_ps(max > 0 ? 127.0f / max : 0);
+        max_v = _mm512_max_epi32(max_v, _mm512_and_si512(_mm512_loadu_si512(x + i), magnitude));
+    if (tail) {
+        const __m512i v = _mm512_maskz_loadu_epi32(tail, x + i);
+        max_v = _mm512_max_epi32(max_v, _mm512_and_si512(v, magnitude));
+    }
+    const float max = gi_bits_to_f32((uint32_t)_mm512_reduce_max_epi32(max_v));
+    const bool is_tiny = max < GI_QUANTIZE_MIN;
+    const __m512 to_q = _mm512_set1_ps(max <= FLT_MAX && !is_tiny ? 127.0f / max : 0);
     __m512i sum = _mm512_setzero_si512();
     for (i = 0; i + 16 <= n; i += 16) {
-        const __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), to_q));
+        const __m512i v = quantize16(_mm512_loadu_ps(x + i), to_q);
         sum = _mm512_add_epi32(sum, v);
         _mm_storeu_si128((__m128i *)(void *)(q + i), _mm512_cvtsepi32_epi8(v));
     }
     if (tail) {
-        const __m512i v =
-            _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(tail, x + i), to_q));
-        sum = _mm512_add_epi32(sum, v);
+        const __m512i v = quantize16(_mm512_maskz_loadu_ps(tail, x + i), to_q);
+        sum = _mm512_mask_add_epi32(sum, tail, sum, v);
         _mm512_mask_cvtsepi32_storeu_epi8(q + i, tail, v);
     }
     if (n_padded > n) memset(q + n, 0, n_padded - n);
     *ret_sum = _mm512_reduce_add_epi32(sum);
-    return max / 127.0f;
+    return is_tiny ? 0 : max / 127.0f;
+}
+
+/* Nearest even on the bits: add just less than half of the last place, or half if it is odd. */
+static inline __m256i to_bf16(__m512 v) {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF));
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    __m512i rounded = _mm512_add_epi32(bits, half);
+    rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x00400000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+}
+
+static GI_DECL_NARROW_ROW(narrow_row) {
+    const __mmask16 tail = tail_mask(n);
+    const __m512 factor = _mm512_set1_ps(scale);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm256_storeu_si256((__m256i *)(void *)(dst + i),
+                            to_bf16(_mm512_mul_ps(_mm512_loadu_ps(x + i), factor)));
+    if (tail)
+        _mm256_mask_storeu_epi16(
+            dst + i, tail, to_bf16(_mm512_mul_ps(_mm512_maskz_loadu_ps(tail, x + i), factor)));
+    if (n_padded > n) memset(dst + n, 0, (n_padded - n) * sizeof *dst);
+}
+
+static GI_DECL_SOFTMAX_BF16(softmax_bf16) {
+    const __m512 lowest = _mm512_set1_ps(-__builtin_inff());
+    const __mmask16 tail = tail_mask(n);
+    __m512 max_v = lowest, sum_v = _mm512_setzero_ps();
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) max_v = _mm512_max_ps(max_v, _mm512_loadu_ps(s + i));
+    if (tail) max_v = _mm512_max_ps(max_v, _mm512_mask_loadu_ps(lowest, tail, s + i));
+    max_v = _mm512_set1_ps(_mm512_reduce_max_ps(max_v));
+    for (i = 0; i < n; i += 16) {
+        const __mmask16 mask = n - i < 16 ? tail : 0xFFFF;
+        const __m512 x = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, s + i), max_v);
+        const __m512 e = _mm512_maskz_mov_ps(mask, exp_avx512(x));
+        sum_v = _mm512_add_ps(sum_v, e);
+        _mm256_mask_storeu_epi16(p + i, mask, to_bf16(e));
+    }
+    if (n_padded > n) memset(p + n, 0, (n_padded - n) * sizeof *p);
+    return 1.0f / _mm512_reduce_add_ps(sum_v);
 }
 
 static GI_DECL_DEQUANTIZE(dequantize) {
@@ -113,6 +169,8 @@ static GI_DECL_ADD_ROW(add_row) {
 void gi_kernels_init_rows_avx512(gi_kernels *k) {
     k->rmsnorm = rmsnorm;
     k->quantize_row = quantize_row;
+    k->narrow_row = narrow_row;
+    k->softmax_bf16 = softmax_bf16;
     k->dequantize = dequantize;
     k->swiglu = swiglu;
     k->add_row = add_row;
