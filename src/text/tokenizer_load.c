@@ -388,8 +388,9 @@ static glint_status load_parts(loader *l, const span parts[N_PARTS]) {
     GI_TRY(check_added(l));
     for (int b = 0; b < 256; b++) {
         const uint8_t byte = (uint8_t)b;
+        const bool in_utf8 = b < 0xC0 || (b > 0xC1 && b < 0xF5);
         l->t->byte_ids[b] = gi_vocab_find(&l->t->vocab, &byte, 1);
-        if (l->t->byte_ids[b] < 0)
+        if (l->t->byte_ids[b] < 0 && in_utf8)
             return gi_fail(l->err, GLINT_ERR_UNSUPPORTED, "no token for byte 0x%02X", b);
     }
     return load_merges(l);

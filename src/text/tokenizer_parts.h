@@ -16,7 +16,7 @@ struct gi_tokenizer {
     gi_vocab vocab;
     gi_merges merges;
     gi_presplit *presplit;
-    int32_t byte_ids[256]; /**< ordinary token of each single byte */
+    int32_t byte_ids[256]; /**< token of each byte; -1 for some of those UTF-8 never has */
     uint32_t *added;       /**< [n_added] ids of added tokens, in file order */
     size_t n_added;
     bool ignore_merges; /**< a piece that is a token stays one */
