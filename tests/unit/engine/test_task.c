@@ -77,6 +77,20 @@ static void built_in_templates(void **state) {
     gi_tasks_free(NULL);
 }
 
+static void templates_for_general_models(void **state) {
+    (void)state;
+    char path[GI_PATH_BYTES];
+    gi_path_join(path, sizeof path, getenv("GLINT_SOURCE_ROOT"), "templates/instruct", NULL);
+    gi_tasks *t = load(path);
+    const gi_task *audit = gi_tasks_find(t, "audit");
+    assert_non_null(audit->system);
+    assert_string_equal(audit->label_field, "result");
+    assert_int_equal(audit->n_labels, 3);
+    assert_string_equal(audit->prompt_before, "");
+    assert_non_null(strstr(audit->prompt_behind, "\"enum\":[\"pass\",\"review\",\"reject\"]"));
+    gi_tasks_free(t);
+}
+
 static void templates_from_a_directory(void **state) {
     (void)state;
     write_file("b.json", "{\"name\":\"mine\",\"description\":\"d\",\"max_tokens\":7,"
@@ -241,6 +255,7 @@ static int remove_dir(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(built_in_templates),
+        cmocka_unit_test(templates_for_general_models),
         cmocka_unit_test(templates_from_a_directory),
         cmocka_unit_test(mistakes_are_told_by_file_and_key),
         cmocka_unit_test(sizes_are_capped),
