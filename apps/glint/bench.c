@@ -4,7 +4,6 @@
 #include "bench.h"
 
 #include "base/parse.h"
-#include "base/workers.h"
 #include "bench_series.h"
 
 #include <stdio.h>
@@ -59,21 +58,6 @@ int gi_command_bench(int argc, char **argv) {
 
 void gi_bench_common_options(gi_bench_common *c, gi_option ret[GI_BENCH_N_COMMON]) {
     const gi_option rows[GI_BENCH_N_COMMON] = {
-        {.name = "threads",
-         .letter = 't',
-         .kind = GI_OPTION_INT,
-         .target = &c->n_threads,
-         .value = "N",
-         .fallback = "0",
-         .min = 0,
-         .max = GI_WORKERS_MAX,
-         .help = "worker threads; 0 = the CPUs this process may use"},
-        {.name = "cpu-mask",
-         .kind = GI_OPTION_CHOICE,
-         .target = &c->cpu_mask,
-         .value = "TIER",
-         .choices = "ref|avx2|avx512|avx512vnni|avx512bf16",
-         .help = "best kernel tier allowed"},
         {.name = "rounds",
          .kind = GI_OPTION_INT,
          .target = &c->rounds,
@@ -89,11 +73,6 @@ void gi_bench_common_options(gi_bench_common *c, gi_option ret[GI_BENCH_N_COMMON
          .help = "the same as JSON, with every run"},
     };
     memcpy(ret, rows, sizeof rows);
-}
-
-glint_dtype gi_bench_dtype(const char *name) {
-    if (strcmp(name, "int8") == 0) return GLINT_DTYPE_INT8;
-    return strcmp(name, "f32") == 0 ? GLINT_DTYPE_F32 : GLINT_DTYPE_AUTO;
 }
 
 glint_status gi_bench_numbers(const char *name, const gi_option_list *list, size_t min, size_t max,

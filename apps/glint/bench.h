@@ -16,19 +16,15 @@ int gi_bench_kv(int argc, char **argv);
 
 /** What every measurement can be told. */
 typedef struct gi_bench_common {
-    int64_t n_threads, rounds;
-    const char *cpu_mask;
+    int64_t rounds;
     bool json;
 } gi_bench_common;
 
 /** Options behind gi_bench_common. */
-#define GI_BENCH_N_COMMON 4
+#define GI_BENCH_N_COMMON 2
 
 /** The rows of those options, with `c` as their target. */
 void gi_bench_common_options(gi_bench_common *c, gi_option ret[GI_BENCH_N_COMMON]);
-
-/** The number format named by --dtype: "auto", "f32" or "int8". */
-glint_dtype gi_bench_dtype(const char *name);
 
 /**
  * A list option's values as numbers.

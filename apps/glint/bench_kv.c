@@ -7,6 +7,7 @@
 
 #include "bench_card.h"
 #include "bench_rig.h"
+#include "engine_args.h"
 #include "bench_series.h"
 
 #include "base/alloc.h"
@@ -19,7 +20,8 @@ enum { BAR_COLUMNS = 50 };
 
 typedef struct kv_bench {
     gi_bench_common common;
-    const char *model, *dtype;
+    gi_engine_args args;
+    glint_engine_options engine; /* what args say */
     gi_option_list lengths;
     int64_t prompt;
     size_t tokens[GI_OPTION_VALUES_MAX]; /* answers' lengths, rising */
@@ -27,7 +29,6 @@ typedef struct kv_bench {
     size_t n;
     gi_bench_rig rig;
     gi_bench_card card;
-    char dir[GI_PATH_BYTES];
 } kv_bench;
 
 static glint_status read_lengths(kv_bench *b, glint_error *err) {
@@ -40,11 +41,8 @@ static glint_status read_lengths(kv_bench *b, glint_error *err) {
 }
 
 static glint_status load(kv_bench *b, glint_error *err) {
-    GI_TRY(gi_command_model_dir(b->model, b->dir, err));
-    const gi_bench_rig_options o = {.model_dir = b->dir,
-                                    .tier_max = b->common.cpu_mask,
-                                    .n_threads = b->card.n_threads,
-                                    .dtype = gi_bench_dtype(b->dtype),
+    GI_TRY(gi_engine_args_resolve(&b->args, &b->engine, err));
+    const gi_bench_rig_options o = {.engine = b->engine,
                                     .n_sequences = 1,
                                     .tokens_max = (size_t)b->prompt + b->tokens[b->n - 1]};
     return gi_bench_rig_init(&b->rig, &o, err);
@@ -89,7 +87,8 @@ static void print_text(const kv_bench *b) {
     gi_bench_card_print(&b->card);
     printf("\n%s on %s, weights %s\nprompt of %" PRId64 " tokens, medians of %" PRId64
            " runs, milliseconds to the last token\n\n",
-           b->dir, b->rig.dev->description, b->dtype, b->prompt, b->common.rounds);
+           b->args.dir, b->rig.dev->description, gi_bench_rig_format(&b->rig), b->prompt,
+           b->common.rounds);
     printf("  tokens     cache on    cache off     saved    faster\n");
     for (size_t i = 0; i < b->n; i++) {
         const double on = gi_bench_series_median(&b->on[i]);
@@ -113,8 +112,9 @@ static json_t *report_json(const kv_bench *b) {
                                         "on_ms", gi_bench_series_json(&b->on[i]), "off_ms",
                                         gi_bench_series_json(&b->off[i]), "saved", saved(b, i)));
     return json_pack("{ss so ss ss ss sI so}", "kind", "kv", "card", gi_bench_card_json(&b->card),
-                     "model", b->dir, "device", b->rig.dev->description, "dtype", b->dtype,
-                     "prompt_tokens", (json_int_t)b->prompt, "points", points);
+                     "model", b->args.dir, "device", b->rig.dev->description, "dtype",
+                     gi_bench_rig_format(&b->rig), "prompt_tokens", (json_int_t)b->prompt, "points",
+                     points);
 }
 
 static const char ABOUT[] =
@@ -128,23 +128,10 @@ static const char FOOTER[] =
     "  glint bench kv --json > kv.json && bench/plot kv.json > kv.svg\n\n"
     "Exit status: 0 measured, 2 wrong use, 4 the model cannot be loaded, 5 out of memory.\n";
 
-enum { N_OPTIONS = 4 };
+enum { N_OPTIONS = 2, N_SPECS = N_OPTIONS + GI_BENCH_N_COMMON + GI_ENGINE_ARGS_OPTIONS };
 
-static void describe_options(kv_bench *b, gi_option specs[N_OPTIONS + GI_BENCH_N_COMMON]) {
+static void describe_options(kv_bench *b, gi_option specs[N_SPECS]) {
     const gi_option own[N_OPTIONS] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = GI_OPTION_TEXT,
-         .target = &b->model,
-         .value = "DIR",
-         .help = GI_COMMAND_MODEL_HELP},
-        {.name = "dtype",
-         .kind = GI_OPTION_CHOICE,
-         .target = &b->dtype,
-         .value = "FORMAT",
-         .choices = "auto|f32|int8",
-         .fallback = "auto",
-         .help = "what the decoder's weights are held in"},
         {.name = "tokens",
          .kind = GI_OPTION_LIST,
          .target = &b->lengths,
@@ -161,10 +148,12 @@ static void describe_options(kv_bench *b, gi_option specs[N_OPTIONS + GI_BENCH_N
     };
     memcpy(specs, own, sizeof own);
     gi_bench_common_options(&b->common, specs + N_OPTIONS);
+    size_t n = N_OPTIONS + GI_BENCH_N_COMMON;
+    gi_engine_args_options(&b->args, specs, &n);
 }
 
 static int run(kv_bench *b, glint_error *err) {
-    if (gi_bench_card_read((int)b->common.n_threads, b->common.cpu_mask, &b->card, err) != 0 ||
+    if (gi_bench_card_read((int)b->args.threads, b->args.cpu, &b->card, err) != GLINT_OK ||
         read_lengths(b, err) != GLINT_OK)
         return gi_command_fail("bench kv", GI_EXIT_USAGE, err);
     if (load(b, err) != GLINT_OK) return gi_command_fail("bench kv", GI_EXIT_MODEL, err);
@@ -181,18 +170,18 @@ int gi_bench_kv(int argc, char **argv) {
         gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
         return gi_command_fail("bench kv", GI_EXIT_MEMORY, &err);
     }
-    gi_option specs[N_OPTIONS + GI_BENCH_N_COMMON];
+    gi_option specs[N_SPECS];
     describe_options(b, specs);
     gi_options o = {.command = "bench kv",
                     .usage = "glint bench kv [OPTION]... [DIR]",
                     .about = ABOUT,
                     .footer = FOOTER,
                     .specs = specs,
-                    .n_specs = N_OPTIONS + GI_BENCH_N_COMMON,
+                    .n_specs = N_SPECS,
                     .operands_max = 1};
     int code = GI_EXIT_OK;
     if (gi_command_begin(&o, argc, argv, &code)) {
-        if (o.n_operands) b->model = o.operands[0];
+        if (o.n_operands) b->args.model = o.operands[0];
         code = run(b, &err);
         if (code == GI_EXIT_OK && (fflush(stdout) != 0 || ferror(stdout))) code = GI_EXIT_INTERNAL;
         gi_bench_rig_done(&b->rig);

@@ -5,6 +5,8 @@
 
 #include "bench_ceilings.h"
 
+#include "base/workers.h"
+
 #include <stdio.h>
 
 static const char ABOUT[] =
@@ -16,11 +18,26 @@ static const char FOOTER[] = "Examples:\n"
                              "  glint bench machine --threads 4 --json > machine.json\n\n"
                              "Exit status: 0 measured, 2 wrong use, 5 out of memory.\n";
 
+enum { N_OPTIONS = 4 };
+
 int gi_bench_machine(int argc, char **argv) {
     gi_bench_common common = {0};
     double sample_ms = 0;
-    int64_t read_mb = 0;
-    gi_option specs[2 + GI_BENCH_N_COMMON] = {
+    int64_t read_mb = 0, n_threads = 0;
+    const char *cpu = NULL;
+    gi_option specs[N_OPTIONS + GI_BENCH_N_COMMON] = {
+        {.name = "threads",
+         .kind = GI_OPTION_INT,
+         .target = &n_threads,
+         .value = "N",
+         .min = 1,
+         .max = GI_WORKERS_MAX,
+         .help = "threads (default: the usable CPUs)"},
+        {.name = "cpu",
+         .kind = GI_OPTION_TEXT,
+         .target = &cpu,
+         .value = "TIER",
+         .help = "best kernel tier to use: ref, avx2, ...\n(default: the best this CPU has)"},
         {.name = "sample-ms",
          .kind = GI_OPTION_NUMBER,
          .target = &sample_ms,
@@ -38,7 +55,7 @@ int gi_bench_machine(int argc, char **argv) {
          .max = 65536,
          .help = "memory to read, MiB; more than the caches hold"},
     };
-    gi_bench_common_options(&common, specs + 2);
+    gi_bench_common_options(&common, specs + N_OPTIONS);
     gi_options o = {.command = "bench machine",
                     .usage = "glint bench machine [OPTION]...",
                     .about = ABOUT,
@@ -50,7 +67,7 @@ int gi_bench_machine(int argc, char **argv) {
     glint_error err = {0};
     gi_bench_card card;
     gi_bench_ceilings ceilings;
-    if (gi_bench_card_read((int)common.n_threads, common.cpu_mask, &card, &err) != GLINT_OK ||
+    if (gi_bench_card_read((int)n_threads, cpu, &card, &err) != GLINT_OK ||
         gi_bench_ceilings_measure(&card, (size_t)common.rounds, sample_ms, (size_t)read_mb << 20,
                                   &ceilings, &err) != GLINT_OK) {
         code = gi_command_fail("bench machine", GI_EXIT_INTERNAL, &err);

@@ -8,8 +8,10 @@
  */
 #include "bench.h"
 
+#include "bench_audit.h"
 #include "bench_ceilings.h"
 #include "bench_rig.h"
+#include "engine_args.h"
 
 #include "base/alloc.h"
 
@@ -35,16 +37,18 @@ enum { ITEMS_MAX = 3 * GI_OPTION_VALUES_MAX };
 
 typedef struct model_bench {
     gi_bench_common common;
-    const char *model, *dtype;
-    gi_option_list prefill, decode, pixels;
+    gi_engine_args args;
+    glint_engine_options engine; /* what args say */
+    gi_option_list prefill, decode, pixels, pictures;
     int64_t decode_past, decode_tokens;
     bool no_ceilings;
     item items[ITEMS_MAX];
     size_t n_items;
+    gi_bench_audit audits[GI_OPTION_VALUES_MAX]; /* [pictures.n] */
+    glint_engine *whole;                         /* of the audits; NULL without pictures */
     gi_bench_rig rig;
     gi_bench_card card;
     gi_bench_ceilings ceilings; /* of .card; not measured with no_ceilings */
-    char dir[GI_PATH_BYTES];
 } model_bench;
 
 static void add_items(model_bench *b, work_kind work, const size_t *sizes, size_t n) {
@@ -66,16 +70,10 @@ static glint_status list_items(model_bench *b, glint_error *err) {
     return GLINT_OK;
 }
 
-static glint_status load(model_bench *b, glint_error *err) {
-    GI_TRY(gi_command_model_dir(b->model, b->dir, err));
+static glint_status load_towers(model_bench *b, glint_error *err) {
     gi_config config;
-    GI_TRY(gi_config_load(b->dir, &config, err));
-    gi_bench_rig_options o = {.model_dir = b->dir,
-                              .tier_max = b->common.cpu_mask,
-                              .n_threads = b->card.n_threads,
-                              .dtype = gi_bench_dtype(b->dtype),
-                              .n_sequences = 1,
-                              .tokens_max = 1};
+    GI_TRY(gi_config_load(b->args.dir, &config, err));
+    gi_bench_rig_options o = {.engine = b->engine, .n_sequences = 1, .tokens_max = 1};
     for (size_t i = 0; i < b->n_items; i++) {
         item *it = &b->items[i];
         size_t tokens = 0, patches = 0;
@@ -95,6 +93,15 @@ static glint_status load(model_bench *b, glint_error *err) {
     return gi_bench_rig_init(&b->rig, &o, err);
 }
 
+static glint_status load(model_bench *b, glint_error *err) {
+    GI_TRY(gi_engine_args_resolve(&b->args, &b->engine, err));
+    for (size_t i = 0; i < b->pictures.n; i++)
+        GI_TRY(gi_bench_audit_init(&b->audits[i], b->pictures.values[i], err));
+    /* First, because it starts processes and they should inherit little. */
+    if (b->pictures.n) GI_TRY(glint_engine_open(&b->engine, &b->whole, err));
+    return load_towers(b, err);
+}
+
 static void run_item(model_bench *b, const item *it) {
     gi_bench_rig *rig = &b->rig;
     switch (it->work) {
@@ -111,19 +118,27 @@ static void run_item(model_bench *b, const item *it) {
     }
 }
 
-static void measure(model_bench *b) {
+static glint_status run_round(model_bench *b, bool warm_up, glint_error *err) {
+    for (size_t i = 0; i < b->n_items; i++) {
+        const double start_ms = gi_clock_ms();
+        run_item(b, &b->items[i]);
+        const double ms = gi_clock_ms() - start_ms;
+        if (!warm_up) gi_bench_series_push(&b->items[i].ms, ms);
+    }
+    for (size_t i = 0; i < b->pictures.n; i++)
+        GI_TRY(gi_bench_audit_run(&b->audits[i], b->whole, warm_up, err));
+    return GLINT_OK;
+}
+
+static glint_status measure(model_bench *b, glint_error *err) {
     bool has_decode = false;
     for (size_t i = 0; i < b->n_items; i++) has_decode |= b->items[i].work == WORK_DECODE;
     if (has_decode && b->decode_past > 0)
         for (size_t s = 0; s < b->rig.n_sequences; s++)
             gi_bench_rig_prefill(&b->rig, s, 0, (size_t)b->decode_past);
-    for (int64_t round = -1; round < b->common.rounds; round++)
-        for (size_t i = 0; i < b->n_items; i++) {
-            const double start_ms = gi_clock_ms();
-            run_item(b, &b->items[i]);
-            const double ms = gi_clock_ms() - start_ms;
-            if (round >= 0) gi_bench_series_push(&b->items[i].ms, ms);
-        }
+    GI_TRY(run_round(b, true, err));
+    for (int64_t i = 0; i < b->common.rounds; i++) GI_TRY(run_round(b, false, err));
+    return GLINT_OK;
 }
 
 /* ---- what the figures mean ---- */
@@ -140,7 +155,7 @@ static double item_ops(const model_bench *b, const item *it) {
 /* Bytes of weights that one run must read: of interest where a step has few rows. */
 static double item_weight_bytes(const model_bench *b, const item *it) {
     if (it->work != WORK_DECODE) return 0;
-    const double bytes_per_weight = gi_bench_dtype(b->dtype) == GLINT_DTYPE_INT8 ? 1 : 2;
+    const double bytes_per_weight = b->rig.text_format == GI_CPU_S8 ? 1 : 2;
     return bytes_per_weight * gi_bench_decode_params(&b->rig.ckpt->config.text) *
            (double)b->decode_tokens;
 }
@@ -156,11 +171,10 @@ static double item_tokens(const model_bench *b, const item *it) {
 /* The arithmetic that bounds an item: what its weights are held in; -1 when unknown. */
 static int item_ceiling(const model_bench *b, const item *it) {
     if (b->no_ceilings) return -1;
-    const glint_dtype dtype = gi_bench_dtype(b->dtype);
     int i = -1;
-    if (dtype == GLINT_DTYPE_INT8 && it->work != WORK_VISION)
+    if (b->rig.text_format == GI_CPU_S8 && it->work != WORK_VISION)
         i = gi_bench_ceilings_find(&b->ceilings, "s8");
-    else if (dtype != GLINT_DTYPE_F32)
+    else if (b->rig.text_format != GI_CPU_F32)
         i = gi_bench_ceilings_find(&b->ceilings, "bf16");
     return i >= 0 ? i : gi_bench_ceilings_find(&b->ceilings, "f32");
 }
@@ -202,14 +216,31 @@ static void print_item(const model_bench *b, const item *it) {
     putchar('\n');
 }
 
+static void print_audit(const gi_bench_audit *a) {
+    const glint_timing *t = &a->timing;
+    const char *slash = strrchr(a->path, '/');
+    printf("  audit of %-15.40s%10.2f ms     %6.1f %%  %d tokens in, %d out; picture %.1f, vision "
+           "%.1f, "
+           "prefill %.1f, decode %.1f ms\n",
+           slash ? slash + 1 : a->path, gi_bench_series_median(&a->ms),
+           100 * (gi_bench_series_max(&a->ms) - gi_bench_series_min(&a->ms)) /
+               gi_bench_series_median(&a->ms),
+           a->usage.prompt_tokens, a->usage.completion_tokens,
+           t->decode_image_ms + t->preprocess_ms, t->encode_ms, t->prefill_ms, t->decode_ms);
+}
+
 static void print_text(const model_bench *b) {
     gi_bench_card_print(&b->card);
     if (!b->no_ceilings) gi_bench_ceilings_print(&b->ceilings);
-    printf("\n%s on %s, weights %s\n", b->dir, b->rig.dev->description, b->dtype);
-    printf("  loaded in %.0f ms; peak memory %.1f MiB\n", b->rig.load_ms,
-           (double)peak_bytes() / (1024.0 * 1024.0));
+    printf("\n%s on %s, weights %s\n", b->args.dir, b->rig.dev->description,
+           gi_bench_rig_format(&b->rig));
+    printf("  loaded in %.0f ms", b->rig.load_ms);
+    if (!b->whole) /* else the model is in memory twice */
+        printf("; peak memory %.1f MiB", (double)peak_bytes() / (1024.0 * 1024.0));
+    putchar('\n');
     printf("\n  %-24s%16s  %7s%16s\n", "medians", "", "spread", "");
     for (size_t i = 0; i < b->n_items; i++) print_item(b, &b->items[i]);
+    for (size_t i = 0; i < b->pictures.n; i++) print_audit(&b->audits[i]);
     printf("\nDecode: %" PRId64 " tokens of each sequence after %" PRId64
            "; GB/s counts weights alone.\n",
            b->decode_tokens, b->decode_past);
@@ -240,11 +271,15 @@ static json_t *report_json(const model_bench *b) {
     json_t *items = json_array();
     for (size_t i = 0; i < b->n_items; i++)
         json_array_append_new(items, item_json(b, &b->items[i]));
-    json_t *report = json_pack(
-        "{ss so ss ss ss sf sI sI sI so}", "kind", "model", "card", gi_bench_card_json(&b->card),
-        "model", b->dir, "device", b->rig.dev->description, "dtype", b->dtype, "load_ms",
-        b->rig.load_ms, "peak_bytes", (json_int_t)peak_bytes(), "decode_past",
-        (json_int_t)b->decode_past, "decode_tokens", (json_int_t)b->decode_tokens, "items", items);
+    json_t *audits = json_array();
+    for (size_t i = 0; i < b->pictures.n; i++)
+        json_array_append_new(audits, gi_bench_audit_json(&b->audits[i]));
+    json_t *report = json_pack("{ss so ss ss ss sf sI sI sI so so}", "kind", "model", "card",
+                               gi_bench_card_json(&b->card), "model", b->args.dir, "device",
+                               b->rig.dev->description, "dtype", gi_bench_rig_format(&b->rig),
+                               "load_ms", b->rig.load_ms, "peak_bytes", (json_int_t)peak_bytes(),
+                               "decode_past", (json_int_t)b->decode_past, "decode_tokens",
+                               (json_int_t)b->decode_tokens, "items", items, "audits", audits);
     if (!b->no_ceilings)
         json_object_set_new(report, "ceilings", gi_bench_ceilings_json(&b->ceilings));
     return report;
@@ -262,26 +297,13 @@ static const char FOOTER[] =
     "Examples:\n"
     "  glint bench model\n"
     "  glint bench model ~/GLM-4.6V-Flash --prefill 512 --decode 1 --decode 8 --pixels 0\n"
-    "  glint bench model --cpu-mask avx2 --json > avx2.json\n\n"
+    "  glint bench model --cpu avx2 --json > avx2.json\n\n"
     "Exit status: 0 measured, 2 wrong use, 4 the model cannot be loaded, 5 out of memory.\n";
 
-enum { N_OPTIONS = 8 };
+enum { N_OPTIONS = 7, N_SPECS = N_OPTIONS + GI_BENCH_N_COMMON + GI_ENGINE_ARGS_OPTIONS };
 
-static void describe_options(model_bench *b, gi_option specs[N_OPTIONS + GI_BENCH_N_COMMON]) {
+static void describe_options(model_bench *b, gi_option specs[N_SPECS]) {
     const gi_option own[N_OPTIONS] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = GI_OPTION_TEXT,
-         .target = &b->model,
-         .value = "DIR",
-         .help = GI_COMMAND_MODEL_HELP},
-        {.name = "dtype",
-         .kind = GI_OPTION_CHOICE,
-         .target = &b->dtype,
-         .value = "FORMAT",
-         .choices = "auto|f32|int8",
-         .fallback = "auto",
-         .help = "what the decoder's weights are held in"},
         {.name = "prefill",
          .kind = GI_OPTION_LIST,
          .target = &b->prefill,
@@ -297,6 +319,11 @@ static void describe_options(model_bench *b, gi_option specs[N_OPTIONS + GI_BENC
          .target = &b->pixels,
          .value = "N",
          .help = "square pictures of N pixels a side\n(default: 224, 336, 448, 1024)"},
+        {.name = "picture",
+         .kind = GI_OPTION_LIST,
+         .target = &b->pictures,
+         .value = "FILE",
+         .help = "whole audits of this picture, one at a time"},
         {.name = "decode-past",
          .kind = GI_OPTION_INT,
          .target = &b->decode_past,
@@ -320,11 +347,13 @@ static void describe_options(model_bench *b, gi_option specs[N_OPTIONS + GI_BENC
     };
     memcpy(specs, own, sizeof own);
     gi_bench_common_options(&b->common, specs + N_OPTIONS);
+    size_t n = N_OPTIONS + GI_BENCH_N_COMMON;
+    gi_engine_args_options(&b->args, specs, &n);
 }
 
 /* Everything between options and the report. */
 static int run(model_bench *b, glint_error *err) {
-    if (gi_bench_card_read((int)b->common.n_threads, b->common.cpu_mask, &b->card, err) != 0 ||
+    if (gi_bench_card_read((int)b->args.threads, b->args.cpu, &b->card, err) != GLINT_OK ||
         list_items(b, err) != GLINT_OK)
         return gi_command_fail("bench model", GI_EXIT_USAGE, err);
     if (!b->no_ceilings &&
@@ -332,7 +361,7 @@ static int run(model_bench *b, glint_error *err) {
                                   (size_t)CEILING_READ_MB << 20, &b->ceilings, err) != GLINT_OK)
         return gi_command_fail("bench model", GI_EXIT_INTERNAL, err);
     if (load(b, err) != GLINT_OK) return gi_command_fail("bench model", GI_EXIT_MODEL, err);
-    measure(b);
+    if (measure(b, err) != GLINT_OK) return gi_command_fail("bench model", GI_EXIT_INPUT, err);
     if (b->common.json) return gi_bench_print_json(report_json(b)) ? GI_EXIT_OK : GI_EXIT_INTERNAL;
     print_text(b);
     return GI_EXIT_OK;
@@ -345,21 +374,23 @@ int gi_bench_model(int argc, char **argv) {
         gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
         return gi_command_fail("bench model", GI_EXIT_MEMORY, &err);
     }
-    gi_option specs[N_OPTIONS + GI_BENCH_N_COMMON];
+    gi_option specs[N_SPECS];
     describe_options(b, specs);
     gi_options o = {.command = "bench model",
                     .usage = "glint bench model [OPTION]... [DIR]",
                     .about = ABOUT,
                     .footer = FOOTER,
                     .specs = specs,
-                    .n_specs = N_OPTIONS + GI_BENCH_N_COMMON,
+                    .n_specs = N_SPECS,
                     .operands_max = 1};
     int code = GI_EXIT_OK;
     if (gi_command_begin(&o, argc, argv, &code)) {
-        if (o.n_operands) b->model = o.operands[0];
+        if (o.n_operands) b->args.model = o.operands[0];
         code = run(b, &err);
         if (code == GI_EXIT_OK && (fflush(stdout) != 0 || ferror(stdout))) code = GI_EXIT_INTERNAL;
         gi_bench_rig_done(&b->rig);
+        for (size_t i = 0; i < b->pictures.n; i++) gi_bench_audit_done(&b->audits[i]);
+        glint_engine_close(b->whole);
         gi_options_done(&o);
     }
     gi_free(b);

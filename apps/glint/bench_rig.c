@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-enum { BLOCK_TOKENS = 16 };
-
 /* Marsaglia 2003, xorshift64: the same tokens and pixels in every run. */
 static uint64_t next_random(uint64_t *state) {
     uint64_t x = *state;
@@ -24,51 +22,22 @@ static size_t max_size(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* The device with bounds for both towers. The vision tower is never narrower than BF16. */
-static glint_status make_device(gi_bench_rig *rig, const gi_bench_rig_options *o,
-                                glint_error *err) {
-    const gi_text_config *t = &rig->ckpt->config.text;
-    const gi_vision_config *v = &rig->ckpt->config.vision;
-    const size_t text_cols = max_size(max_size(t->hidden, t->ffn), t->n_heads * t->head_dim);
-    const size_t block_cols =
-        max_size(max_size(v->hidden, v->block_ffn), v->in_channels * v->patch * v->patch);
-    const size_t merge_cols = max_size(v->merge * v->merge * v->hidden, v->merger_ffn);
-    gi_device_cpu_options cpu = {
-        .n_threads = o->n_threads,
-        .tier_max = o->tier_max,
-        .kv_tokens_max = o->tokens_max,
-        .patches_max = max_size(o->patches_max, v->merge * v->merge),
-        .vision_cols = v->hidden,
-        .vision_heads = v->n_heads,
-    };
-    cpu.text_format = o->dtype == GLINT_DTYPE_INT8  ? GI_CPU_S8
-                      : o->dtype == GLINT_DTYPE_F32 ? GI_CPU_F32
-                                                    : GI_CPU_BF16;
-    cpu.vision_format = o->dtype == GLINT_DTYPE_F32 ? GI_CPU_F32 : GI_CPU_BF16;
-    cpu.linear_cols_max = max_size(text_cols, max_size(block_cols, merge_cols));
-    cpu.linear_rows_max = max_size(rig->rows_max, cpu.patches_max);
-    cpu.linear_elems_max = max_size(rig->rows_max * text_cols, cpu.patches_max * block_cols);
-    cpu.linear_elems_max =
-        max_size(cpu.linear_elems_max, cpu.patches_max / (v->merge * v->merge) * merge_cols);
-    return gi_device_cpu_create(&cpu, &rig->dev, err);
-}
-
 /* Blocks are dealt in turns, so that a sequence's blocks lie apart as they do in a busy server. */
 static glint_status make_kv(gi_bench_rig *rig, const gi_bench_rig_options *o, glint_error *err) {
-    const size_t per_sequence = (o->tokens_max + BLOCK_TOKENS - 1) / BLOCK_TOKENS;
+    const size_t block = rig->dev->ops->kv_block_tokens(rig->dev);
+    const size_t per_sequence = (o->tokens_max + block - 1) / block;
     const size_t n_blocks = per_sequence * o->n_sequences;
-    const gi_kv_shape shape = gi_language_kv_shape(&rig->ckpt->config.text, n_blocks, BLOCK_TOKENS);
+    const gi_kv_shape shape = gi_language_kv_shape(&rig->ckpt->config.text, n_blocks, block);
     GI_TRY(rig->dev->ops->kv_create(rig->dev, &shape, &rig->kv, err));
-    GI_TRY(gi_kv_pool_init(&rig->pool, n_blocks, BLOCK_TOKENS, err));
+    GI_TRY(gi_kv_pool_init(&rig->pool, n_blocks, block, err));
     rig->sequences = gi_calloc(o->n_sequences, sizeof *rig->sequences);
     if (!rig->sequences) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for sequences");
     rig->n_sequences = o->n_sequences;
     for (size_t i = 0; i < o->n_sequences; i++)
-        GI_TRY(
-            gi_kv_sequence_init(&rig->sequences[i], &rig->pool, per_sequence * BLOCK_TOKENS, err));
+        GI_TRY(gi_kv_sequence_init(&rig->sequences[i], &rig->pool, per_sequence * block, err));
     for (size_t b = 1; b <= per_sequence; b++)
         for (size_t i = 0; i < o->n_sequences; i++)
-            GI_TRY(gi_kv_sequence_reserve(&rig->sequences[i], b * BLOCK_TOKENS, err));
+            GI_TRY(gi_kv_sequence_reserve(&rig->sequences[i], b * block, err));
     return GLINT_OK;
 }
 
@@ -97,9 +66,14 @@ static glint_status make_inputs(gi_bench_rig *rig, const gi_bench_rig_options *o
 glint_status gi_bench_rig_init(gi_bench_rig *rig, const gi_bench_rig_options *o, glint_error *err) {
     *rig = (gi_bench_rig){0};
     const double start_ms = gi_clock_ms();
-    GI_TRY(gi_checkpoint_open(o->model_dir, &rig->ckpt, err));
-    rig->rows_max = max_size(GI_BENCH_PREFILL_TOKENS, o->n_sequences);
-    GI_TRY(make_device(rig, o, err));
+    GI_TRY(gi_checkpoint_open(o->engine.model_dir, &rig->ckpt, err));
+    rig->rows_max = max_size(GI_ENGINE_PREFILL_TOKENS, o->n_sequences);
+    const gi_vision_config *v = &rig->ckpt->config.vision;
+    const gi_device_cpu_options cpu =
+        gi_engine_cpu_options(&rig->ckpt->config, &o->engine, rig->rows_max, o->tokens_max,
+                              max_size(o->patches_max, v->merge * v->merge));
+    rig->text_format = cpu.text_format;
+    GI_TRY(gi_device_cpu_create(&cpu, &rig->dev, err));
     if (o->patches_max > 0)
         GI_TRY(gi_vision_create(rig->dev, rig->ckpt, o->patches_max, &rig->vision, err));
     GI_TRY(gi_language_create(rig->dev, rig->ckpt, rig->rows_max, o->n_sequences, &rig->language,
@@ -143,9 +117,9 @@ static void run(gi_bench_rig *rig, size_t n_tokens, size_t n_spans, size_t n_log
 }
 
 void gi_bench_rig_prefill(gi_bench_rig *rig, size_t i_sequence, size_t n_past, size_t n_tokens) {
-    for (size_t begin = 0; begin < n_tokens; begin += GI_BENCH_PREFILL_TOKENS) {
+    for (size_t begin = 0; begin < n_tokens; begin += GI_ENGINE_PREFILL_TOKENS) {
         const size_t rest = n_tokens - begin;
-        const size_t n = rest < GI_BENCH_PREFILL_TOKENS ? rest : GI_BENCH_PREFILL_TOKENS;
+        const size_t n = rest < GI_ENGINE_PREFILL_TOKENS ? rest : GI_ENGINE_PREFILL_TOKENS;
         for (size_t i = 0; i < n; i++) rig->positions[i] = (int32_t)(n_past + begin + i);
         rig->spans[0] = (gi_span){
             .n_rows = n, .n_past = n_past + begin, .blocks = rig->sequences[i_sequence].blocks};
@@ -162,6 +136,10 @@ void gi_bench_rig_decode(gi_bench_rig *rig, size_t n_sequences, size_t n_past) {
         rig->logit_rows[i] = i;
     }
     run(rig, n_sequences, n_sequences, n_sequences);
+}
+
+const char *gi_bench_rig_format(const gi_bench_rig *rig) {
+    return rig->text_format == GI_CPU_S8 ? "int8" : rig->text_format == GI_CPU_F32 ? "f32" : "bf16";
 }
 
 /* Weights of one decoder layer that are multiplied. */

@@ -7,30 +7,21 @@
 #ifndef APPS_GLINT_BENCH_RIG_H
 #define APPS_GLINT_BENCH_RIG_H
 
-#include "kv/kv_pool.h"
-#include "model/language.h"
-#include "model/vision.h"
-
-#include <glint/glint.h>
-
-/** Most prompt rows that run through the decoder at once, as in the engine. */
-#define GI_BENCH_PREFILL_TOKENS 512
+#include "engine/engine.h"
 
 /** What to make room for. */
 typedef struct gi_bench_rig_options {
-    const char *model_dir;
-    const char *tier_max; /**< best kernel tier allowed, NULL = any */
-    int n_threads;        /**< 1 or more */
-    glint_dtype dtype;    /**< of the decoder's weights */
-    size_t n_sequences;   /**< sequences held at once */
-    size_t tokens_max;    /**< tokens of each */
-    size_t patches_max;   /**< patches of the largest picture; 0 = the tower is not loaded */
+    glint_engine_options engine; /**< model, number format, threads, tier */
+    size_t n_sequences;          /**< sequences held at once */
+    size_t tokens_max;           /**< tokens of each */
+    size_t patches_max;          /**< patches of the largest picture; 0 = no vision tower */
 } gi_bench_rig_options;
 
 typedef struct gi_bench_rig {
     gi_checkpoint *ckpt;
     gi_device *dev;
-    gi_vision *vision; /**< NULL without patches_max */
+    gi_cpu_format text_format; /**< what the decoder's weights are held in */
+    gi_vision *vision;         /**< NULL without patches_max */
     gi_language *language;
     gi_kv_store *kv;
     gi_kv_pool pool;
@@ -55,12 +46,15 @@ void gi_bench_rig_done(gi_bench_rig *rig);
 
 /**
  * Run n_tokens random tokens of sequence i_sequence at positions n_past..., in batches of at most
- * GI_BENCH_PREFILL_TOKENS; the logits of the last token come to the host.
+ * GI_ENGINE_PREFILL_TOKENS; the logits of the last token come to the host.
  */
 void gi_bench_rig_prefill(gi_bench_rig *rig, size_t i_sequence, size_t n_past, size_t n_tokens);
 
 /** Run one random token of each of the first n_sequences sequences at position n_past. */
 void gi_bench_rig_decode(gi_bench_rig *rig, size_t n_sequences, size_t n_past);
+
+/** "f32", "bf16" or "int8": what the decoder's weights are held in. */
+const char *gi_bench_rig_format(const gi_bench_rig *rig);
 
 /** Operations of running tokens n_past .. n_past + n_tokens of a sequence, with the head for
  * n_logits of them; a multiply-add is two. Norms, activations and softmax are not counted. */

@@ -134,18 +134,18 @@ static size_t max_size(size_t a, size_t b) {
 }
 
 /* Bounds of every linear operation either tower will ask for. */
-static void bound_linear(const glint_engine *e, gi_device_cpu_options *cpu) {
-    const gi_text_config *t = &e->ckpt->config.text;
-    const gi_vision_config *v = &e->ckpt->config.vision;
-    const size_t block = v->merge * v->merge, p = e->patches_max, n = p / block;
+static void bound_linear(const gi_config *c, size_t rows_max, gi_device_cpu_options *cpu) {
+    const gi_text_config *t = &c->text;
+    const gi_vision_config *v = &c->vision;
+    const size_t block = v->merge * v->merge, p = cpu->patches_max, n = p / block;
     const size_t patch_cols = v->in_channels * v->patch * v->patch;
     const size_t text_cols = max_size(max_size(t->hidden, t->ffn), t->n_heads * t->head_dim);
     const size_t block_cols = max_size(max_size(v->hidden, v->block_ffn), patch_cols);
     const size_t merge_cols = max_size(max_size(block * v->hidden, v->merger_ffn), v->out_hidden);
     cpu->linear_cols_max = max_size(max_size(text_cols, block_cols), merge_cols);
-    cpu->linear_rows_max = max_size(p, GI_ENGINE_PREFILL_TOKENS);
+    cpu->linear_rows_max = max_size(p, rows_max);
     cpu->linear_elems_max =
-        max_size(max_size(p * block_cols, n * merge_cols), GI_ENGINE_PREFILL_TOKENS * text_cols);
+        max_size(max_size(p * block_cols, n * merge_cols), rows_max * text_cols);
 }
 
 /* What a dtype means for each tower: the vision tower is never narrower than BF16. */
@@ -156,20 +156,28 @@ static void choose_formats(glint_dtype dtype, gi_device_cpu_options *cpu) {
                                                    : GI_CPU_BF16;
 }
 
-static glint_status make_device(glint_engine *e, const glint_engine_options *o, glint_error *err) {
-    const gi_config *c = &e->ckpt->config;
-    const size_t context = (size_t)e->info.context_tokens_max;
+gi_device_cpu_options gi_engine_cpu_options(const gi_config *c, const glint_engine_options *o,
+                                            size_t rows_max, size_t context_tokens,
+                                            size_t patches_max) {
     gi_device_cpu_options cpu = {
         .n_threads = o->n_threads ? o->n_threads : gi_workers_cpus_usable(),
         .tier_max = o->cpu_mask,
-        .kv_tokens_max = context,
-        .patches_max = e->patches_max,
+        .kv_tokens_max = context_tokens,
+        .patches_max = patches_max,
         .text_cols = c->text.n_heads * c->text.head_dim,
         .vision_cols = c->vision.hidden,
         .vision_heads = c->vision.n_heads,
     };
-    bound_linear(e, &cpu);
+    bound_linear(c, rows_max, &cpu);
     choose_formats(o->dtype, &cpu);
+    return cpu;
+}
+
+static glint_status make_device(glint_engine *e, const glint_engine_options *o, glint_error *err) {
+    const gi_config *c = &e->ckpt->config;
+    const size_t context = (size_t)e->info.context_tokens_max;
+    const gi_device_cpu_options cpu =
+        gi_engine_cpu_options(c, o, GI_ENGINE_PREFILL_TOKENS, context, e->patches_max);
     GI_TRY(gi_device_cpu_create(&cpu, &e->dev, err));
     progress(o, 0.3, "preparing the vision tower");
     GI_TRY(gi_vision_create(e->dev, e->ckpt, e->patches_max, &e->vision, err));

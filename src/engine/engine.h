@@ -52,4 +52,16 @@ bool gi_engine_is_eos(const glint_engine *engine, int32_t id);
 void gi_engine_sizes(const gi_config *cfg, size_t context_tokens, uint32_t max_side_px,
                      uint64_t *ret_kv_bytes, uint64_t *ret_scratch_bytes);
 
+/**
+ * How to make the device of an engine.
+ *
+ * @param o              threads, tier and number format.
+ * @param rows_max       most rows of one batch through the decoder.
+ * @param context_tokens longest KV length of a sequence.
+ * @param patches_max    most patches of one picture.
+ */
+gi_device_cpu_options gi_engine_cpu_options(const gi_config *cfg, const glint_engine_options *o,
+                                            size_t rows_max, size_t context_tokens,
+                                            size_t patches_max);
+
 #endif
