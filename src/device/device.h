@@ -30,11 +30,17 @@ typedef struct gi_act {
     size_t rows, cols;
 } gi_act;
 
-/** Rows of source weights that go into one device matrix, as they lie in the checkpoint. */
+/**
+ * Rows of source weights that go into one device matrix, as they lie in the checkpoint: plain, or
+ * already packed for this kind of device (src/kernels/kernels.h, "packed products"), or both.
+ */
 typedef struct gi_matrix_part {
-    const void *weight; /**< [n_rows, n_cols] of `type`; must outlive the matrix */
-    gi_dtype type;      /**< F32, BF16 or F16 */
-    const void *bias;   /**< [n_rows] of bias_type, or NULL */
+    const void *weight;   /**< [n_rows, n_cols] of `type`, or NULL; must outlive the matrix */
+    gi_dtype type;        /**< F32, BF16 or F16 */
+    const void *panels;   /**< packed panels of panels_type, or NULL; must outlive the matrix */
+    gi_dtype panels_type; /**< S8 or BF16 */
+    const float *scales;  /**< S8 panels: [panels, 64] */
+    const void *bias;     /**< [n_rows] of bias_type, or NULL */
     gi_dtype bias_type;
     size_t n_rows;
 } gi_matrix_part;
@@ -148,7 +154,8 @@ typedef struct gi_device_ops {
     /** Rows to host f32. */
     void (*act_download)(gi_device *dev, gi_act act, size_t first_row, float *dst, size_t n_rows);
 
-    /** GLINT_ERR_MEMORY; GLINT_ERR_UNSUPPORTED when parts differ in type. */
+    /** GLINT_ERR_MEMORY; GLINT_ERR_UNSUPPORTED when parts differ in type, or are packed in a form
+     * that is not the device's and not there plain. */
     glint_status (*matrix_create)(gi_device *dev, const gi_matrix_spec *spec, gi_matrix **ret,
                                   glint_error *err);
     void (*matrix_free)(gi_device *dev, gi_matrix *m);

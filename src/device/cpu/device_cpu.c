@@ -51,7 +51,8 @@ static void matrix_free(gi_device *dev, gi_matrix *m) {
     if (!m) return;
     gi_free(m->bias);
     gi_free(m->panels);
-    gi_free(m->scales);
+    gi_free(m->owned_units);
+    gi_free(m->owned_scales);
     gi_free(m);
 }
 
@@ -90,9 +91,16 @@ static glint_status matrix_create(gi_device *dev, const gi_matrix_spec *spec, gi
     m->n_parts = spec->n_parts;
     m->is_swiglu = spec->is_swiglu;
     m->format = format_for(cpu, spec->use);
+    bool is_plain = true;
     for (size_t i = 0; i < spec->n_parts; i++) {
         m->parts[i] = spec->parts[i];
         m->n_rows += spec->parts[i].n_rows;
+        is_plain &= spec->parts[i].weight != NULL;
+    }
+    if (m->format == GI_CPU_F32 && !is_plain) {
+        matrix_free(dev, m);
+        return gi_fail(err, GLINT_ERR_UNSUPPORTED, "%s: the checkpoint holds it packed only",
+                       spec->name);
     }
     glint_status st = widen_bias(cpu, m, spec->name, err);
     if (st == GLINT_OK && m->format != GI_CPU_F32) st = gi_cpu_matrix_pack(cpu, m, spec->name, err);

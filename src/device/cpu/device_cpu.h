@@ -15,24 +15,30 @@
 /** Queries that share one pass over the keys; the attention kernels' limit. */
 #define GI_QUERY_ROWS  4
 
+/** 64 (or, at the end of a run of rows, fewer) outputs of a packed matrix. */
+typedef struct gi_cpu_panel {
+    const uint8_t *units; /**< [n_units][64][4 bytes], in the checkpoint or owned */
+    const float *scales;  /**< S8: [64] */
+    size_t first_row, n_rows;
+    size_t i_owned; /**< index among the owned panels, SIZE_MAX = lies in the checkpoint */
+} gi_cpu_panel;
+
 /**
- * The rows as they lie in the checkpoint, and, unless the format is F32, their packed panels:
- *
- *     panels [n_panels][n_units][64][4 bytes]     scales, bias [n_panels * 64]
- *
- * A matrix for SWIGLU has its gate panels first and its up panels after them, each half filled up
- * to whole panels on its own.
+ * The rows as they lie in the checkpoint, and, unless the format is F32, their packed panels.
+ * Every part begins a panel of its own, and so does the second half of a SWIGLU matrix: gate
+ * panel i then belongs to up panel n_panels / 2 + i.
  */
 struct gi_matrix {
     gi_matrix_part parts[GI_MATRIX_PARTS_MAX];
     gi_dtype type; /**< of every part */
     size_t n_parts, n_rows, n_cols;
-    float *bias; /**< F32: [n_rows]; packed: [n_panels * 64]; NULL when no part has one */
+    float *bias; /**< [n_rows + 64], zeros at the end; NULL when no part has one */
     gi_cpu_format format;
     bool is_swiglu;
     size_t n_panels, n_units;
-    uint8_t *panels; /**< NULL for F32 */
-    float *scales;   /**< S8 only */
+    gi_cpu_panel *panels; /**< [n_panels], NULL for F32 */
+    uint8_t *owned_units; /**< panels that were packed here, or NULL */
+    float *owned_scales;
 };
 
 struct gi_vector {
