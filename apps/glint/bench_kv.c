@@ -153,7 +153,7 @@ static void describe_options(kv_bench *b, gi_option specs[N_SPECS]) {
 }
 
 static int run(kv_bench *b, glint_error *err) {
-    if (gi_bench_card_read((int)b->args.threads, b->args.cpu, &b->card, err) != GLINT_OK ||
+    if (gi_bench_card_read((int)b->args.threads, b->args.cpu_mask, &b->card, err) != GLINT_OK ||
         read_lengths(b, err) != GLINT_OK)
         return gi_command_fail("bench kv", GI_EXIT_USAGE, err);
     if (load(b, err) != GLINT_OK) return gi_command_fail("bench kv", GI_EXIT_MODEL, err);

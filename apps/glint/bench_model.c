@@ -297,7 +297,7 @@ static const char FOOTER[] =
     "Examples:\n"
     "  glint bench model\n"
     "  glint bench model ~/GLM-4.6V-Flash --prefill 512 --decode 1 --decode 8 --pixels 0\n"
-    "  glint bench model --cpu avx2 --json > avx2.json\n\n"
+    "  glint bench model --cpu-mask avx2 --json > avx2.json\n\n"
     "Exit status: 0 measured, 2 wrong use, 4 the model cannot be loaded, 5 out of memory.\n";
 
 enum { N_OPTIONS = 7, N_SPECS = N_OPTIONS + GI_BENCH_N_COMMON + GI_ENGINE_ARGS_OPTIONS };
@@ -353,7 +353,7 @@ static void describe_options(model_bench *b, gi_option specs[N_SPECS]) {
 
 /* Everything between options and the report. */
 static int run(model_bench *b, glint_error *err) {
-    if (gi_bench_card_read((int)b->args.threads, b->args.cpu, &b->card, err) != GLINT_OK ||
+    if (gi_bench_card_read((int)b->args.threads, b->args.cpu_mask, &b->card, err) != GLINT_OK ||
         list_items(b, err) != GLINT_OK)
         return gi_command_fail("bench model", GI_EXIT_USAGE, err);
     if (!b->no_ceilings &&

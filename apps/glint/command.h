@@ -45,7 +45,7 @@ bool gi_command_begin(gi_options *o, int argc, char **argv, int *ret_exit);
 
 /** Where models/default lies: beside the program's build or installation, or here. */
 #define GI_COMMAND_MODEL_HELP                                                                      \
-    "directory of a checkpoint as published (default:\nmodels/default beside glint, or here)"
+    "directory of a checkpoint as published (default: models/default beside glint, or here)"
 
 /**
  * The model's directory: `given`, or the first of EXE/../models/default,

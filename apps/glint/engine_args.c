@@ -32,7 +32,8 @@ void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs
          .value = "N",
          .min = 1,
          .max = 256,
-         .help = "threads of the model (default: the usable CPUs)"},
+         .help = "threads of the model",
+         .unset = "the usable CPUs"},
         {.name = "max-side",
          .kind = GI_OPTION_INT,
          .target = &a->max_side,
@@ -40,19 +41,22 @@ void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs
          .fallback = "1024",
          .min = 28,
          .max = 16384,
-         .help = "pictures are scaled down to this longest side"},
+         .help = "longest side of a picture; larger ones are scaled down"},
         {.name = "context",
          .kind = GI_OPTION_INT,
          .target = &a->context,
          .value = "N",
          .min = 1,
          .max = 1 << 20,
-         .help = "longest prompt and answer in tokens\n(default: the model's, at most 8192)"},
-        {.name = "cpu",
-         .kind = GI_OPTION_TEXT,
-         .target = &a->cpu,
+         .help = "longest prompt and answer in tokens",
+         .unset = "the model's, at most 8192"},
+        {.name = "cpu-mask",
+         .kind = GI_OPTION_CHOICE,
+         .target = &a->cpu_mask,
          .value = "TIER",
-         .help = "best kernel tier to use: ref, avx2, ...\n(default: the best this CPU has)"},
+         .unset = "the best here",
+         .choices = "ref|avx2|avx512|avx512vnni|avx512bf16",
+         .help = "best kernel tier allowed"},
     };
     memcpy(specs + *n_specs, rows, sizeof rows);
     *n_specs += GI_ENGINE_ARGS_OPTIONS;
@@ -75,7 +79,7 @@ glint_status gi_engine_args_resolve(gi_engine_args *a, glint_engine_options *ret
         .context_tokens_max = (int)a->context,
         .max_side_px = (int)a->max_side,
         .dtype = dtype_of(a->dtype),
-        .cpu_mask = a->cpu,
+        .cpu_mask = a->cpu_mask,
     };
     return GLINT_OK;
 }

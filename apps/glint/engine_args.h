@@ -14,7 +14,7 @@
 
 /** Their values. Zero-initialise. */
 typedef struct gi_engine_args {
-    const char *model, *templates, *dtype, *cpu;
+    const char *model, *templates, *dtype, *cpu_mask;
     int64_t threads, max_side, context;
     char dir[GI_PATH_BYTES]; /**< the model's directory, after gi_engine_args_resolve */
 } gi_engine_args;

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "engine/engine.h"
 #include "model/checkpoint.h"
 
 #include <inttypes.h>
@@ -28,7 +29,7 @@ static const char FOOTER[] =
 /* Bytes a server holds, by purpose. */
 typedef struct needs {
     int64_t n_seqs, n_tokens;
-    uint64_t weights, kv, total;
+    uint64_t weights, kv, scratch, total;
 } needs;
 
 /* a * b, or the most a report can say. */
@@ -37,14 +38,14 @@ static uint64_t times(uint64_t a, uint64_t b) {
     return gi_mul_u64(a, b, &n) && n < INT64_MAX / 2 ? n : INT64_MAX / 2;
 }
 
-/* Keys and values of every layer in F32, as the cache holds them. */
-static needs compute_needs(const gi_checkpoint *k, int64_t n_seqs, int64_t n_tokens) {
-    const gi_text_config *t = &k->config.text;
-    const uint64_t per_token =
-        2 * (uint64_t)t->n_layers * t->n_kv_heads * t->head_dim * sizeof(float);
+/* KV cache for every sequence, and scratch for one, as the engine would take them. */
+static needs compute_needs(const gi_checkpoint *k, int64_t n_seqs, int64_t n_tokens,
+                           int64_t max_side_px) {
     needs n = {.n_seqs = n_seqs, .n_tokens = n_tokens, .weights = k->sizes.total_bytes};
-    n.kv = times(per_token, times((uint64_t)n_seqs, (uint64_t)n_tokens));
-    n.total = n.weights + n.kv;
+    uint64_t kv;
+    gi_engine_sizes(&k->config, (size_t)n_tokens, (uint32_t)max_side_px, &kv, &n.scratch);
+    n.kv = times(kv, (uint64_t)n_seqs);
+    n.total = n.weights + n.kv + n.scratch;
     return n;
 }
 
@@ -136,6 +137,7 @@ static void print_memory(const needs *n, const gi_machine_memory *m) {
            n->n_seqs == 1 ? "" : "s", grouped(a, (uint64_t)n->n_tokens));
     printf("  %-28s%16s\n", "weights", mebibytes(a, n->weights));
     printf("  %-28s%16s\n", "KV cache", mebibytes(a, n->kv));
+    printf("  %-28s%16s\n", "working memory", mebibytes(a, n->scratch));
     printf("  %-28s%16s\n", "total", mebibytes(a, n->total));
     if (m->available_bytes == 0) {
         printf("This machine does not say how much memory is free.\n");
@@ -198,10 +200,11 @@ static json_t *report_json(const char *dir, const gi_checkpoint *k, const needs 
                               (json_int_t)z->f16_bytes, "f32", (json_int_t)z->f32_bytes, "total",
                               (json_int_t)z->total_bytes);
     json_t *memory =
-        json_pack("{sI sI sI sI sI sI sb}", "sequences", (json_int_t)n->n_seqs, "tokens",
+        json_pack("{sI sI sI sI sI sI sI sb}", "sequences", (json_int_t)n->n_seqs, "tokens",
                   (json_int_t)n->n_tokens, "weight_bytes", (json_int_t)n->weights, "kv_bytes",
-                  (json_int_t)n->kv, "total_bytes", (json_int_t)n->total, "available_bytes",
-                  (json_int_t)m->available_bytes, "enough", (int)(n->total <= m->available_bytes));
+                  (json_int_t)n->kv, "scratch_bytes", (json_int_t)n->scratch, "total_bytes",
+                  (json_int_t)n->total, "available_bytes", (json_int_t)m->available_bytes, "enough",
+                  (int)(n->total <= m->available_bytes));
     return json_pack("{ss ss sI sI so so so so so}", "directory", dir, "architecture",
                      k->config.architecture, "files", (json_int_t)z->n_files, "tensors",
                      (json_int_t)z->n_tensors, "decoder", text_json(&k->config.text), "vision",
@@ -220,7 +223,7 @@ static bool print_json(const char *dir, const gi_checkpoint *k, const needs *n,
 
 int gi_command_inspect(int argc, char **argv) {
     const char *model = NULL;
-    int64_t n_seqs, n_tokens;
+    int64_t n_seqs, n_tokens, max_side;
     bool json = false;
     const gi_option specs[] = {
         {.name = "model",
@@ -245,6 +248,14 @@ int gi_command_inspect(int argc, char **argv) {
          .min = 1,
          .max = 1 << 20,
          .help = "tokens of each, prompt and answer"},
+        {.name = "max-side",
+         .kind = GI_OPTION_INT,
+         .target = &max_side,
+         .value = "PX",
+         .fallback = "1024",
+         .min = 28,
+         .max = 16384,
+         .help = "longest side of a picture"},
         {.name = "json",
          .letter = 'j',
          .kind = GI_OPTION_SWITCH,
@@ -270,7 +281,7 @@ int gi_command_inspect(int argc, char **argv) {
         goto done;
     }
     const double open_ms = gi_clock_ms() - start_ms;
-    const needs n = compute_needs(k, n_seqs, n_tokens);
+    const needs n = compute_needs(k, n_seqs, n_tokens, max_side);
     const gi_machine_memory m = gi_machine_get_memory();
     if (!json) print_text(dir, k, &n, &m, open_ms);
     if ((json && !print_json(dir, k, &n, &m)) || fflush(stdout) != 0 || ferror(stdout))

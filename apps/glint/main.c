@@ -11,6 +11,7 @@ static const struct {
     const char *summary;
     gi_command_fn run;
 } COMMANDS[] = {
+    {"ask", "answers a question about pictures", gi_command_ask},
     {"bench", "how fast this machine is, and a model on it", gi_command_bench},
     {"inspect", "what a checkpoint is, and the memory it needs", gi_command_inspect},
 };

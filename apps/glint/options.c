@@ -19,6 +19,8 @@ enum {
     FLAGS_MAX = 256,
     NAME_BYTES_MAX = 64,
     HELP_COLUMN = 28,
+    HELP_WIDTH = 68, /* of the right column */
+    VALUES_BYTES = 512,
     WORD_MAX = 40, /* longest word worth a suggestion */
 };
 
@@ -83,8 +85,10 @@ static glint_status bad_value(const parse_run *r, const char *source, const char
 static glint_status check_range(const parse_run *r, const gi_option *s, const char *source,
                                 double v) {
     if (v >= s->min && v <= s->max) return GLINT_OK;
-    return gi_fail(r->err, GLINT_ERR_ARG, "%s is %.15g, must be %.15g to %.15g", source, v, s->min,
-                   s->max);
+    if (s->kind == GI_OPTION_INT)
+        return gi_fail(r->err, GLINT_ERR_ARG, "%s is %.0f, must be %.0f to %.0f", source, v, s->min,
+                       s->max);
+    return gi_fail(r->err, GLINT_ERR_ARG, "%s is %g, must be %g to %g", source, v, s->min, s->max);
 }
 
 static bool is_choice(const char *choices, const char *text) {
@@ -398,39 +402,55 @@ glint_status gi_options_parse(gi_options *o, int argc, char **argv, glint_error 
 
 /* ---- help ---- */
 
-static void print_range(const gi_option *s, FILE *to) {
-    const char *open = " (";
-    if (s->kind == GI_OPTION_INT || s->kind == GI_OPTION_NUMBER) {
-        fprintf(to, "%s%.15g to %.15g", open, s->min, s->max);
-        open = "; ";
-    } else if (s->kind == GI_OPTION_CHOICE) {
-        fprintf(to, "%s%s", open, s->choices);
-        open = "; ";
-    } else if (s->kind == GI_OPTION_LIST) {
-        fprintf(to, "%smay be repeated", open);
-        open = "; ";
+/* "(1 to 64; default 7)", or nothing. */
+static void describe_values(const gi_option *s, char *out, size_t out_bytes) {
+    const char *otherwise = s->fallback ? s->fallback : s->unset;
+    size_t len = 0;
+    out[0] = '\0';
+    if (s->kind == GI_OPTION_INT)
+        len = (size_t)snprintf(out, out_bytes, " (%.0f to %.0f", s->min, s->max);
+    else if (s->kind == GI_OPTION_NUMBER)
+        len = (size_t)snprintf(out, out_bytes, " (%g to %g", s->min, s->max);
+    else if (s->kind == GI_OPTION_CHOICE)
+        len = (size_t)snprintf(out, out_bytes, " (%s", s->choices);
+    else if (s->kind == GI_OPTION_LIST)
+        len = (size_t)snprintf(out, out_bytes, " (may be repeated");
+    if (otherwise && s->kind != GI_OPTION_SWITCH && len < out_bytes)
+        len += (size_t)snprintf(out + len, out_bytes - len, "%sdefault %s", len ? "; " : " (",
+                                otherwise);
+    if (len > 0 && len < out_bytes) snprintf(out + len, out_bytes - len, ")");
+}
+
+/* Text in the right column: words wrapped, line breaks kept. */
+static void print_column(const char *text, FILE *to) {
+    size_t column = 0;
+    while (*text) {
+        const size_t len = strcspn(text, " \n");
+        const bool wraps = column > 0 && column + 1 + len > HELP_WIDTH;
+        if (wraps) {
+            fprintf(to, "\n%*s", HELP_COLUMN, "");
+            column = 0;
+        }
+        column += (size_t)fprintf(to, "%s%.*s", column ? " " : "", (int)len, text);
+        text += len;
+        if (*text == '\n') {
+            fprintf(to, "\n%*s", HELP_COLUMN, "");
+            column = 0;
+        }
+        text += *text != '\0';
     }
-    if (s->fallback && s->kind != GI_OPTION_SWITCH) {
-        fprintf(to, "%sdefault %s", open, s->fallback);
-        open = "; ";
-    }
-    if (open[0] == ';') fputc(')', to);
 }
 
 static void print_option(const gi_option *s, FILE *to) {
-    char left[128];
+    char left[128], values[VALUES_BYTES], right[2 * VALUES_BYTES];
     const char letter[] = {'-', s->letter, ',', ' ', '\0'};
     snprintf(left, sizeof left, "  %s--%s%s%s", s->letter ? letter : "    ", s->name,
              s->value ? " " : "", s->value ? s->value : "");
     fprintf(to, "%-*s", HELP_COLUMN, left);
     if (strlen(left) >= HELP_COLUMN) fprintf(to, "\n%*s", HELP_COLUMN, "");
-    for (const char *at = s->help; *at;) {
-        const int len = (int)strcspn(at, "\n");
-        if (at != s->help) fprintf(to, "\n%*s", HELP_COLUMN, "");
-        fprintf(to, "%.*s", len, at);
-        at += len + (at[len] == '\n');
-    }
-    print_range(s, to);
+    describe_values(s, values, sizeof values);
+    snprintf(right, sizeof right, "%s%s", s->help, values);
+    print_column(right, to);
     fputc('\n', to);
 }
 

@@ -49,6 +49,7 @@ typedef struct gi_option {
     void *target;         /**< what the kind says */
     const char *value;    /**< name of the value in help: "N", "DIR", "MS" */
     const char *fallback; /**< the default, read like a given value; NULL = target stays as it is */
+    const char *unset;    /**< what holds without a value or fallback, for help: "the task's" */
     const char *choices;  /**< "auto|f32|int8" */
     double min, max;      /**< range of INT and NUMBER, both ends allowed */
     bool flag_only;       /**< not read from variables or the config file */

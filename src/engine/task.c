@@ -340,7 +340,7 @@ const gi_task *gi_tasks_get(const gi_tasks *tasks, size_t i) {
 /* White space that a form or a shell leaves behind; it asks nothing. */
 static bool is_blank(const char *s, size_t n) {
     for (size_t i = 0; i < n; i++)
-        if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r' && s[i] != '\n') return false;
+        if (!memchr(" \t\r\n", s[i], 4)) return false;
     return true;
 }
 

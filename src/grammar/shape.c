@@ -41,17 +41,13 @@ static const struct {
     {"null", "null"},
 };
 
-typedef struct property {
-    const char *name;
-    struct node *shape;
-    bool required;
-} property;
-
 typedef struct node {
     node_type type;
     bool closed; /* additionalProperties: false */
     size_t n_properties, n_labels;
-    property *properties;     /* [n_properties] */
+    const char **names;       /* [n_properties] */
+    struct node **properties; /* [n_properties] */
+    bool *required;           /* [n_properties] */
     const char **labels;      /* [n_labels] of enum */
     const struct node *items; /* NULL: anything */
     int64_t items_min, items_max;
@@ -99,18 +95,20 @@ static glint_status compile_properties(const compiler *c, const json_t *schema, 
     n->closed = !open;
     n->n_properties = json_object_size(properties);
     if (n->n_properties == 0) return GLINT_OK;
+    n->names = gi_arena_alloc(c->arena, n->n_properties, sizeof *n->names);
     n->properties = gi_arena_alloc(c->arena, n->n_properties, sizeof *n->properties);
-    if (!n->properties) return no_memory(c);
+    n->required = gi_arena_alloc(c->arena, n->n_properties, sizeof *n->required);
+    if (!n->names || !n->properties || !n->required) return no_memory(c);
     const char *key;
     json_t *value;
     size_t i = 0;
     json_object_foreach((json_t *)(uintptr_t)properties, key, value) {
         char inner[PLACE_BYTES];
         snprintf(inner, sizeof inner, "%s.properties.%s", place, key);
-        property *p = &n->properties[i++];
-        p->name = gi_arena_strndup(c->arena, key, strlen(key));
-        if (!p->name) return no_memory(c);
-        GI_TRY(compile(c, value, inner, &p->shape));
+        n->names[i] = gi_arena_strndup(c->arena, key, strlen(key));
+        if (!n->names[i]) return no_memory(c);
+        GI_TRY(compile(c, value, inner, &n->properties[i]));
+        i++;
     }
     return GLINT_OK;
 }
@@ -122,11 +120,11 @@ static glint_status compile_required(const compiler *c, const json_t *schema, co
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, i));
         size_t k = 0;
-        while (name && k < n->n_properties && strcmp(name, n->properties[k].name) != 0) k++;
+        while (name && k < n->n_properties && strcmp(name, n->names[k]) != 0) k++;
         if (!name || k == n->n_properties)
             return gi_fail(c->err, GLINT_ERR_FORMAT, "%s: required: \"%s\" is not in properties",
                            place, name ? name : "?");
-        n->properties[k].required = true;
+        n->required[k] = true;
     }
     return GLINT_OK;
 }
@@ -271,13 +269,13 @@ static glint_status check_object(const node *n, const json_t *v, const char *pla
                                  glint_error *err) {
     size_t n_known = 0;
     for (size_t i = 0; i < n->n_properties; i++) {
-        const property *p = &n->properties[i];
-        const json_t *member = json_object_get(v, p->name);
+        const json_t *member = json_object_get(v, n->names[i]);
         char inner[PLACE_BYTES];
-        snprintf(inner, sizeof inner, "%s.%s", place, p->name);
-        if (!member && p->required) return gi_fail(err, GLINT_ERR_FORMAT, "%s is missing", inner);
+        snprintf(inner, sizeof inner, "%s.%s", place, n->names[i]);
+        if (!member && n->required[i])
+            return gi_fail(err, GLINT_ERR_FORMAT, "%s is missing", inner);
         if (!member) continue;
-        GI_TRY(check(p->shape, member, inner, err));
+        GI_TRY(check(n->properties[i], member, inner, err));
         n_known++;
     }
     if (n->closed && json_object_size(v) > n_known)
@@ -320,10 +318,9 @@ const char *const *gi_shape_labels(const gi_shape *shape, const char *field, siz
     const node *root = shape->root;
     *ret_n = 0;
     for (size_t i = 0; i < root->n_properties; i++) {
-        const property *p = &root->properties[i];
-        if (strcmp(p->name, field) != 0 || !p->required) continue;
-        *ret_n = p->shape->n_labels;
-        return *ret_n ? p->shape->labels : NULL;
+        if (strcmp(root->names[i], field) != 0 || !root->required[i]) continue;
+        *ret_n = root->properties[i]->n_labels;
+        return *ret_n ? root->properties[i]->labels : NULL;
     }
     return NULL;
 }
