@@ -1,6 +1,7 @@
 /*
  * The heap, behind one door: counting and fault injection live here.
  */
+#define GI_ALLOC_DEFINES
 #include "base/alloc.h"
 
 #include "base/checked.h"

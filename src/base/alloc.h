@@ -50,4 +50,12 @@ void gi_alloc_fail_at(uint64_t n);
 /** Allocations asked for since the program started. A serving step must not change it. */
 uint64_t gi_alloc_count(void);
 
+#if defined __clang_analyzer__ && !defined GI_ALLOC_DEFINES
+/* The static analyser knows what the C library's calls do: leaks, double frees, zeroed memory. */
+#include <stdlib.h>
+#define gi_alloc(n_bytes)            malloc(n_bytes)
+#define gi_calloc(count, size_bytes) calloc(count, size_bytes)
+#define gi_free(p)                   free(p)
+#endif
+
 #endif

@@ -114,6 +114,7 @@ static glint_status axis_init(axis *a, uint32_t n_in, uint32_t n_out, bool mirro
     double largest = 0;
     for (uint32_t i = 0; i < n_out; i++) largest = fmax(largest, weigh(a, i, exact));
     while (a->bits < BITS_MAX && (int)(0.5 + largest * (1 << (a->bits + 1))) < 1 << 15) a->bits++;
+    gi_assert(a->bits > 0);
     for (uint32_t i = 0; i < n_out; i++) {
         weigh(a, i, exact);
         quantize(a, i, exact);

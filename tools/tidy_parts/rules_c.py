@@ -57,7 +57,7 @@ BANNED = {
     **_ban("scanf sscanf fscanf vscanf vsscanf vfscanf", _PARSE),
     **_ban("alloca", "a buffer of fixed size, an arena, or gi_alloc"),
     **_ban("malloc calloc realloc reallocarray aligned_alloc posix_memalign memalign free", _ALLOC,
-           PRODUCT, ("src/base/alloc.c",)),
+           PRODUCT, ("src/base/alloc.",)),
     **_ban("rand srand random srandom drand48 lrand48", _RANDOM),
     **_ban("system popen", "posix_spawn or fork and exec with an argument vector"),
     **_ban("tmpnam tempnam mktemp", "mkstemp"),

@@ -174,6 +174,7 @@ void gi_cpu_attention_packed(gi_device_cpu *cpu, const gi_attention_args *args) 
         .ld_scores = gi_round_up(cpu->options.kv_tokens_max, BLOCK),
         .scale = 1.0f / sqrtf((float)s->head_dim),
     };
+    gi_assert(job.group > 0);
     size_t n_tiles = 0;
     for (size_t i = 0; i < args->n_spans; i++) {
         job.n_tokens += args->spans[i].n_rows;
