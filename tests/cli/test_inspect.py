@@ -1,10 +1,12 @@
 """glint inspect: what it reports, and how it names what is wrong with a checkpoint."""
 import json
 import os
+import shutil
 import struct
+import subprocess
 import unittest
 
-from glint_cli import MODEL, CliTest, edit_header, edit_json
+from glint_cli import GLINT, MODEL, CliTest, edit_header, edit_json
 
 
 def published_config():
@@ -132,6 +134,19 @@ class Inspect(CliTest):
         self.assertEqual(self.report("models/default")["directory"], "models/default")
         self.assertEqual(self.report("--model", "models/default")["directory"], "models/default")
         self.assertIn("nowhere/config.json", self.refuse(4, "inspect", "nowhere"))
+
+    def test_default_model_of_an_installation(self):
+        def directory(cwd):
+            done = subprocess.run([self.path("bin/glint"), "inspect", "--json"], cwd=cwd,
+                                  capture_output=True, check=False)
+            return json.loads(done.stdout)["directory"] if done.returncode == 0 else done.stderr
+        os.mkdir(self.path("bin"))
+        shutil.copy(GLINT, self.path("bin/glint"))
+        self.assertIn(b"no model beside the program or in models/default", directory("/"))
+        self.copy_model("here/models/default")
+        self.assertEqual(directory(self.path("here")), "models/default")
+        installed = self.copy_model("share/glint/models/default")
+        self.assertEqual(directory(self.path("here")), os.path.realpath(installed))
 
     def test_published_model(self):
         """The shapes of GLM-4.6V-Flash, 20.6 GB, without its bytes."""
