@@ -18,6 +18,7 @@ typedef struct gif_job {
     gi_decode_job *d;
     GifFileType *gif;
     size_t at;       /* next byte of the file */
+    bool is_short;   /* more was asked for than there is */
     int transparent; /* index, or -1 */
     uint8_t *line;   /* indexes of one line of the frame */
     uint8_t colours[256][4];
@@ -26,22 +27,17 @@ typedef struct gif_job {
 static int on_read(GifFileType *gif, GifByteType *out, int n) {
     gif_job *job = gif->UserData;
     const size_t left = job->d->n_bytes - job->at;
-    const size_t step = n < 0 ? 0 : (size_t)n < left ? (size_t)n : left;
+    if (n < 0) return 0;
+    const size_t step = (size_t)n < left ? (size_t)n : left;
     memcpy(out, job->d->bytes + job->at, step);
     job->at += step;
+    job->is_short |= step < (size_t)n;
     return (int)step;
 }
 
 static gi_refusal refusal_of(const gif_job *job, int error) {
-    switch (error) {
-    case D_GIF_ERR_NOT_ENOUGH_MEM:
-        return GI_REFUSAL_NO_MEMORY;
-    case D_GIF_ERR_READ_FAILED:
-    case D_GIF_ERR_EOF_TOO_SOON:
-        return job->at == job->d->n_bytes ? GI_REFUSAL_TRUNCATED : GI_REFUSAL_BROKEN;
-    default:
-        return GI_REFUSAL_BROKEN;
-    }
+    if (error == D_GIF_ERR_NOT_ENOUGH_MEM) return GI_REFUSAL_NO_MEMORY;
+    return job->is_short ? GI_REFUSAL_TRUNCATED : GI_REFUSAL_BROKEN;
 }
 
 /* An extension before the frame: only the graphic control's transparent index matters. */

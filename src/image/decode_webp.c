@@ -89,6 +89,10 @@ gi_refusal gi_decode_webp(gi_decode_job *d) {
     WebPDemuxState state;
     WebPDemuxer *demux = WebPDemuxPartial(&data, &state);
     if (!demux) return state == WEBP_DEMUX_PARSE_ERROR ? GI_REFUSAL_BROKEN : GI_REFUSAL_TRUNCATED;
+    if (state == WEBP_DEMUX_PARSING_HEADER) {
+        WebPDemuxDelete(demux);
+        return GI_REFUSAL_TRUNCATED;
+    }
 
     WebPIterator frame = {0};
     const bool has_alpha = WebPDemuxGetI(demux, WEBP_FF_FORMAT_FLAGS) & ALPHA_FLAG;

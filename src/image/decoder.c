@@ -305,10 +305,12 @@ static glint_status render_in(gi_decoder *d, slot *s, const void *bytes, size_t 
     memcpy(s->region + GI_DECODER_HEAD_BYTES, bytes, n_bytes);
     const double start_ms = gi_clock_ms();
     if (!say(s->socket, GI_DECODER_GO) ||
-        !hear(s->socket, (int)patience_ms + ANSWER_SLACK_MS, &message) ||
-        message == GI_DECODER_FAULT) {
-        gi_log(GI_LOG_DEBUG, "image", "a decoder process failed and will be replaced");
+        !hear(s->socket, (int)patience_ms + ANSWER_SLACK_MS, &message)) {
+        gi_log(GI_LOG_DEBUG, "image", "a decoder process died and will be replaced");
         stop_program(d, s, true);
+        message = GI_DECODER_FAULT;
+    }
+    if (message == GI_DECODER_FAULT) {
         return gi_fail(err, GLINT_ERR_INTERNAL, "the picture decoder failed; try again");
     }
     if (message == GI_DECODER_CRASH) gi_log(GI_LOG_DEBUG, "image", "a picture crashed its decoder");
@@ -331,7 +333,10 @@ glint_status gi_decoder_render(gi_decoder *d, const void *bytes, size_t n_bytes,
     GI_TRY(gi_verdict_fail(&sniffed, &request->limits, n_bytes, err));
     slot *s = take_slot(d);
     gi_rendering picture = {0};
-    const glint_status st = render_in(d, s, bytes, n_bytes, request, sniffed, &picture, err);
+    glint_status st = render_in(d, s, bytes, n_bytes, request, sniffed, &picture, err);
+    if (st == GLINT_ERR_INTERNAL) { /* not the picture's fault: once more */
+        st = render_in(d, s, bytes, n_bytes, request, sniffed, &picture, err);
+    }
     if (st != GLINT_OK) {
         wipe_region(d, s, gi_decoder_pixels_offset(n_bytes));
         give_slot(d, s);

@@ -176,6 +176,7 @@ static gi_decoder_message wait_for(pid_t child, uint32_t patience_ms) {
                                                                                 : GI_DECODER_CRASH;
     }
     const int sig = WTERMSIG(status);
+    if (sig == SIGKILL) return GI_DECODER_FAULT; /* by the system or a person, not by its picture */
     return sig == SIGPROF || sig == SIGXCPU ? GI_DECODER_LATE : GI_DECODER_CRASH;
 }
 
@@ -207,7 +208,7 @@ static _Noreturn void live(const program *p, const int pipe_fds[2]) {
     _exit(decode_one(p));
 }
 
-/* pid < 0 when there is none. */
+/* A child that waits; pid < 0 when there can be none. */
 static spare fork_spare(const program *p) {
     int fds[2];
     if (pipe(fds) != 0) return (spare){-1, -1};
@@ -221,9 +222,17 @@ static spare fork_spare(const program *p) {
 static gi_decoder_message use_spare(const program *p, spare *s) {
     const gi_decoder_head *head = (const gi_decoder_head *)(const void *)p->region;
     const uint32_t patience_ms = gi_decoder_patience_ms(head->request.limits.decode_cpu_ms_max);
-    if (s->pid < 0 || write(s->go, "", 1) != 1) return GI_DECODER_FAULT;
-    close(s->go);
-    return wait_for(s->pid, patience_ms);
+    for (int i = 0; i < 2; i++) { /* twice: it may have been killed while it waited */
+        if (s->pid < 0) *s = fork_spare(p);
+        if (s->pid < 0) continue;
+        const pid_t pid = s->pid;
+        const bool is_there = write(s->go, "", 1) == 1;
+        close(s->go);
+        s->pid = -1;
+        const gi_decoder_message end = wait_for(pid, is_there ? patience_ms : 0);
+        if (is_there) return end;
+    }
+    return GI_DECODER_FAULT;
 }
 
 /* Cut the ties to whatever started us. Returns the exit status that says what failed, or 0. */
@@ -262,7 +271,7 @@ int main(void) {
     if (!say(GI_DECODER_READY)) _exit(0);
     char message;
     while (hear(&message) && message == GI_DECODER_GO && say(use_spare(&p, &s))) {
-        s = fork_spare(&p);
+        if (s.pid < 0) s = fork_spare(&p);
     }
     _exit(0);
 }
