@@ -91,9 +91,10 @@ static void make_colours(gif_job *job) {
 }
 
 static void put_line(const gif_job *job, uint8_t *dst, const uint8_t *indexes, size_t n) {
-    const uint32_t channels = job->d->raster.channels;
-    for (size_t x = 0; x < n; x++, dst += channels) {
-        memcpy(dst, job->colours[indexes[x]], channels);
+    if (job->d->raster.channels == 4) {
+        for (size_t x = 0; x < n; x++, dst += 4) memcpy(dst, job->colours[indexes[x]], 4);
+    } else {
+        for (size_t x = 0; x < n; x++, dst += 3) memcpy(dst, job->colours[indexes[x]], 3);
     }
 }
 
