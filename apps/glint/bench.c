@@ -17,6 +17,7 @@ static const struct {
     {"machine", "what the processor and the memory can do at best", gi_bench_machine},
     {"model", "prefill, decode, vision tower and whole audits of a model", gi_bench_model},
     {"kv", "generation with the KV cache on and off", gi_bench_kv},
+    {"loss", "what a number format costs in answers", gi_bench_loss},
 };
 
 enum { N_MEASUREMENTS = sizeof MEASUREMENTS / sizeof MEASUREMENTS[0] };

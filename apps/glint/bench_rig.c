@@ -70,7 +70,7 @@ glint_status gi_bench_rig_init(gi_bench_rig *rig, const gi_bench_rig_options *o,
     rig->rows_max = max_size(GI_ENGINE_PREFILL_TOKENS, o->n_sequences);
     const gi_vision_config *v = &rig->ckpt->config.vision;
     const gi_device_cpu_options cpu =
-        gi_engine_cpu_options(&rig->ckpt->config, &o->engine, rig->rows_max, o->tokens_max,
+        gi_engine_cpu_options(rig->ckpt, &o->engine, rig->rows_max, o->tokens_max,
                               max_size(o->patches_max, v->merge * v->merge));
     rig->text_format = cpu.text_format;
     GI_TRY(gi_device_cpu_create(&cpu, &rig->dev, err));

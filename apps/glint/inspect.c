@@ -43,7 +43,8 @@ static needs compute_needs(const gi_checkpoint *k, int64_t n_seqs, int64_t n_tok
                            int64_t max_side_px) {
     needs n = {.n_seqs = n_seqs, .n_tokens = n_tokens, .weights = k->sizes.total_bytes};
     uint64_t kv;
-    gi_engine_sizes(&k->config, (size_t)n_tokens, (uint32_t)max_side_px, &kv, &n.scratch);
+    gi_engine_sizes(&k->config, GLINT_DTYPE_AUTO, (size_t)n_tokens, (uint32_t)max_side_px, &kv,
+                    &n.scratch);
     n.kv = times(kv, (uint64_t)n_seqs);
     n.total = n.weights + n.kv + n.scratch;
     return n;
@@ -98,8 +99,11 @@ static void print_parts(const gi_checkpoint *k) {
     const struct {
         const char *name;
         uint64_t bytes;
-    } formats[] = {{"BF16", z->bf16_bytes}, {"F16", z->f16_bytes}, {"F32", z->f32_bytes}};
-    for (size_t i = 0; i < 3; i++)
+    } formats[] = {{"BF16", z->bf16_bytes},
+                   {"F16", z->f16_bytes},
+                   {"F32", z->f32_bytes},
+                   {"INT8", z->int8_bytes}};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
         if (formats[i].bytes) {
             char n[32];
             printf("  %-28s%16s\n", formats[i].name, mebibytes(n, formats[i].bytes));
@@ -196,9 +200,9 @@ static json_t *report_json(const char *dir, const gi_checkpoint *k, const needs 
                   (json_int_t)z->text_params, "head", (json_int_t)z->head_params, "vision",
                   (json_int_t)z->vision_params, "merger", (json_int_t)z->merger_params, "total",
                   (json_int_t)z->total_params);
-    json_t *bytes = json_pack("{sI sI sI sI}", "bf16", (json_int_t)z->bf16_bytes, "f16",
-                              (json_int_t)z->f16_bytes, "f32", (json_int_t)z->f32_bytes, "total",
-                              (json_int_t)z->total_bytes);
+    json_t *bytes = json_pack("{sI sI sI sI sI}", "bf16", (json_int_t)z->bf16_bytes, "int8",
+                              (json_int_t)z->int8_bytes, "f16", (json_int_t)z->f16_bytes, "f32",
+                              (json_int_t)z->f32_bytes, "total", (json_int_t)z->total_bytes);
     json_t *memory =
         json_pack("{sI sI sI sI sI sI sI sb}", "sequences", (json_int_t)n->n_seqs, "tokens",
                   (json_int_t)n->n_tokens, "weight_bytes", (json_int_t)n->weights, "kv_bytes",

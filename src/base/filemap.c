@@ -46,6 +46,11 @@ void gi_filemap_close(gi_filemap *map) {
     *map = (gi_filemap){0};
 }
 
+void gi_filemap_drop_pages(const gi_filemap *map) {
+    /* Advice: a failure costs memory, nothing else. */
+    if (map->data) (void)madvise((void *)(uintptr_t)map->data, map->size_bytes, MADV_DONTNEED);
+}
+
 glint_status gi_file_read(const char *path, gi_buf *ret, glint_error *err) {
     int fd;
     size_t n;

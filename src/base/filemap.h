@@ -25,6 +25,9 @@ glint_status gi_filemap_open(const char *path, gi_filemap *ret, glint_error *err
 /** Unmap. A zeroed or NULL map is fine. */
 void gi_filemap_close(gi_filemap *map);
 
+/** Let the system take the mapping's pages out of this process; reading brings them back. */
+void gi_filemap_drop_pages(const gi_filemap *map);
+
 /**
  * Read a whole regular file into `ret` (initialised by the caller; its max_bytes is the cap).
  * GLINT_ERR_IO, GLINT_ERR_LIMIT, GLINT_ERR_MEMORY; the message names the path.

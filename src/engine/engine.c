@@ -4,9 +4,11 @@
 #include "engine/engine.h"
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/filemap.h"
 #include "base/json.h"
 #include "base/workers.h"
+#include "kernels/kernels.h"
 
 #include <math.h>
 #include <string.h>
@@ -55,14 +57,18 @@ static size_t most_patches(const gi_config *cfg, uint32_t max_side_px) {
     return (size_t)(n * per_block);
 }
 
-void gi_engine_sizes(const gi_config *cfg, size_t context_tokens, uint32_t max_side_px,
-                     uint64_t *ret_kv_bytes, uint64_t *ret_scratch_bytes) {
+void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, size_t context_tokens,
+                     uint32_t max_side_px, uint64_t *ret_kv_bytes, uint64_t *ret_scratch_bytes) {
     const gi_text_config *t = &cfg->text;
     const gi_vision_config *v = &cfg->vision;
     const uint64_t p = most_patches(cfg, max_side_px ? max_side_px : MAX_SIDE_DEFAULT_PX);
     const uint64_t n = p / (v->merge * v->merge), c = t->hidden;
     const uint64_t qkv = (t->n_heads + 2 * t->n_kv_heads) * t->head_dim;
-    *ret_kv_bytes = 2 * t->n_layers * t->n_kv_heads * t->head_dim * context_tokens * sizeof(float);
+    /* Keys and values are F32 on the reference path, else BF16 with values in whole panels. */
+    const bool is_f32 = dtype == GLINT_DTYPE_F32;
+    const uint64_t value_cols = is_f32 ? t->head_dim : gi_round_up(t->head_dim, GI_TILE_N);
+    *ret_kv_bytes = t->n_layers * t->n_kv_heads * (t->head_dim + value_cols) * context_tokens *
+                    (is_f32 ? sizeof(float) : sizeof(uint16_t));
     const uint64_t vision_floats =
         p * (v->patch * v->patch * v->in_channels + 7 * v->hidden + v->block_ffn) +
         n * (2 * c + v->merger_ffn);
@@ -156,9 +162,10 @@ static void choose_formats(glint_dtype dtype, gi_device_cpu_options *cpu) {
                                                    : GI_CPU_BF16;
 }
 
-gi_device_cpu_options gi_engine_cpu_options(const gi_config *c, const glint_engine_options *o,
-                                            size_t rows_max, size_t context_tokens,
-                                            size_t patches_max) {
+gi_device_cpu_options gi_engine_cpu_options(const gi_checkpoint *ckpt,
+                                            const glint_engine_options *o, size_t rows_max,
+                                            size_t context_tokens, size_t patches_max) {
+    const gi_config *c = &ckpt->config;
     gi_device_cpu_options cpu = {
         .n_threads = o->n_threads ? o->n_threads : gi_workers_cpus_usable(),
         .tier_max = o->cpu_mask,
@@ -169,7 +176,9 @@ gi_device_cpu_options gi_engine_cpu_options(const gi_config *c, const glint_engi
         .vision_heads = c->vision.n_heads,
     };
     bound_linear(c, rows_max, &cpu);
-    choose_formats(o->dtype, &cpu);
+    glint_dtype dtype = o->dtype;
+    if (dtype == GLINT_DTYPE_AUTO && gi_checkpoint_is_int8(ckpt)) dtype = GLINT_DTYPE_INT8;
+    choose_formats(dtype, &cpu);
     return cpu;
 }
 
@@ -177,12 +186,14 @@ static glint_status make_device(glint_engine *e, const glint_engine_options *o, 
     const gi_config *c = &e->ckpt->config;
     const size_t context = (size_t)e->info.context_tokens_max;
     const gi_device_cpu_options cpu =
-        gi_engine_cpu_options(c, o, GI_ENGINE_PREFILL_TOKENS, context, e->patches_max);
+        gi_engine_cpu_options(e->ckpt, o, GI_ENGINE_PREFILL_TOKENS, context, e->patches_max);
     GI_TRY(gi_device_cpu_create(&cpu, &e->dev, err));
     progress(o, 0.3, "preparing the vision tower");
     GI_TRY(gi_vision_create(e->dev, e->ckpt, e->patches_max, &e->vision, err));
     progress(o, 0.5, "preparing the decoder");
     GI_TRY(gi_language_create(e->dev, e->ckpt, GI_ENGINE_PREFILL_TOKENS, 1, &e->language, err));
+    /* Packing has read every plain row once; what is read again comes back by itself. */
+    if (cpu.text_format != GI_CPU_F32) gi_checkpoint_drop_pages(e->ckpt);
     progress(o, 0.9, "making the KV cache");
     const size_t block = e->dev->ops->kv_block_tokens(e->dev);
     const size_t n_blocks = (context + block - 1) / block;
@@ -194,7 +205,8 @@ static glint_status make_device(glint_engine *e, const glint_engine_options *o, 
     return GLINT_OK;
 }
 
-static glint_status fill_info(glint_engine *e, const char *dir, glint_error *err) {
+static glint_status fill_info(glint_engine *e, const char *dir, glint_dtype dtype,
+                              glint_error *err) {
     const gi_config *c = &e->ckpt->config;
     size_t end = strlen(dir);
     while (end > 1 && dir[end - 1] == '/') end--;
@@ -203,7 +215,7 @@ static glint_status fill_info(glint_engine *e, const char *dir, glint_error *err
     e->model_name = gi_strndup(dir + begin, end - begin);
     if (!e->model_name) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the model's name");
     uint64_t scratch_bytes;
-    gi_engine_sizes(c, (size_t)e->info.context_tokens_max, e->max_side_px, &e->info.kv_bytes,
+    gi_engine_sizes(c, dtype, (size_t)e->info.context_tokens_max, e->max_side_px, &e->info.kv_bytes,
                     &scratch_bytes);
     e->info.model_name = e->model_name;
     e->info.device = e->dev->description;
@@ -243,7 +255,7 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
     GI_TRY_DONE(load_text(e, options->model_dir, err));
     GI_TRY_DONE(gi_tasks_load(options->template_dir, &e->tasks, err));
     GI_TRY_DONE(make_device(e, options, err));
-    GI_TRY_DONE(fill_info(e, options->model_dir, err));
+    GI_TRY_DONE(fill_info(e, options->model_dir, options->dtype, err));
     progress(options, 1.0, "ready");
     *ret = e;
     return GLINT_OK;

@@ -49,8 +49,8 @@ bool gi_engine_is_eos(const glint_engine *engine, int32_t id);
  * Bytes of KV cache and scratch an engine would take, beside the weights, for `context_tokens` of
  * one sequence and pictures up to max_side_px. Scratch is what is touched at full use.
  */
-void gi_engine_sizes(const gi_config *cfg, size_t context_tokens, uint32_t max_side_px,
-                     uint64_t *ret_kv_bytes, uint64_t *ret_scratch_bytes);
+void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, size_t context_tokens,
+                     uint32_t max_side_px, uint64_t *ret_kv_bytes, uint64_t *ret_scratch_bytes);
 
 /**
  * How to make the device of an engine.
@@ -60,8 +60,8 @@ void gi_engine_sizes(const gi_config *cfg, size_t context_tokens, uint32_t max_s
  * @param context_tokens longest KV length of a sequence.
  * @param patches_max    most patches of one picture.
  */
-gi_device_cpu_options gi_engine_cpu_options(const gi_config *cfg, const glint_engine_options *o,
-                                            size_t rows_max, size_t context_tokens,
-                                            size_t patches_max);
+gi_device_cpu_options gi_engine_cpu_options(const gi_checkpoint *ckpt,
+                                            const glint_engine_options *o, size_t rows_max,
+                                            size_t context_tokens, size_t patches_max);
 
 #endif

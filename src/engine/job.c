@@ -93,11 +93,10 @@ static glint_status prefill(glint_job *job, glint_error *err) {
     return GLINT_OK;
 }
 
-/* Run one generated token through the decoder; its logits replace the old ones. */
-static glint_status decode_step(glint_job *job, int32_t id, int n_generated, glint_error *err) {
+glint_status gi_job_feed(glint_job *job, int32_t id, int n_before, glint_error *err) {
     glint_engine *e = job->engine;
     const size_t past = job->sequence.n_tokens, row = 0;
-    const int32_t pos = job->next_position + n_generated;
+    const int32_t pos = job->next_position + n_before;
     GI_TRY(gi_kv_sequence_reserve(&job->sequence, past + 1, err));
     const gi_span span = {.n_rows = 1, .n_past = past, .blocks = job->sequence.blocks};
     const gi_batch batch = {
@@ -149,7 +148,7 @@ static glint_status generate(glint_job *job, glint_text_fn on_text, void *ctx, g
         GI_TRY(take_token(job, id, on_text, ctx, &goes_on, err));
         if (!goes_on) finish = GLINT_FINISH_STOP;
         if (!goes_on || n >= job->max_tokens || job->sequence.n_tokens + 1 >= context) break;
-        GI_TRY(decode_step(job, id, n - 1, err));
+        GI_TRY(gi_job_feed(job, id, n - 1, err));
     }
     const char *piece = NULL;
     size_t n_bytes = 0;
@@ -161,18 +160,27 @@ static glint_status generate(glint_job *job, glint_text_fn on_text, void *ctx, g
     return GLINT_OK;
 }
 
-glint_status glint_job_run(glint_job *job, glint_text_fn on_text, void *ctx, glint_error *err) {
-    glint_engine *e = job->engine;
+glint_status gi_job_begin(glint_job *job, glint_error *err) {
     if (job->has_run) return gi_fail(err, GLINT_ERR_ARG, "the job has already run");
     bool expected = false;
-    if (!atomic_compare_exchange_strong(&e->is_running, &expected, true))
+    if (!atomic_compare_exchange_strong(&job->engine->is_running, &expected, true))
         return gi_fail(err, GLINT_ERR_BUSY, "the engine is running another job");
     job->has_run = true;
     glint_status st = encode_pictures(job, err);
     if (st == GLINT_OK) st = prefill(job, err);
-    if (st == GLINT_OK) st = generate(job, on_text, ctx, err);
+    if (st != GLINT_OK) gi_job_end(job);
+    return st;
+}
+
+void gi_job_end(glint_job *job) {
     gi_kv_sequence_release(&job->sequence);
-    atomic_store(&e->is_running, false);
+    atomic_store(&job->engine->is_running, false);
+}
+
+glint_status glint_job_run(glint_job *job, glint_text_fn on_text, void *ctx, glint_error *err) {
+    GI_TRY(gi_job_begin(job, err));
+    const glint_status st = generate(job, on_text, ctx, err);
+    gi_job_end(job);
     glint_result *r = &job->result;
     r->text = gi_answer_text(job->answer, &r->n_text_bytes);
     r->reasoning = gi_answer_reasoning(job->answer);

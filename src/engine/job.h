@@ -39,4 +39,17 @@ struct glint_job {
     glint_result result;
 };
 
+/**
+ * The first half of glint_job_run: encode the pictures and prefill the prompt. The logits of the
+ * first answer token are in engine->logits. For measurements that look at logits; nobody else may
+ * run a job of this engine until gi_job_end. Errors as glint_job_run.
+ */
+glint_status gi_job_begin(glint_job *job, glint_error *err);
+
+/** Run the n-th (from 0) answer token through the decoder; its logits replace the old ones. */
+glint_status gi_job_feed(glint_job *job, int32_t id, int n_before, glint_error *err);
+
+/** Give the KV blocks back. */
+void gi_job_end(glint_job *job);
+
 #endif

@@ -8,11 +8,13 @@
  */
 #include "model/bind.h"
 
+#include "kernels/pack.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHAPE_TEXT_BYTES = 120 };
+enum { SHAPE_TEXT_BYTES = 120, PANEL_ALIGN = 64 };
 
 /* ---- what a checkpoint contains ---- */
 
@@ -155,6 +157,17 @@ static uint64_t dim_value(dim d, const gi_config *c) {
     return 0;
 }
 
+static size_t spec_shape(const weight_spec *w, const gi_config *c, uint64_t shape[SHAPE_DIMS_MAX]) {
+    size_t n = 0;
+    for (; n < SHAPE_DIMS_MAX && w->shape[n] != DIM_NONE; n++) shape[n] = dim_value(w->shape[n], c);
+    return n;
+}
+
+/* Tables are looked up row by row; every other [rows, cols] weight is multiplied by. */
+static bool is_matrix(const weight_spec *w) {
+    return w->shape[1] != DIM_NONE && w->shape[2] == DIM_NONE && w->shape[0] != DIM_POS;
+}
+
 /* ---- binding ---- */
 
 static glint_status out_of_memory(const gi_binder *b) {
@@ -181,22 +194,23 @@ static void shape_text(char out[SHAPE_TEXT_BYTES], const uint64_t *shape, size_t
     out[len] = '\0';
 }
 
-static glint_status check_shape(const gi_binder *b, const gi_bind_slot *s, const weight_spec *w) {
+static glint_status check_dims(const gi_binder *b, const gi_bind_slot *s, const uint64_t *want,
+                               size_t n) {
     const gi_st_tensor *t = s->tensor;
-    uint64_t want[SHAPE_DIMS_MAX];
-    size_t n = 0;
-    bool same = true;
-    for (; n < SHAPE_DIMS_MAX && w->shape[n] != DIM_NONE; n++) {
-        want[n] = dim_value(w->shape[n], &b->ckpt->config);
-        same &= n < t->n_dims && t->shape[n] == want[n];
-    }
-    if (same && n == t->n_dims) return GLINT_OK;
+    bool same = t->n_dims == n;
+    for (size_t i = 0; same && i < n; i++) same = t->shape[i] == want[i];
+    if (same) return GLINT_OK;
     char found_text[SHAPE_TEXT_BYTES], want_text[SHAPE_TEXT_BYTES];
     shape_text(found_text, t->shape, t->n_dims);
     shape_text(want_text, want, n);
     return gi_fail(b->err, GLINT_ERR_FORMAT,
                    "%s: \"%.100s\" has shape %s, expected %s after config.json",
                    b->file_names[s->file], t->name, found_text, want_text);
+}
+
+static glint_status check_shape(const gi_binder *b, const gi_bind_slot *s, const weight_spec *w) {
+    uint64_t want[SHAPE_DIMS_MAX];
+    return check_dims(b, s, want, spec_shape(w, &b->ckpt->config, want));
 }
 
 static glint_status check_dtype(const gi_binder *b, const gi_bind_slot *s, gi_dtype *ret) {
@@ -217,22 +231,73 @@ static glint_status check_dtype(const gi_binder *b, const gi_bind_slot *s, gi_dt
                    t->name, t->dtype);
 }
 
-static void count_weight(gi_checkpoint_sizes *z, part p, const gi_weight *w, uint64_t n_bytes) {
+static void count_bytes(gi_checkpoint_sizes *z, gi_dtype dtype, uint64_t n_bytes) {
+    uint64_t *const bytes[] = {[GI_DTYPE_F32] = &z->f32_bytes,
+                               [GI_DTYPE_BF16] = &z->bf16_bytes,
+                               [GI_DTYPE_F16] = &z->f16_bytes,
+                               [GI_DTYPE_S8] = &z->int8_bytes};
+    *bytes[dtype] += n_bytes;
+    z->total_bytes += n_bytes;
+    z->n_tensors++;
+}
+
+static void count_params(gi_checkpoint_sizes *z, part p, uint64_t n) {
     uint64_t *const params[] = {[PART_EMBED] = &z->embed_params,
                                 [PART_TEXT] = &z->text_params,
                                 [PART_HEAD] = &z->head_params,
                                 [PART_VISION] = &z->vision_params,
                                 [PART_MERGER] = &z->merger_params};
-    *params[p] += w->n;
-    z->total_params += w->n;
-    z->total_bytes += n_bytes;
-    z->n_tensors++;
-    if (w->dtype == GI_DTYPE_F32)
-        z->f32_bytes += n_bytes;
-    else if (w->dtype == GI_DTYPE_BF16)
-        z->bf16_bytes += n_bytes;
-    else
-        z->f16_bytes += n_bytes;
+    *params[p] += n;
+    z->total_params += n;
+}
+
+/* The tensor "NAME.SUFFIX", or NULL. */
+static gi_bind_slot *find_suffixed(const gi_binder *b, const char *name, const char *suffix) {
+    char full[GI_ST_NAME_BYTES_MAX + 16];
+    snprintf(full, sizeof full, "%s.%s", name, suffix);
+    return gi_bind_find(b, full);
+}
+
+static glint_status take_packed(gi_binder *b, gi_bind_slot *s, const char *dtype,
+                                const uint64_t *shape, size_t n_dims, const void **ret) {
+    const gi_st_tensor *t = s->tensor;
+    GI_TRY(check_dims(b, s, shape, n_dims));
+    if (strcmp(t->dtype, dtype) != 0 || (uintptr_t)t->data % PANEL_ALIGN != 0)
+        return gi_fail(b->err, GLINT_ERR_FORMAT,
+                       "%s: \"%.100s\" must be %s and lie at a multiple of %d bytes",
+                       b->file_names[s->file], t->name, dtype, PANEL_ALIGN);
+    s->used = true;
+    *ret = t->data;
+    return GLINT_OK;
+}
+
+/* The packed form of a matrix, if there is one: NAME.panels and, for INT8, NAME.scales. */
+static glint_status bind_packed(gi_binder *b, const char *name, const weight_spec *spec,
+                                gi_weight *w) {
+    gi_bind_slot *panels = is_matrix(spec) ? find_suffixed(b, name, "panels") : NULL;
+    if (!panels) return GLINT_OK;
+    const bool is_s8 = strcmp(panels->tensor->dtype, "U8") == 0;
+    uint64_t shape[SHAPE_DIMS_MAX];
+    spec_shape(spec, &b->ckpt->config, shape);
+    const size_t cuts = spec->shape[0] == DIM_2F ? 2 : 1;
+    const uint64_t n_panels = cuts * gi_pack_panels(shape[0] / cuts);
+    const uint64_t units = is_s8 ? gi_pack_units_s8(shape[1]) : gi_pack_units_bf16(shape[1]);
+    const uint64_t want[] = {n_panels, units, GI_TILE_N, is_s8 ? 4 : 2};
+    GI_TRY(take_packed(b, panels, is_s8 ? "U8" : "BF16", want, COUNT(want), &w->panels));
+    w->panels_dtype = is_s8 ? GI_DTYPE_S8 : GI_DTYPE_BF16;
+    w->n = shape[0] * shape[1];
+    count_bytes(&b->ckpt->sizes, w->panels_dtype, panels->tensor->n_bytes);
+    if (!is_s8) return GLINT_OK;
+    gi_bind_slot *scales = find_suffixed(b, name, "scales");
+    if (!scales)
+        return gi_fail(b->err, GLINT_ERR_FORMAT, "%s: tensor \"%.150s.scales\" is missing", b->dir,
+                       name);
+    const void *data = NULL;
+    const uint64_t want_scales[] = {n_panels, GI_TILE_N};
+    GI_TRY(take_packed(b, scales, "F32", want_scales, COUNT(want_scales), &data));
+    w->scales = data;
+    count_bytes(&b->ckpt->sizes, GI_DTYPE_F32, scales->tensor->n_bytes);
+    return GLINT_OK;
 }
 
 /* Bind one weight; a missing one is noted and reported when all have been looked at. */
@@ -240,19 +305,23 @@ static glint_status bind_weight(gi_binder *b, const char *prefix, const weight_s
                                 void *record) {
     if (spec->is_qkv_bias && !b->ckpt->config.text.qkv_bias) return GLINT_OK;
     char name[GI_ST_NAME_BYTES_MAX];
+    gi_weight w = {0};
     snprintf(name, sizeof name, "%s%s", prefix, spec->name);
     gi_bind_slot *s = gi_bind_find(b, name);
-    if (!s) {
+    GI_TRY(bind_packed(b, name, spec, &w));
+    if (s) {
+        w.data = s->tensor->data;
+        GI_TRY(check_shape(b, s, spec));
+        GI_TRY(check_dtype(b, s, &w.dtype));
+        w.n = s->tensor->n_bytes / gi_dtype_bytes(w.dtype);
+        s->used = true;
+        count_bytes(&b->ckpt->sizes, w.dtype, s->tensor->n_bytes);
+    } else if (!w.panels || spec->part == PART_EMBED) {
         if (b->n_missing++ == 0) memcpy(b->first_missing, name, sizeof name);
         return GLINT_OK;
     }
-    gi_weight w = {.data = s->tensor->data};
-    GI_TRY(check_shape(b, s, spec));
-    GI_TRY(check_dtype(b, s, &w.dtype));
-    w.n = s->tensor->n_bytes / gi_dtype_bytes(w.dtype);
-    s->used = true;
     memcpy((char *)record + spec->offset, &w, sizeof w);
-    count_weight(&b->ckpt->sizes, spec->part, &w, s->tensor->n_bytes);
+    count_params(&b->ckpt->sizes, spec->part, w.n);
     return GLINT_OK;
 }
 
@@ -268,7 +337,7 @@ static const char *find_prefix(const gi_binder *b, const char *const *prefixes, 
     for (size_t i = 0; i < n; i++) {
         char full[GI_ST_NAME_BYTES_MAX];
         snprintf(full, sizeof full, "%s%s", prefixes[i], name);
-        if (gi_bind_find(b, full)) return prefixes[i];
+        if (gi_bind_find(b, full) || find_suffixed(b, full, "panels")) return prefixes[i];
     }
     return prefixes[0];
 }
@@ -338,4 +407,50 @@ glint_status gi_bind_weights(gi_binder *b) {
     GI_TRY(bind_text(b));
     GI_TRY(bind_vision(b));
     return check_complete(b);
+}
+
+/* ---- walking ---- */
+
+static glint_status visit_all(const gi_checkpoint *k, const char *prefix, const weight_spec *specs,
+                              size_t n, const void *record, gi_weight_visitor visit, void *ctx,
+                              glint_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        const weight_spec *spec = &specs[i];
+        if (spec->is_qkv_bias && !k->config.text.qkv_bias) continue;
+        char name[GI_ST_NAME_BYTES_MAX];
+        snprintf(name, sizeof name, "%s%s", prefix, spec->name);
+        const bool is_text = spec->part == PART_TEXT || spec->part == PART_HEAD ||
+                             (spec->part == PART_EMBED && k->config.text.tied_head);
+        const bool is_vision = spec->part == PART_VISION || spec->part == PART_MERGER;
+        gi_weight_entry entry = {
+            .name = name,
+            .weight = (const gi_weight *)(const void *)((const char *)record + spec->offset),
+            .is_text_matrix = is_matrix(spec) && is_text,
+            .is_vision_matrix = is_matrix(spec) && is_vision,
+            .is_gate_up = spec->shape[0] == DIM_2F,
+        };
+        entry.n_dims = spec_shape(spec, &k->config, entry.shape);
+        GI_TRY(visit(ctx, &entry, err));
+    }
+    return GLINT_OK;
+}
+
+glint_status gi_checkpoint_each(const gi_checkpoint *k, gi_weight_visitor visit, void *ctx,
+                                glint_error *err) {
+    char prefix[64];
+    GI_TRY(visit_all(k, TEXT_PREFIXES[0], TEXT, COUNT(TEXT), &k->text, visit, ctx, err));
+    for (size_t i = 0; i < k->config.text.n_layers; i++) {
+        snprintf(prefix, sizeof prefix, "%slayers.%zu.", TEXT_PREFIXES[0], i);
+        GI_TRY(visit_all(k, prefix, TEXT_LAYER, COUNT(TEXT_LAYER), &k->text.layers[i], visit, ctx,
+                         err));
+    }
+    if (!k->config.text.tied_head)
+        GI_TRY(visit_all(k, HEAD_PREFIXES[0], &HEAD, 1, &k->text, visit, ctx, err));
+    GI_TRY(visit_all(k, VISION_PREFIXES[0], VISION, COUNT(VISION), &k->vision, visit, ctx, err));
+    for (size_t i = 0; i < k->config.vision.depth; i++) {
+        snprintf(prefix, sizeof prefix, "%sblocks.%zu.", VISION_PREFIXES[0], i);
+        GI_TRY(visit_all(k, prefix, VISION_BLOCK, COUNT(VISION_BLOCK), &k->vision.blocks[i], visit,
+                         ctx, err));
+    }
+    return GLINT_OK;
 }

@@ -184,6 +184,15 @@ glint_status gi_checkpoint_open(const char *dir, gi_checkpoint **ret, glint_erro
     return GLINT_OK;
 }
 
+bool gi_checkpoint_is_int8(const gi_checkpoint *ckpt) {
+    const gi_weight *w = &ckpt->text.layers[0].down_w;
+    return w->panels && w->panels_dtype == GI_DTYPE_S8;
+}
+
+void gi_checkpoint_drop_pages(const gi_checkpoint *ckpt) {
+    for (size_t i = 0; i < ckpt->sizes.n_files; i++) gi_filemap_drop_pages(&ckpt->files[i].map);
+}
+
 void gi_checkpoint_close(gi_checkpoint *ckpt) {
     if (!ckpt) return;
     for (size_t i = 0; i < ckpt->sizes.n_files; i++) gi_safetensors_close(&ckpt->files[i]);

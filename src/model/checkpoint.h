@@ -25,9 +25,13 @@
  * against the file; row-major. dtype is BF16, F16 or F32 and may differ between weights.
  */
 typedef struct gi_weight {
-    const void *data; /**< in the mapping, aligned to its element; NULL = absent (optional) */
+    const void *data; /**< in the mapping, aligned to its element; NULL = absent, or packed only */
     gi_dtype dtype;
     size_t n; /**< elements */
+    /** A matrix that is stored packed: see docs/quantization.md and src/kernels/kernels.h. */
+    const void *panels;    /**< [panels, units, 64, 4 bytes], 64-byte aligned; or NULL */
+    gi_dtype panels_dtype; /**< S8 or BF16 */
+    const float *scales;   /**< S8: [panels, 64]; else NULL */
 } gi_weight;
 
 /** Decoder layer: x += post_attn_norm(attn(input_norm(x))); x +=
@@ -83,7 +87,7 @@ typedef struct gi_checkpoint_sizes {
     uint64_t embed_params, text_params, head_params; /**< text: layers and final norm */
     uint64_t vision_params, merger_params;           /**< merger: downsample and merger MLP */
     uint64_t total_params;
-    uint64_t f32_bytes, bf16_bytes, f16_bytes, total_bytes;
+    uint64_t f32_bytes, bf16_bytes, f16_bytes, int8_bytes, total_bytes; /**< as stored */
     size_t n_tensors, n_files;
 } gi_checkpoint_sizes;
 
@@ -112,6 +116,30 @@ typedef struct gi_checkpoint {
  * Threads: any. Cost: reads headers only; the system pages weights in as they are used.
  */
 glint_status gi_checkpoint_open(const char *dir, gi_checkpoint **ret, glint_error *err);
+
+/** True when the decoder's matrices are stored as INT8 panels. */
+bool gi_checkpoint_is_int8(const gi_checkpoint *ckpt);
+
+/** Let the system take back the pages of the files that were read; they come back when needed. */
+void gi_checkpoint_drop_pages(const gi_checkpoint *ckpt);
+
+/** One weight of a checkpoint, under its published name, as gi_checkpoint_each shows it. */
+typedef struct gi_weight_entry {
+    const char *name; /**< "model.language_model.layers.0.mlp.down_proj.weight" */
+    const gi_weight *weight;
+    size_t n_dims;
+    uint64_t shape[GI_ST_DIMS_MAX];
+    bool is_text_matrix, is_vision_matrix; /**< [rows, cols] that the model multiplies by */
+    bool is_gate_up;                       /**< two halves of rows: gates, ups */
+} gi_weight_entry;
+
+/** Called for each weight; what it returns other than GLINT_OK ends the walk. */
+typedef glint_status (*gi_weight_visitor)(void *ctx, const gi_weight_entry *entry,
+                                          glint_error *err);
+
+/** Visit every weight in the order of the model. A tied head is not visited. */
+glint_status gi_checkpoint_each(const gi_checkpoint *ckpt, gi_weight_visitor visit, void *ctx,
+                                glint_error *err);
 
 /** Unmap and free. NULL is fine. */
 void gi_checkpoint_close(gi_checkpoint *ckpt);

@@ -108,10 +108,12 @@ static glint_status read_architecture(section root, gi_config *c) {
                               root.err));
     if (quantized) {
         const char *method = json_string_value(json_object_get(quantized, "quant_method"));
-        return gi_fail(root.err, GLINT_ERR_UNSUPPORTED,
-                       "%s: weights quantised with \"%.40s\" are not supported, expected BF16, F16 "
-                       "or F32",
-                       root.what, method ? method : "?");
+        if (!method || strcmp(method, GI_CONFIG_QUANT_METHOD) != 0)
+            return gi_fail(
+                root.err, GLINT_ERR_UNSUPPORTED,
+                "%s: weights quantised with \"%.40s\" are not supported, expected BF16, F16 "
+                "or F32, or those of glint quantize",
+                root.what, method ? method : "?");
     }
     memcpy(c->architecture, want, strlen(want) + 1);
     return GLINT_OK;

@@ -21,6 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** quantization_config.quant_method of the checkpoints that glint quantize writes. */
+#define GI_CONFIG_QUANT_METHOD "glint-panels"
+
 /** Most end-of-answer ids a checkpoint may name. */
 #define GI_CONFIG_EOS_MAX 16
 

@@ -7,7 +7,12 @@
 #include "model/mrope.h"
 
 static gi_matrix_part part(const gi_weight *w, const gi_weight *bias, size_t n_rows) {
-    gi_matrix_part p = {.weight = w->data, .type = w->dtype, .n_rows = n_rows};
+    gi_matrix_part p = {.weight = w->data,
+                        .type = w->dtype,
+                        .panels = w->panels,
+                        .panels_type = w->panels_dtype,
+                        .scales = w->scales,
+                        .n_rows = n_rows};
     if (bias) {
         p.bias = bias->data;
         p.bias_type = bias->dtype;

@@ -18,7 +18,12 @@ static float element(const gi_weight *w, size_t i) {
 }
 
 static gi_matrix_part part(const gi_weight *w, size_t n_rows) {
-    return (gi_matrix_part){.weight = w->data, .type = w->dtype, .n_rows = n_rows};
+    return (gi_matrix_part){.weight = w->data,
+                            .type = w->dtype,
+                            .panels = w->panels,
+                            .panels_type = w->panels_dtype,
+                            .scales = w->scales,
+                            .n_rows = n_rows};
 }
 
 static gi_matrix_part part_bias(const void *weight, gi_dtype type, const gi_weight *bias,
