@@ -1,0 +1,159 @@
+/*
+ * glint quantize: a packed checkpoint computes the same bits as packing at load, and everything
+ * that must not be overwritten or misread is refused.
+ */
+#include "golden.h"
+
+#include "base/json.h"
+#include "engine/job.h"
+#include "model/quantize.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct reports {
+    size_t n, n_int8, n_panels;
+    uint64_t done, total;
+    double worst;
+} reports;
+
+static void take_report(void *ctx, const gi_quantize_report *r, uint64_t done, uint64_t total) {
+    reports *t = ctx;
+    t->n++;
+    t->n_int8 += strcmp(r->format, "int8") == 0;
+    t->n_panels += strcmp(r->format, "bf16 panels") == 0;
+    t->worst = r->worst_row_error > t->worst ? r->worst_row_error : t->worst;
+    assert_true(r->relative_error <= r->worst_row_error);
+    if (strcmp(r->format, "bf16 panels") == 0) assert_true(r->worst_row_error < 4e-3);
+    assert_true(done >= t->done && done <= total);
+    t->done = done;
+    t->total = total;
+}
+
+static void make_dir(char dir[64]) {
+    snprintf(dir, 64, "/tmp/glint-quantize-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+}
+
+static void remove_dir(const char *dir) {
+    static const char *const names[] = {
+        "config.json",       "generation_config.json", "preprocessor_config.json",
+        "tokenizer.json",    "tokenizer_config.json",  "chat_template.jinja",
+        "model.safetensors", "model.safetensors.part"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    assert_int_equal(rmdir(dir), 0);
+}
+
+/* Logits of the first answer token; the caller frees the engine. */
+static glint_engine *first_logits(const char *dir, glint_dtype dtype) {
+    glint_engine *e = NULL;
+    glint_error err = {0};
+    glint_job *job = NULL;
+    gi_buf picture;
+    gi_buf_init(&picture, 1 << 20);
+    assert_int_equal(
+        gi_file_read(golden_path("tests/golden/default/listing_150.png"), &picture, &err),
+        GLINT_OK);
+    const glint_engine_options o = {
+        .model_dir = dir, .dtype = dtype, .context_tokens_max = 256, .max_side_px = 280};
+    if (glint_engine_open(&o, &e, &err) != GLINT_OK) fail_msg("%s", err.message);
+    const glint_image image = {.bytes = picture.data, .n_bytes = picture.len};
+    const glint_request r = {
+        .images = &image, .n_images = 1, .task = "ask", .prompt = "What is this?"};
+    if (glint_job_create(e, &r, &job, &err) != GLINT_OK) fail_msg("%s", err.message);
+    assert_int_equal(gi_job_begin(job, &err), GLINT_OK);
+    gi_job_end(job);
+    glint_job_free(job);
+    gi_buf_done(&picture);
+    return e;
+}
+
+static void packed_equals_packing_at_load(void **state) {
+    (void)state;
+    static const char *const models[] = {"models/default", "tests/golden/tiny/model"};
+    for (size_t i = 0; i < 2; i++) {
+        char src[4096], dir[64];
+        glint_error err = {0};
+        reports t = {0};
+        snprintf(src, sizeof src, "%s", golden_path(models[i]));
+        make_dir(dir);
+        if (gi_quantize(src, dir, take_report, &t, &err) != GLINT_OK) fail_msg("%s", err.message);
+        assert_int_equal(t.done, t.total);
+        assert_true(t.n_int8 > 10 && t.n_panels > 10 && t.n > t.n_int8 + t.n_panels);
+        assert_true(t.worst < 0.05);
+        glint_engine *plain = first_logits(src, GLINT_DTYPE_INT8);
+        glint_engine *packed = first_logits(dir, GLINT_DTYPE_AUTO);
+        assert_memory_equal(plain->logits, packed->logits,
+                            (size_t)plain->info.vocab_size * sizeof(float));
+        glint_engine_close(plain);
+        glint_engine_close(packed);
+        remove_dir(dir);
+    }
+}
+
+static void refuses_to_overwrite(void **state) {
+    (void)state;
+    char src[4096], dir[64];
+    glint_error err = {0};
+    snprintf(src, sizeof src, "%s", golden_path("tests/golden/tiny/model"));
+    make_dir(dir);
+    assert_int_equal(gi_quantize(src, src, NULL, NULL, &err), GLINT_ERR_ARG);
+    assert_non_null(strstr(err.message, "same directory"));
+    assert_int_equal(gi_quantize("/nonexistent", dir, NULL, NULL, &err), GLINT_ERR_IO);
+    assert_int_equal(gi_quantize(src, "/nonexistent/x", NULL, NULL, &err), GLINT_ERR_IO);
+    assert_int_equal(gi_quantize(src, dir, NULL, NULL, &err), GLINT_OK);
+    assert_int_equal(gi_quantize(src, dir, NULL, NULL, &err), GLINT_ERR_ARG);
+    assert_non_null(strstr(err.message, "already"));
+    char again[64];
+    make_dir(again);
+    assert_int_equal(gi_quantize(dir, again, NULL, NULL, &err), GLINT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "packed already"));
+    remove_dir(again);
+    remove_dir(dir);
+}
+
+static void packed_checkpoint_is_read_as_what_it_is(void **state) {
+    (void)state;
+    char src[4096], dir[64], path[256];
+    glint_error err = {0};
+    glint_engine *e = NULL;
+    snprintf(src, sizeof src, "%s", golden_path("tests/golden/tiny/model"));
+    make_dir(dir);
+    assert_int_equal(gi_quantize(src, dir, NULL, NULL, &err), GLINT_OK);
+    const glint_dtype others[] = {GLINT_DTYPE_F32, GLINT_DTYPE_BF16};
+    for (size_t i = 0; i < 2; i++) {
+        const glint_engine_options o = {.model_dir = dir, .dtype = others[i]};
+        assert_int_equal(glint_engine_open(&o, &e, &err), GLINT_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.message, "packed"));
+    }
+    /* A scale tensor of another name: the panels then have none, and it belongs to nothing. */
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    FILE *f = fopen(path, "r+be");
+    assert_non_null(f);
+    static char bytes[1 << 16];
+    const size_t n = fread(bytes, 1, sizeof bytes, f);
+    char *at = memmem(bytes, n, ".scales", 7);
+    assert_non_null(at);
+    assert_int_equal(fseek(f, at - bytes, SEEK_SET), 0);
+    assert_int_equal(fwrite(".scalez", 1, 7, f), 7);
+    fclose(f);
+    const glint_engine_options o = {.model_dir = dir};
+    assert_int_equal(glint_engine_open(&o, &e, &err), GLINT_ERR_FORMAT);
+    assert_non_null(strstr(err.message, ".scales\" is missing"));
+    remove_dir(dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(packed_equals_packing_at_load),
+        cmocka_unit_test(refuses_to_overwrite),
+        cmocka_unit_test(packed_checkpoint_is_read_as_what_it_is),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
