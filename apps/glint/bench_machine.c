@@ -33,7 +33,7 @@ int gi_bench_machine(int argc, char **argv) {
          .min = 1,
          .max = GI_WORKERS_MAX,
          .help = "threads (default: the usable CPUs)"},
-        {.name = "cpu",
+        {.name = "cpu-mask",
          .kind = GI_OPTION_TEXT,
          .target = &cpu,
          .value = "TIER",

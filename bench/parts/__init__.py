@@ -1,0 +1,1 @@
+"""What bench/versus and bench/plot are made of. Standard library only."""
