@@ -213,6 +213,7 @@ typedef struct gi_device_cpu_options {
     size_t kv_tokens_max;    /**< longest KV length of a sequence */
     size_t patches_max;      /**< most patches of one picture */
     size_t text_cols;        /**< H * D of the decoder */
+    size_t text_head_dim;    /**< D of the decoder */
     size_t vision_cols;      /**< C of the vision tower */
     size_t vision_heads;     /**< H of the vision tower */
 } gi_device_cpu_options;

@@ -172,6 +172,7 @@ gi_device_cpu_options gi_engine_cpu_options(const gi_checkpoint *ckpt,
         .kv_tokens_max = context_tokens,
         .patches_max = patches_max,
         .text_cols = c->text.n_heads * c->text.head_dim,
+        .text_head_dim = c->text.head_dim,
         .vision_cols = c->vision.hidden,
         .vision_heads = c->vision.n_heads,
     };

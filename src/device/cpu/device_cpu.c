@@ -187,6 +187,7 @@ static void destroy(gi_device *dev) {
     gi_free(cpu->x_scale);
     gi_free(cpu->x_sum);
     gi_free(cpu->queries);
+    gi_free(cpu->text_parts);
     gi_free(cpu->key_panels);
     gi_free(cpu->value_panels);
     gi_free(cpu->scratch);
@@ -246,6 +247,7 @@ static glint_status make_scratch(gi_device_cpu *cpu, glint_error *err) {
             sizeof(uint16_t));
         ok &= cpu->narrow_x && cpu->x_scale && cpu->x_sum && cpu->queries;
     }
+    if (!text_f32) ok &= (cpu->text_parts = alloc_floats(gi_cpu_text_parts_floats(o), 1)) != NULL;
     if (!ok) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the CPU device's scratch");
     return vision_f32 ? GLINT_OK : gi_cpu_vision_packed_create(cpu, err);
 }

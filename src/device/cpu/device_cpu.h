@@ -81,6 +81,7 @@ typedef struct gi_device_cpu {
     void *narrow_x;    /**< packed linear: x as INT8 or BF16, [linear_elems_max] of 2 bytes */
     float *x_scale;    /**< INT8: scale of each row of x, [linear_rows_max] */
     int32_t *x_sum;    /**< INT8: sum of each row of x, [linear_rows_max] */
+    float *text_parts; /**< packed text attention: chunks of long sequences; text_packed.c */
     uint16_t *queries; /**< packed attention of either tower: roped, scaled queries */
     uint16_t *key_panels, *value_panels; /**< packed vision attention: those of a picture */
     float *scratch;                      /**< [n_threads, scratch_floats] */
@@ -105,6 +106,9 @@ size_t gi_cpu_linear_scratch_floats(void);
 size_t gi_cpu_packed_scratch_floats(const gi_device_cpu_options *options);
 size_t gi_cpu_vision_packed_scratch_floats(const gi_device_cpu_options *options);
 size_t gi_cpu_text_packed_scratch_floats(const gi_device_cpu_options *options);
+
+/** Floats shared by all workers that packed text attention needs. */
+size_t gi_cpu_text_parts_floats(const gi_device_cpu_options *options);
 
 /** Make a matrix's panels from its parts. GLINT_ERR_MEMORY. */
 glint_status gi_cpu_matrix_pack(gi_device_cpu *cpu, gi_matrix *m, const char *name,

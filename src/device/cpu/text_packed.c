@@ -7,6 +7,11 @@
  * each block once.
  *
  *     queries [Hkv][T * G][D]       row t * G + g: token t, head kv * G + g
+ *
+ * Long sequences are attended to in chunks of CHUNK tokens, each with a softmax of its own, and
+ * the chunks are merged in order. So scores need little room, and when there are fewer tiles than
+ * workers, the chunks of one tile are spread over them. Chunks depend on positions alone: a row's
+ * result is the same bits whoever computes it and whatever else is in the batch.
  */
 #include "device/cpu/device_cpu.h"
 
@@ -20,17 +25,42 @@ typedef struct text_job {
     const gi_attention_args *args;
     size_t n_kv_heads, group, head_dim;
     size_t n_tokens;
-    size_t ld_scores; /* floats between rows of scores */
+    size_t n_chunks; /* most chunks of any span */
+    size_t ld_part;  /* floats of a part */
     float scale;
 } text_job;
 
-enum { BLOCK = GI_CPU_PACKED_BLOCK };
+enum { BLOCK = GI_CPU_PACKED_BLOCK, CHUNK_BLOCKS = 16, CHUNK = CHUNK_BLOCKS * BLOCK };
+
+/*
+ * The outcome of one chunk for the rows of a tile: maximum and sum of the softmax, and the mix of
+ * values before division, [GI_TILE_M] + [GI_TILE_M] + [GI_TILE_M][D, up to whole tiles] floats.
+ */
+typedef struct part {
+    float *max, *sum, *mix;
+} part;
+
+static size_t part_floats(size_t head_dim) {
+    return GI_TILE_M * (2 + gi_round_up(head_dim, GI_TILE_N));
+}
+
+static part part_at(float *floats) {
+    return (part){.max = floats, .sum = floats + GI_TILE_M, .mix = floats + 2 * GI_TILE_M};
+}
+
+/* Tiles below this many per worker are split into chunks. */
+enum { SPLIT_TILES = 2 };
+
+size_t gi_cpu_text_parts_floats(const gi_device_cpu_options *o) {
+    const size_t chunks = (o->kv_tokens_max + CHUNK - 1) / CHUNK;
+    return (size_t)o->n_threads * SPLIT_TILES * chunks * part_floats(o->text_head_dim);
+}
 
 size_t gi_cpu_text_packed_scratch_floats(const gi_device_cpu_options *o) {
-    const size_t keys = gi_round_up(o->kv_tokens_max, BLOCK);
-    /* Scores, their softmax in BF16, a tile of sums and one of a block's part. */
-    const size_t attend = GI_TILE_M * (keys + keys / 2 + 2 * GI_TILE_N);
-    return attend > 2 * o->text_cols ? attend : 2 * o->text_cols;
+    /* Scores, their softmax in BF16, a block's mix, and two parts. */
+    const size_t attend = GI_TILE_M * (CHUNK + CHUNK / 2 + GI_TILE_N);
+    const size_t floats = attend + 2 * part_floats(o->text_head_dim);
+    return floats > 2 * o->text_cols ? floats : 2 * o->text_cols;
 }
 
 static size_t block_of(const gi_span *span, size_t pos) {
@@ -101,47 +131,102 @@ static void run_store(void *ctx, size_t begin, size_t end, int i_worker) {
 
 /* ---- attend --------------------------------------------------------------------------------- */
 
-/* Tile rows [first, first + n_m) of a span, counted in (token, head of the group), one kv head. */
-static void attend_tile(const text_job *job, const gi_span *span, size_t kv_head, size_t first,
-                        size_t n_m, float *scratch) {
-    const gi_attention_args *a = job->args;
-    const gi_kernels *kern = &job->cpu->kernels;
-    const gi_kv_store *kv = a->kv;
-    const size_t d = job->head_dim, g = job->group, ld = job->ld_scores;
-    float *scores = scratch, *sum = scores + GI_TILE_M * ld, *part = sum + GI_TILE_M * GI_TILE_N;
-    uint16_t *weights = (uint16_t *)(void *)(part + GI_TILE_M * GI_TILE_N);
-    const uint16_t *q =
-        job->cpu->queries + ((kv_head * job->n_tokens + span->first_row) * g + first) * d;
-    const size_t len_max = span->n_past + (first + n_m - 1) / g + 1;
-    const size_t n_blocks = (len_max + BLOCK - 1) / BLOCK;
-    float inverse[GI_TILE_M];
+/* Rows [first, first + n_m) of a span, counted in (token, head of the group), and one kv head. */
+typedef struct tile {
+    const gi_span *span;
+    size_t kv_head, first, n_m;
+} tile;
 
-    for (size_t b = 0; b < n_blocks; b++)
-        kern->gemm_bf16(scores + b * BLOCK, ld, q, d, n_m,
-                        (const uint16_t *)kv->keys + gi_cpu_kv_offset(kv, a->layer,
-                                                                      (size_t)span->blocks[b],
-                                                                      kv_head, kv->key_head),
-                        d / 2);
-    for (size_t m = 0; m < n_m; m++)
-        inverse[m] = kern->softmax_bf16(weights + m * ld, scores + m * ld,
-                                        span->n_past + (first + m) / g + 1, n_blocks * BLOCK);
-    for (size_t c0 = 0; c0 < d; c0 += GI_TILE_N) {
-        const size_t n_c = d - c0 < GI_TILE_N ? d - c0 : GI_TILE_N;
+/* Keys that tile row m sees. */
+static size_t keys_of(const text_job *job, const tile *t, size_t m) {
+    return t->span->n_past + (t->first + m) / job->group + 1;
+}
+
+static size_t chunks_of(const text_job *job, const tile *t) {
+    return (keys_of(job, t, t->n_m - 1) + CHUNK - 1) / CHUNK;
+}
+
+/* mix[n_m, D] = weights times the chunk's values. */
+static void mix_values(const text_job *job, const tile *t, size_t block0, size_t n_blocks,
+                       const uint16_t *weights, size_t ld_weights, float *block_mix, float *mix) {
+    const gi_kv_store *kv = job->args->kv;
+    const gi_kernels *kern = &job->cpu->kernels;
+    for (size_t c0 = 0; c0 < job->head_dim; c0 += GI_TILE_N, mix += GI_TILE_M * GI_TILE_N)
         for (size_t b = 0; b < n_blocks; b++) {
             const uint16_t *values =
                 (const uint16_t *)kv->values +
-                gi_cpu_kv_offset(kv, a->layer, (size_t)span->blocks[b], kv_head, kv->value_head) +
+                gi_cpu_kv_offset(kv, job->args->layer, (size_t)t->span->blocks[block0 + b],
+                                 t->kv_head, kv->value_head) +
                 c0 * BLOCK;
-            kern->gemm_bf16(b == 0 ? sum : part, GI_TILE_N, weights + b * BLOCK, ld, n_m, values,
-                            BLOCK / 2);
-            if (b > 0) kern->add_row(sum, part, n_m * GI_TILE_N);
+            kern->gemm_bf16(b == 0 ? mix : block_mix, GI_TILE_N, weights + b * BLOCK, ld_weights,
+                            t->n_m, values, BLOCK / 2);
+            if (b > 0) kern->add_row(mix, block_mix, t->n_m * GI_TILE_N);
         }
-        for (size_t m = 0; m < n_m; m++) {
-            const size_t row = first + m;
-            float *out =
-                gi_cpu_row(a->out, span->first_row + row / g) + (kv_head * g + row % g) * d + c0;
-            for (size_t c = 0; c < n_c; c++) out[c] = sum[m * GI_TILE_N + c] * inverse[m];
+}
+
+static void attend_chunk(const text_job *job, const tile *t, size_t chunk, float *scratch,
+                         part ret) {
+    const gi_kernels *kern = &job->cpu->kernels;
+    const gi_kv_store *kv = job->args->kv;
+    const size_t d = job->head_dim, begin = chunk * CHUNK, block0 = chunk * CHUNK_BLOCKS;
+    const size_t last = keys_of(job, t, t->n_m - 1) - begin;
+    const size_t n_blocks = last < CHUNK ? (last + BLOCK - 1) / BLOCK : CHUNK_BLOCKS;
+    float *scores = scratch, *block_mix = scores + GI_TILE_M * CHUNK;
+    uint16_t *weights = (uint16_t *)(void *)(block_mix + GI_TILE_M * GI_TILE_N);
+    const uint16_t *q =
+        job->cpu->queries +
+        ((t->kv_head * job->n_tokens + t->span->first_row) * job->group + t->first) * d;
+
+    for (size_t b = 0; b < n_blocks; b++)
+        kern->gemm_bf16(scores + b * BLOCK, CHUNK, q, d, t->n_m,
+                        (const uint16_t *)kv->keys +
+                            gi_cpu_kv_offset(kv, job->args->layer,
+                                             (size_t)t->span->blocks[block0 + b], t->kv_head,
+                                             kv->key_head),
+                        d / 2);
+    for (size_t m = 0; m < t->n_m; m++) {
+        float *row = scores + m * CHUNK;
+        const size_t end = keys_of(job, t, m);
+        const size_t n = end <= begin ? 0 : end - begin < CHUNK ? end - begin : CHUNK;
+        ret.max[m] = -INFINITY;
+        ret.sum[m] = 0;
+        if (n == 0) {
+            memset(weights + m * CHUNK, 0, n_blocks * BLOCK * sizeof *weights);
+            continue;
         }
+        /* Only a merge looks at the maximum. */
+        for (size_t i = 0; job->n_chunks > 1 && i < n; i++)
+            ret.max[m] = row[i] > ret.max[m] ? row[i] : ret.max[m];
+        ret.sum[m] = 1.0f / kern->softmax_bf16(weights + m * CHUNK, row, n, n_blocks * BLOCK);
+    }
+    mix_values(job, t, block0, n_blocks, weights, CHUNK, block_mix, ret.mix);
+}
+
+/* acc = the softmax over the keys of both. Milakov & Gimelshein 2018, section 3. */
+static void merge_part(const text_job *job, part acc, part p, size_t n_m) {
+    for (size_t m = 0; m < n_m; m++) {
+        const float max = p.max[m] > acc.max[m] ? p.max[m] : acc.max[m];
+        const float a = expf(acc.max[m] - max), b = expf(p.max[m] - max);
+        acc.max[m] = max;
+        acc.sum[m] = acc.sum[m] * a + p.sum[m] * b;
+        for (size_t c0 = 0; c0 < job->head_dim; c0 += GI_TILE_N) {
+            float *x = acc.mix + (c0 / GI_TILE_N * GI_TILE_M + m) * GI_TILE_N;
+            const float *y = p.mix + (x - acc.mix);
+            for (size_t c = 0; c < GI_TILE_N; c++) x[c] = x[c] * a + y[c] * b;
+        }
+    }
+}
+
+static void store_tile(const text_job *job, const tile *t, part p) {
+    const gi_attention_args *a = job->args;
+    const size_t d = job->head_dim, g = job->group;
+    for (size_t m = 0; m < t->n_m; m++) {
+        const size_t row = t->first + m;
+        float *out =
+            gi_cpu_row(a->out, t->span->first_row + row / g) + (t->kv_head * g + row % g) * d;
+        const float inverse = 1.0f / p.sum[m];
+        for (size_t c = 0; c < d; c++)
+            out[c] = p.mix[(c / GI_TILE_N * GI_TILE_M + m) * GI_TILE_N + c % GI_TILE_N] * inverse;
     }
 }
 
@@ -150,16 +235,55 @@ static size_t tiles_of(const text_job *job, const gi_span *span) {
 }
 
 /* Index i counts (tile, kv head) pairs, all spans' tiles in a row. */
-static void run_attend(void *ctx, size_t begin, size_t end, int i_worker) {
+static tile tile_at(const text_job *job, size_t i) {
+    size_t k = i / job->n_kv_heads;
+    const gi_span *span = job->args->spans;
+    for (; k >= tiles_of(job, span); span++) k -= tiles_of(job, span);
+    const size_t first = k * GI_TILE_M, left = span->n_rows * job->group - first;
+    return (tile){.span = span,
+                  .kv_head = i % job->n_kv_heads,
+                  .first = first,
+                  .n_m = left < GI_TILE_M ? left : GI_TILE_M};
+}
+
+/* A whole tile. */
+static void run_tiles(void *ctx, size_t begin, size_t end, int i_worker) {
+    const text_job *job = ctx;
+    float *scratch = gi_cpu_scratch(job->cpu, i_worker);
+    float *parts = scratch + GI_TILE_M * (CHUNK + CHUNK / 2 + GI_TILE_N);
+    const part acc = part_at(parts), next = part_at(parts + job->ld_part);
+    for (size_t i = begin; i < end; i++) {
+        const tile t = tile_at(job, i);
+        attend_chunk(job, &t, 0, scratch, acc);
+        for (size_t chunk = 1; chunk < chunks_of(job, &t); chunk++) {
+            attend_chunk(job, &t, chunk, scratch, next);
+            merge_part(job, acc, next, t.n_m);
+        }
+        store_tile(job, &t, acc);
+    }
+}
+
+/* One chunk of a tile, into the shared parts. */
+static void run_chunks(void *ctx, size_t begin, size_t end, int i_worker) {
     const text_job *job = ctx;
     for (size_t i = begin; i < end; i++) {
-        size_t tile = i / job->n_kv_heads;
-        const gi_span *span = job->args->spans;
-        for (; tile >= tiles_of(job, span); span++) tile -= tiles_of(job, span);
-        const size_t first = tile * GI_TILE_M, n_rows = span->n_rows * job->group;
-        attend_tile(job, span, i % job->n_kv_heads, first,
-                    n_rows - first < GI_TILE_M ? n_rows - first : GI_TILE_M,
-                    gi_cpu_scratch(job->cpu, i_worker));
+        const tile t = tile_at(job, i / job->n_chunks);
+        const size_t chunk = i % job->n_chunks;
+        if (chunk < chunks_of(job, &t))
+            attend_chunk(job, &t, chunk, gi_cpu_scratch(job->cpu, i_worker),
+                         part_at(job->cpu->text_parts + i * job->ld_part));
+    }
+}
+
+static void run_merges(void *ctx, size_t begin, size_t end, int i_worker) {
+    (void)i_worker;
+    const text_job *job = ctx;
+    for (size_t i = begin; i < end; i++) {
+        const tile t = tile_at(job, i);
+        float *parts = job->cpu->text_parts + i * job->n_chunks * job->ld_part;
+        for (size_t chunk = 1; chunk < chunks_of(job, &t); chunk++)
+            merge_part(job, part_at(parts), part_at(parts + chunk * job->ld_part), t.n_m);
+        store_tile(job, &t, part_at(parts));
     }
 }
 
@@ -171,15 +295,19 @@ void gi_cpu_attention_packed(gi_device_cpu *cpu, const gi_attention_args *args) 
         .n_kv_heads = s->n_kv_heads,
         .group = args->n_heads / s->n_kv_heads,
         .head_dim = s->head_dim,
-        .ld_scores = gi_round_up(cpu->options.kv_tokens_max, BLOCK),
+        .ld_part = part_floats(s->head_dim),
         .scale = 1.0f / sqrtf((float)s->head_dim),
     };
     gi_assert(job.group > 0);
     size_t n_tiles = 0;
     for (size_t i = 0; i < args->n_spans; i++) {
-        job.n_tokens += args->spans[i].n_rows;
-        n_tiles += tiles_of(&job, &args->spans[i]);
+        const gi_span *span = &args->spans[i];
+        const size_t chunks = (span->n_past + span->n_rows + CHUNK - 1) / CHUNK;
+        job.n_tokens += span->n_rows;
+        n_tiles += tiles_of(&job, span) * s->n_kv_heads;
+        job.n_chunks = chunks > job.n_chunks ? chunks : job.n_chunks;
     }
+    gi_assert(s->head_dim == cpu->options.text_head_dim);
     gi_assert(args->n_heads * s->head_dim <= cpu->options.text_cols);
     gi_assert(job.n_tokens <= cpu->options.linear_rows_max);
     clear_new_blocks(&job);
@@ -187,5 +315,11 @@ void gi_cpu_attention_packed(gi_device_cpu *cpu, const gi_attention_args *args) 
         run_store(&job, 0, job.n_tokens, 0);
     else
         gi_workers_run(cpu->workers, job.n_tokens, 8, run_store, &job);
-    gi_workers_run(cpu->workers, n_tiles * s->n_kv_heads, 1, run_attend, &job);
+    const size_t n_workers = (size_t)gi_workers_count(cpu->workers);
+    if (job.n_chunks == 1 || n_tiles > SPLIT_TILES * n_workers) {
+        gi_workers_run(cpu->workers, n_tiles, 1, run_tiles, &job);
+    } else {
+        gi_workers_run(cpu->workers, n_tiles * job.n_chunks, 1, run_chunks, &job);
+        gi_workers_run(cpu->workers, n_tiles, 1, run_merges, &job);
+    }
 }

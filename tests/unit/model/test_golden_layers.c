@@ -146,6 +146,7 @@ static void open_device(layers *l, gi_cpu_format text, gi_cpu_format vision) {
                                            .kv_tokens_max = 64,
                                            .patches_max = PATCHES,
                                            .text_cols = 4096,
+                                           .text_head_dim = 128,
                                            .vision_cols = 1536,
                                            .vision_heads = 12};
     assert_int_equal(gi_device_cpu_create(&options, &l->dev, NULL), GLINT_OK);
