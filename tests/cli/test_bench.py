@@ -118,7 +118,7 @@ class ModelTest(BenchTest):
     def test_refusals(self):
         self.assertIn("no-such", self.refuse(4, "bench", "model", "no-such"))
         self.assertIn("--pixels", self.refuse(2, "bench", "model", TINY, "--pixels", "x"))
-        self.assertIn("tier", self.refuse(2, "bench", "model", TINY, "--cpu-mask", "mmx"))
+        self.assertIn("mmx", self.refuse(2, "bench", "model", TINY, "--cpu-mask", "mmx"))
         self.assertIn("positions", self.refuse(4, "bench", "model", TINY, "--prefill", "60000"))
 
 
