@@ -44,6 +44,15 @@ class Table:
             lines.append(f"{row.name:{width}}  {ours:>10}  {peer:>10}  {row.unit:10}  {ratio:>6}")
         return "\n".join(lines)
 
+    def markdown(self):
+        """For documents: the same figures."""
+        lines = ["| work | glint | llama.cpp | unit | ratio |", "|---|---:|---:|---|---:|"]
+        for row in self.rows.values():
+            ours, peer = (f"{median(v):.1f}" if v else "" for v in (row.ours, row.peer))
+            ratio = f"{row.ratio():.2f}x" if row.ratio() else ""
+            lines.append(f"| {row.name} | {ours} | {peer} | {row.unit} | {ratio} |")
+        return "\n".join(lines)
+
     def json(self):
         """For programs: every sample."""
         out = []

@@ -50,6 +50,9 @@ class VersusTest(unittest.TestCase):
             found = json.load(f)
         with open(os.path.join(out, "versus.svg"), encoding="utf-8") as f:
             ElementTree.fromstring(f.read())
+        with open(os.path.join(out, "versus.md"), encoding="utf-8") as f:
+            cells = [line.split(" | ") for line in f if line.startswith("| ")]
+        self.assertEqual([c[0] for c in cells[1:]], ["| " + row["name"] for row in found["rows"]])
         return {row["name"]: row for row in found["rows"]}, found, done.stdout
 
     def test_speeds(self):
