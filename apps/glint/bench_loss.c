@@ -194,12 +194,13 @@ static bool print_report(const loss_bench *b) {
     const double mean_kl = t->steps ? t->kl_sum / (double)t->steps : 0;
     if (b->json)
         return gi_bench_print_json(
-            json_pack("{ss ss ss ss sI sI sI sI sI sf sf}", "kind", "loss", "model", b->args.dir,
+            json_pack("{ss ss ss ss ss sI sI sI sI sI sf sf}", "kind", "loss", "model", b->args.dir,
                       "dtype", b->args.dtype, "against", b->against, "scenes", (json_int_t)t->n,
                       "equal", (json_int_t)t->equal, "verdicts", (json_int_t)t->label_n,
                       "labels_equal", (json_int_t)t->label_equal, "steps", (json_int_t)t->steps,
                       "mean_kl", mean_kl, "worst_kl", t->kl_worst));
-    printf("%s: %s against %s, %zu scenes\n\n", b->args.dir, b->args.dtype, b->against, t->n);
+    printf("%s: %s (KV %s) against %s, %zu scenes\n\n", b->args.dir, b->args.dtype,
+           b->args.kv_dtype, b->against, t->n);
     printf("  answers equal      %6zu of %zu   %6.2f %%\n", t->equal, t->n,
            100.0 * (double)t->equal / (double)t->n);
     if (t->label_n)
@@ -215,6 +216,7 @@ static glint_status load(loss_bench *b, glint_error *err) {
     GI_TRY(gi_engine_args_resolve(&b->args, &o, err));
     o.context_tokens_max = 2048;
     GI_TRY(glint_engine_open(&o, &b->candidate, err));
+    o.kv_dtype = GLINT_DTYPE_AUTO;
     o.dtype = strcmp(b->against, "f32") == 0 ? GLINT_DTYPE_F32 : GLINT_DTYPE_BF16;
     GI_TRY(glint_engine_open(&o, &b->reference, err));
     b->log_p = gi_calloc((size_t)b->reference->info.vocab_size, sizeof *b->log_p);

@@ -24,8 +24,16 @@ void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs
          .target = &a->dtype,
          .value = "FORMAT",
          .fallback = "auto",
-         .choices = "auto|f32|bf16|int8",
-         .help = "number format of the products"},
+         .choices = "auto|f32|bf16|int8|int8-all",
+         .help = "number format of the products; int8: of the decoder, with\n"
+                 "a BF16 vision tower"},
+        {.name = "kv-dtype",
+         .kind = GI_OPTION_CHOICE,
+         .target = &a->kv_dtype,
+         .value = "FORMAT",
+         .fallback = "auto",
+         .choices = "auto|bf16|int8",
+         .help = "number format of the KV cache; auto: BF16, F32 with F32"},
         {.name = "threads",
          .kind = GI_OPTION_INT,
          .target = &a->threads,
@@ -63,10 +71,16 @@ void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs
 }
 
 static glint_dtype dtype_of(const char *name) {
-    return strcmp(name, "f32") == 0    ? GLINT_DTYPE_F32
-           : strcmp(name, "bf16") == 0 ? GLINT_DTYPE_BF16
-           : strcmp(name, "int8") == 0 ? GLINT_DTYPE_INT8
-                                       : GLINT_DTYPE_AUTO;
+    static const struct {
+        const char *name;
+        glint_dtype dtype;
+    } dtypes[] = {{"f32", GLINT_DTYPE_F32},
+                  {"bf16", GLINT_DTYPE_BF16},
+                  {"int8", GLINT_DTYPE_INT8},
+                  {"int8-all", GLINT_DTYPE_INT8_ALL}};
+    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; i++)
+        if (strcmp(name, dtypes[i].name) == 0) return dtypes[i].dtype;
+    return GLINT_DTYPE_AUTO;
 }
 
 glint_status gi_engine_args_resolve(gi_engine_args *a, glint_engine_options *ret,
@@ -79,6 +93,7 @@ glint_status gi_engine_args_resolve(gi_engine_args *a, glint_engine_options *ret
         .context_tokens_max = (int)a->context,
         .max_side_px = (int)a->max_side,
         .dtype = dtype_of(a->dtype),
+        .kv_dtype = dtype_of(a->kv_dtype),
         .cpu_mask = a->cpu_mask,
     };
     return GLINT_OK;

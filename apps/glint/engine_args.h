@@ -10,11 +10,11 @@
 #include <glint/glint.h>
 
 /** Rows that gi_engine_args_options appends. */
-#define GI_ENGINE_ARGS_OPTIONS 8
+#define GI_ENGINE_ARGS_OPTIONS 9
 
 /** Their values. Zero-initialise. */
 typedef struct gi_engine_args {
-    const char *model, *templates, *dtype, *cpu_mask;
+    const char *model, *templates, *dtype, *kv_dtype, *cpu_mask;
     int64_t threads, max_side, context;
     char dir[GI_PATH_BYTES]; /**< the model's directory, after gi_engine_args_resolve */
 } gi_engine_args;

@@ -43,8 +43,8 @@ static needs compute_needs(const gi_checkpoint *k, int64_t n_seqs, int64_t n_tok
                            int64_t max_side_px) {
     needs n = {.n_seqs = n_seqs, .n_tokens = n_tokens, .weights = k->sizes.total_bytes};
     uint64_t kv;
-    gi_engine_sizes(&k->config, GLINT_DTYPE_AUTO, (size_t)n_tokens, (uint32_t)max_side_px, &kv,
-                    &n.scratch);
+    gi_engine_sizes(&k->config, GLINT_DTYPE_AUTO, GLINT_DTYPE_AUTO, (size_t)n_tokens,
+                    (uint32_t)max_side_px, &kv, &n.scratch);
     n.kv = times(kv, (uint64_t)n_seqs);
     n.total = n.weights + n.kv + n.scratch;
     return n;

@@ -55,6 +55,8 @@ typedef enum glint_dtype {
     GLINT_DTYPE_BF16, /**< BF16 weights and activations in both towers */
     GLINT_DTYPE_INT8, /**< decoder: INT8 weights (a scale per output) and activations (a scale per
                            token); vision tower: BF16 */
+    GLINT_DTYPE_INT8_ALL, /**< the vision tower's products in INT8 too; docs/quantization.md says
+                               what that costs */
 } glint_dtype;
 
 /**
@@ -67,6 +69,7 @@ typedef struct glint_engine_options {
     int context_tokens_max;   /**< longest prompt + answer; 0 = min(model's own, 8192) */
     int max_side_px;          /**< longest picture side after the cap, 28..16384; 0 = 1024 */
     glint_dtype dtype;        /**< 0 = GLINT_DTYPE_AUTO */
+    glint_dtype kv_dtype;     /**< of the KV cache: AUTO and BF16 = BF16, INT8; F32 goes with F32 */
     const char *cpu_mask;     /**< best kernel tier allowed ("ref", "avx2", ...); NULL = any */
     /** Called while loading with a fraction 0..1 and what is being done; may be NULL. */
     void (*on_progress)(void *ctx, double fraction, const char *what);

@@ -207,6 +207,7 @@ typedef struct gi_device_cpu_options {
     const char *tier_max;                     /**< best kernel tier allowed, NULL = any */
     gi_cpu_format text_format, vision_format; /**< of matrices by use; vision: F32 or BF16 also
                                                    decides how its attention is computed */
+    gi_cpu_format kv_format; /**< of keys and values: F32 with text_format F32, else BF16 or S8 */
     size_t linear_elems_max; /**< most elements of x in a linear operation: rows times columns */
     size_t linear_cols_max;  /**< widest row of x */
     size_t linear_rows_max;  /**< most rows of x */

@@ -57,18 +57,22 @@ static size_t most_patches(const gi_config *cfg, uint32_t max_side_px) {
     return (size_t)(n * per_block);
 }
 
-void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, size_t context_tokens,
-                     uint32_t max_side_px, uint64_t *ret_kv_bytes, uint64_t *ret_scratch_bytes) {
+void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, glint_dtype kv_dtype,
+                     size_t context_tokens, uint32_t max_side_px, uint64_t *ret_kv_bytes,
+                     uint64_t *ret_scratch_bytes) {
     const gi_text_config *t = &cfg->text;
     const gi_vision_config *v = &cfg->vision;
     const uint64_t p = most_patches(cfg, max_side_px ? max_side_px : MAX_SIDE_DEFAULT_PX);
     const uint64_t n = p / (v->merge * v->merge), c = t->hidden;
     const uint64_t qkv = (t->n_heads + 2 * t->n_kv_heads) * t->head_dim;
-    /* Keys and values are F32 on the reference path, else BF16 with values in whole panels. */
-    const bool is_f32 = dtype == GLINT_DTYPE_F32;
-    const uint64_t value_cols = is_f32 ? t->head_dim : gi_round_up(t->head_dim, GI_TILE_N);
-    *ret_kv_bytes = t->n_layers * t->n_kv_heads * (t->head_dim + value_cols) * context_tokens *
-                    (is_f32 ? sizeof(float) : sizeof(uint16_t));
+    /* F32 on the reference path; else values in whole panels, and for INT8 a scale each. */
+    const bool is_f32 = dtype == GLINT_DTYPE_F32, is_s8 = kv_dtype == GLINT_DTYPE_INT8;
+    const uint64_t elems =
+        t->head_dim + (is_f32 ? t->head_dim : gi_round_up(t->head_dim, GI_TILE_N));
+    const uint64_t head_bytes = is_f32  ? elems * sizeof(float)
+                                : is_s8 ? elems + 2 * sizeof(float)
+                                        : elems * sizeof(uint16_t);
+    *ret_kv_bytes = t->n_layers * t->n_kv_heads * head_bytes * context_tokens;
     const uint64_t vision_floats =
         p * (v->patch * v->patch * v->in_channels + 7 * v->hidden + v->block_ffn) +
         n * (2 * c + v->merger_ffn);
@@ -93,6 +97,8 @@ static glint_status check_options(const glint_engine_options *o, glint_error *er
     if (o->max_side_px != 0 && (o->max_side_px < 28 || o->max_side_px > 16384))
         return gi_fail(err, GLINT_ERR_ARG, "max side must be 28 to 16384 px, not %d",
                        o->max_side_px);
+    if (o->kv_dtype == GLINT_DTYPE_F32 || o->kv_dtype == GLINT_DTYPE_INT8_ALL)
+        return gi_fail(err, GLINT_ERR_ARG, "keys and values are kept as BF16 or INT8");
     return GLINT_OK;
 }
 
@@ -154,12 +160,19 @@ static void bound_linear(const gi_config *c, size_t rows_max, gi_device_cpu_opti
         max_size(max_size(p * block_cols, n * merge_cols), rows_max * text_cols);
 }
 
-/* What a dtype means for each tower: the vision tower is never narrower than BF16. */
-static void choose_formats(glint_dtype dtype, gi_device_cpu_options *cpu) {
-    cpu->vision_format = dtype == GLINT_DTYPE_F32 ? GI_CPU_F32 : GI_CPU_BF16;
-    cpu->text_format = dtype == GLINT_DTYPE_F32    ? GI_CPU_F32
-                       : dtype == GLINT_DTYPE_INT8 ? GI_CPU_S8
-                                                   : GI_CPU_BF16;
+/* What the formats asked for mean for each tower. */
+static void choose_formats(const gi_checkpoint *ckpt, const glint_engine_options *o,
+                           gi_device_cpu_options *cpu) {
+    glint_dtype dtype = o->dtype;
+    if (dtype == GLINT_DTYPE_AUTO && gi_checkpoint_is_int8(ckpt)) dtype = GLINT_DTYPE_INT8;
+    const bool is_f32 = dtype == GLINT_DTYPE_F32, all = dtype == GLINT_DTYPE_INT8_ALL;
+    cpu->vision_format = is_f32 ? GI_CPU_F32 : all ? GI_CPU_S8 : GI_CPU_BF16;
+    cpu->text_format = is_f32                             ? GI_CPU_F32
+                       : all || dtype == GLINT_DTYPE_INT8 ? GI_CPU_S8
+                                                          : GI_CPU_BF16;
+    cpu->kv_format = is_f32                            ? GI_CPU_F32
+                     : o->kv_dtype == GLINT_DTYPE_INT8 ? GI_CPU_S8
+                                                       : GI_CPU_BF16;
 }
 
 gi_device_cpu_options gi_engine_cpu_options(const gi_checkpoint *ckpt,
@@ -177,9 +190,7 @@ gi_device_cpu_options gi_engine_cpu_options(const gi_checkpoint *ckpt,
         .vision_heads = c->vision.n_heads,
     };
     bound_linear(c, rows_max, &cpu);
-    glint_dtype dtype = o->dtype;
-    if (dtype == GLINT_DTYPE_AUTO && gi_checkpoint_is_int8(ckpt)) dtype = GLINT_DTYPE_INT8;
-    choose_formats(dtype, &cpu);
+    choose_formats(ckpt, o, &cpu);
     return cpu;
 }
 
@@ -206,9 +217,9 @@ static glint_status make_device(glint_engine *e, const glint_engine_options *o, 
     return GLINT_OK;
 }
 
-static glint_status fill_info(glint_engine *e, const char *dir, glint_dtype dtype,
-                              glint_error *err) {
+static glint_status fill_info(glint_engine *e, const glint_engine_options *o, glint_error *err) {
     const gi_config *c = &e->ckpt->config;
+    const char *dir = o->model_dir;
     size_t end = strlen(dir);
     while (end > 1 && dir[end - 1] == '/') end--;
     size_t begin = end;
@@ -216,8 +227,8 @@ static glint_status fill_info(glint_engine *e, const char *dir, glint_dtype dtyp
     e->model_name = gi_strndup(dir + begin, end - begin);
     if (!e->model_name) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the model's name");
     uint64_t scratch_bytes;
-    gi_engine_sizes(c, dtype, (size_t)e->info.context_tokens_max, e->max_side_px, &e->info.kv_bytes,
-                    &scratch_bytes);
+    gi_engine_sizes(c, o->dtype, o->kv_dtype, (size_t)e->info.context_tokens_max, e->max_side_px,
+                    &e->info.kv_bytes, &scratch_bytes);
     e->info.model_name = e->model_name;
     e->info.device = e->dev->description;
     e->info.n_params = e->ckpt->sizes.total_params;
@@ -256,7 +267,7 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
     GI_TRY_DONE(load_text(e, options->model_dir, err));
     GI_TRY_DONE(gi_tasks_load(options->template_dir, &e->tasks, err));
     GI_TRY_DONE(make_device(e, options, err));
-    GI_TRY_DONE(fill_info(e, options->model_dir, options->dtype, err));
+    GI_TRY_DONE(fill_info(e, options, err));
     progress(options, 1.0, "ready");
     *ret = e;
     return GLINT_OK;

@@ -49,8 +49,9 @@ bool gi_engine_is_eos(const glint_engine *engine, int32_t id);
  * Bytes of KV cache and scratch an engine would take, beside the weights, for `context_tokens` of
  * one sequence and pictures up to max_side_px. Scratch is what is touched at full use.
  */
-void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, size_t context_tokens,
-                     uint32_t max_side_px, uint64_t *ret_kv_bytes, uint64_t *ret_scratch_bytes);
+void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, glint_dtype kv_dtype,
+                     size_t context_tokens, uint32_t max_side_px, uint64_t *ret_kv_bytes,
+                     uint64_t *ret_scratch_bytes);
 
 /**
  * How to make the device of an engine.

@@ -144,7 +144,7 @@ void gi_cpu_attention(gi_device *dev, const gi_attention_args *args) {
         n_tokens += args->spans[i].n_rows;
         n_tiles += (args->spans[i].n_rows + GI_QUERY_ROWS - 1) / GI_QUERY_ROWS;
     }
-    if (args->kv->is_packed) {
+    if (args->kv->format != GI_CPU_F32) {
         gi_cpu_attention_packed(cpu, args);
         return;
     }

@@ -142,34 +142,44 @@ static void kv_free(gi_device *dev, gi_kv_store *kv) {
     if (!kv) return;
     gi_free_aligned(kv->keys);
     gi_free_aligned(kv->values);
+    gi_free_aligned(kv->scales);
     gi_free(kv);
 }
 
 static size_t kv_block_tokens(gi_device *dev) {
     const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
-    return cpu->options.text_format == GI_CPU_F32 ? 16 : GI_CPU_PACKED_BLOCK;
+    return cpu->options.kv_format == GI_CPU_F32 ? 16 : GI_CPU_PACKED_BLOCK;
 }
 
 static glint_status kv_create(gi_device *dev, const gi_kv_shape *shape, gi_kv_store **ret,
                               glint_error *err) {
     const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
     gi_kv_store *kv = gi_calloc(1, sizeof *kv);
-    if (kv) {
-        const size_t d = shape->head_dim, heads = shape->n_layers * shape->n_kv_heads;
+    bool ok = kv != NULL;
+    if (ok) {
+        const size_t d = shape->head_dim, b = shape->block_tokens;
+        const size_t heads = shape->n_layers * shape->n_kv_heads;
+        static const size_t elem_bytes[] = {
+            [GI_CPU_F32] = sizeof(float), [GI_CPU_BF16] = sizeof(uint16_t), [GI_CPU_S8] = 1};
         kv->shape = *shape;
-        kv->is_packed = cpu->options.text_format != GI_CPU_F32;
-        kv->key_head = d * shape->block_tokens;
-        kv->value_head = (kv->is_packed ? gi_round_up(d, GI_TILE_N) : d) * shape->block_tokens;
-        gi_assert(!kv->is_packed || (shape->block_tokens == GI_CPU_PACKED_BLOCK && d % 2 == 0));
-        const size_t elem = kv->is_packed ? sizeof(uint16_t) : sizeof(float);
-        size_t n_keys, n_values;
-        if (gi_mul_size(heads * shape->n_blocks, kv->key_head, &n_keys) &&
-            gi_mul_size(heads * shape->n_blocks, kv->value_head, &n_values)) {
-            kv->keys = gi_alloc_zeroed_aligned(n_keys, elem);
-            kv->values = gi_alloc_zeroed_aligned(n_values, elem);
+        kv->format = cpu->options.kv_format;
+        const bool is_packed = kv->format != GI_CPU_F32;
+        gi_assert(!is_packed || (b == GI_CPU_PACKED_BLOCK && d % 4 == 0));
+        kv->key_head = d * b;
+        kv->value_head = (is_packed ? gi_round_up(d, GI_TILE_N) : d) * b;
+        size_t n_heads, n_keys, n_values;
+        ok = gi_mul_size(heads, shape->n_blocks, &n_heads) &&
+             gi_mul_size(n_heads, kv->key_head, &n_keys) &&
+             gi_mul_size(n_heads, kv->value_head, &n_values);
+        if (ok) {
+            kv->keys = gi_alloc_zeroed_aligned(n_keys, elem_bytes[kv->format]);
+            kv->values = gi_alloc_zeroed_aligned(n_values, elem_bytes[kv->format]);
+            if (kv->format == GI_CPU_S8)
+                kv->scales = gi_alloc_zeroed_aligned(n_heads, 2 * GI_TILE_N * sizeof(float));
+            ok = kv->keys && kv->values && (kv->scales || kv->format != GI_CPU_S8);
         }
     }
-    if (!kv || !kv->keys || !kv->values) {
+    if (!ok) {
         kv_free(dev, kv);
         return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a KV cache of %zu blocks",
                        shape->n_blocks);
@@ -187,6 +197,8 @@ static void destroy(gi_device *dev) {
     gi_free(cpu->x_scale);
     gi_free(cpu->x_sum);
     gi_free(cpu->queries);
+    gi_free(cpu->query_scale);
+    gi_free(cpu->query_sum);
     gi_free(cpu->text_parts);
     gi_free(cpu->key_panels);
     gi_free(cpu->value_panels);
@@ -246,6 +258,12 @@ static glint_status make_scratch(gi_device_cpu *cpu, glint_error *err) {
             max_size(o->vision_cols * o->patches_max, o->text_cols * o->linear_rows_max),
             sizeof(uint16_t));
         ok &= cpu->narrow_x && cpu->x_scale && cpu->x_sum && cpu->queries;
+    }
+    if (o->kv_format == GI_CPU_S8) {
+        const size_t n = o->linear_rows_max * (o->text_cols / o->text_head_dim);
+        cpu->query_scale = alloc_floats(n, 1);
+        cpu->query_sum = gi_alloc_aligned(n, sizeof(int32_t));
+        ok &= cpu->query_scale && cpu->query_sum;
     }
     if (!text_f32) ok &= (cpu->text_parts = alloc_floats(gi_cpu_text_parts_floats(o), 1)) != NULL;
     if (!ok) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the CPU device's scratch");

@@ -47,21 +47,26 @@ struct gi_vector {
 };
 
 /**
- * Keys and values, block by block, in the form that products want. B tokens per block.
+ * Keys and values, block by block, in the form that products want. B tokens per block, 16 for
+ * F32, else 64.
  *
- *     F32      keys   [layer][block][Hkv][D][B]              transposed: scores are contiguous
- *              values [layer][block][Hkv][B][D]
- *     packed   keys   [layer][block][Hkv][D / 2][64][2]      BF16 panels, B = 64: a block's keys
- *              values [layer][block][Hkv][D / 64][32][64][2]     and values serve as weights
+ *     F32    keys   [layer][block][Hkv][D][B]                 transposed: scores are contiguous
+ *            values [layer][block][Hkv][B][D]
+ *     BF16   keys   [layer][block][Hkv][D / 2][64][2]         panels: a block's keys and values
+ *            values [layer][block][Hkv][D / 64][32][64][2]      serve as weights
+ *     INT8   keys   [layer][block][Hkv][D / 4][64][4]         panels of k + 128, with a scale
+ *            values [layer][block][Hkv][D / 64][16][64][4]      per token and head
+ *            scales [layer][block][Hkv][2][64]                keys', values'
  */
 struct gi_kv_store {
     gi_kv_shape shape;
-    bool is_packed;
+    gi_cpu_format format;
     size_t key_head, value_head; /**< elements of one head of one block */
-    void *keys, *values;         /**< F32: float; packed: BF16 */
+    void *keys, *values;         /**< F32: float; BF16: uint16_t; INT8: uint8_t */
+    float *scales;               /**< INT8 only */
 };
 
-/** Tokens in a block of the packed form: one panel. */
+/** Tokens in a block of the packed forms: one panel. */
 #define GI_CPU_PACKED_BLOCK GI_TILE_N
 
 /** First element of a head's keys or values (head_elems = key_head or value_head). */
@@ -70,19 +75,51 @@ static inline size_t gi_cpu_kv_offset(const gi_kv_store *kv, size_t layer, size_
     return ((layer * kv->shape.n_blocks + block) * kv->shape.n_kv_heads + kv_head) * head_elems;
 }
 
+struct gi_device_cpu;
+
+/** One head of one block of a packed store. */
+typedef struct gi_cpu_kv_head {
+    gi_kv_store *kv;
+    size_t layer, block, kv_head;
+} gi_cpu_kv_head;
+
+/** What packed attention asks of a store's format. Scratch: GI_CPU_KV_SCRATCH floats. */
+typedef struct gi_cpu_kv_format {
+    /** Begin a block: no trace of another sequence's values may reach a sum. */
+    void (*clear)(gi_cpu_kv_head at);
+    /** Put one token's key and value [D] at `slot`. scratch [D] floats. */
+    void (*store)(struct gi_device_cpu *cpu, gi_cpu_kv_head at, size_t slot, const float *k,
+                  const float *v, float *scratch);
+    /** Put a roped query [D], times scale, at row `row` of the device's queries. */
+    void (*store_query)(struct gi_device_cpu *cpu, size_t row, const float *q, float scale,
+                        size_t head_dim);
+    /** scores[n_m, 64] (row stride ld) of queries row, row + 1, ... against the block. */
+    void (*scores)(struct gi_device_cpu *cpu, gi_cpu_kv_head at, size_t row, size_t n_m,
+                   float *scores, size_t ld, float *scratch);
+    /** mix[n_m, 64] = weights [n_m, 64] (BF16, row stride ld) times value columns c0... */
+    void (*mix)(struct gi_device_cpu *cpu, gi_cpu_kv_head at, size_t c0, const uint16_t *weights,
+                size_t ld, size_t n_m, float *mix, float *scratch);
+} gi_cpu_kv_format;
+
+enum { GI_CPU_KV_SCRATCH = 3 * GI_TILE_M * GI_TILE_N };
+
+extern const gi_cpu_kv_format gi_cpu_kv_bf16, gi_cpu_kv_s8;
+
 typedef struct gi_device_cpu {
     gi_device base; /**< first: a gi_device pointer is a gi_device_cpu pointer */
     gi_device_cpu_options options;
     gi_kernels kernels;
     gi_workers *workers;
     char description[64];
-    float *normed;     /**< F32 linear: x after its norm, [linear_elems_max] */
-    float *keys_t;     /**< F32 vision attention: transposed keys, [vision_cols, patches_max] */
-    void *narrow_x;    /**< packed linear: x as INT8 or BF16, [linear_elems_max] of 2 bytes */
-    float *x_scale;    /**< INT8: scale of each row of x, [linear_rows_max] */
-    int32_t *x_sum;    /**< INT8: sum of each row of x, [linear_rows_max] */
-    float *text_parts; /**< packed text attention: chunks of long sequences; text_packed.c */
-    uint16_t *queries; /**< packed attention of either tower: roped, scaled queries */
+    float *normed;      /**< F32 linear: x after its norm, [linear_elems_max] */
+    float *keys_t;      /**< F32 vision attention: transposed keys, [vision_cols, patches_max] */
+    void *narrow_x;     /**< packed linear: x as INT8 or BF16, [linear_elems_max] of 2 bytes */
+    float *x_scale;     /**< INT8: scale of each row of x, [linear_rows_max] */
+    int32_t *x_sum;     /**< INT8: sum of each row of x, [linear_rows_max] */
+    float *text_parts;  /**< packed text attention: chunks of long sequences; text_packed.c */
+    uint16_t *queries;  /**< packed attention of either tower: roped, scaled queries */
+    float *query_scale; /**< INT8 KV cache: of each query row */
+    int32_t *query_sum;
     uint16_t *key_panels, *value_panels; /**< packed vision attention: those of a picture */
     float *scratch;                      /**< [n_threads, scratch_floats] */
     size_t scratch_floats;

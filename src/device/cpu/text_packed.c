@@ -23,6 +23,7 @@
 typedef struct text_job {
     gi_device_cpu *cpu;
     const gi_attention_args *args;
+    const gi_cpu_kv_format *format;
     size_t n_kv_heads, group, head_dim;
     size_t n_tokens;
     size_t n_chunks; /* most chunks of any span */
@@ -48,6 +49,9 @@ static part part_at(float *floats) {
     return (part){.max = floats, .sum = floats + GI_TILE_M, .mix = floats + 2 * GI_TILE_M};
 }
 
+/* Scores, their softmax in BF16, a block's mix, and the format's own scratch. */
+enum { ATTEND_FLOATS = GI_TILE_M * (CHUNK + CHUNK / 2 + GI_TILE_N) + GI_CPU_KV_SCRATCH };
+
 /* Tiles below this many per worker are split into chunks. */
 enum { SPLIT_TILES = 2 };
 
@@ -57,55 +61,28 @@ size_t gi_cpu_text_parts_floats(const gi_device_cpu_options *o) {
 }
 
 size_t gi_cpu_text_packed_scratch_floats(const gi_device_cpu_options *o) {
-    /* Scores, their softmax in BF16, a block's mix, and two parts. */
-    const size_t attend = GI_TILE_M * (CHUNK + CHUNK / 2 + GI_TILE_N);
-    const size_t floats = attend + 2 * part_floats(o->text_head_dim);
+    const size_t floats = ATTEND_FLOATS + 2 * part_floats(o->text_head_dim);
     return floats > 2 * o->text_cols ? floats : 2 * o->text_cols;
 }
 
-static size_t block_of(const gi_span *span, size_t pos) {
-    return (size_t)span->blocks[pos / BLOCK];
+static gi_cpu_kv_head head_at(const text_job *job, const gi_span *span, size_t i_block,
+                              size_t kv_head) {
+    return (gi_cpu_kv_head){.kv = job->args->kv,
+                            .layer = job->args->layer,
+                            .block = (size_t)span->blocks[i_block],
+                            .kv_head = kv_head};
 }
 
 /* ---- store ---------------------------------------------------------------------------------- */
 
-/*
- * A block that is begun may hold another sequence's values. They will get weight 0, but 0 times
- * an infinity is not 0: begin with zeros.
- */
 static void clear_new_blocks(const text_job *job) {
     const gi_attention_args *a = job->args;
-    gi_kv_store *kv = a->kv;
     for (size_t i = 0; i < a->n_spans; i++) {
         const gi_span *s = &a->spans[i];
         const size_t end = s->n_past + s->n_rows;
         for (size_t pos = gi_round_up(s->n_past, BLOCK); pos < end; pos += BLOCK)
-            memset((uint16_t *)kv->values +
-                       gi_cpu_kv_offset(kv, a->layer, block_of(s, pos), 0, kv->value_head),
-                   0, job->n_kv_heads * kv->value_head * sizeof(uint16_t));
-    }
-}
-
-static void store_row(const text_job *job, const float *k, const float *v, size_t layer_block,
-                      size_t slot, uint16_t *narrow) {
-    const gi_attention_args *a = job->args;
-    const gi_kv_store *kv = a->kv;
-    const gi_kernels *kern = &job->cpu->kernels;
-    const size_t d = job->head_dim;
-    kern->narrow_row(narrow, k, 1.0f, job->n_kv_heads * d, job->n_kv_heads * d);
-    for (size_t h = 0; h < job->n_kv_heads; h++) {
-        uint16_t *keys =
-            (uint16_t *)kv->keys + gi_cpu_kv_offset(kv, a->layer, layer_block, h, kv->key_head);
-        for (size_t u = 0; u < d / 2; u++)
-            memcpy(keys + (u * BLOCK + slot) * 2, narrow + h * d + 2 * u, 4);
-    }
-    kern->narrow_row(narrow, v, 1.0f, job->n_kv_heads * d, job->n_kv_heads * d);
-    for (size_t h = 0; h < job->n_kv_heads; h++) {
-        uint16_t *values =
-            (uint16_t *)kv->values + gi_cpu_kv_offset(kv, a->layer, layer_block, h, kv->value_head);
-        for (size_t c = 0; c < d; c++)
-            values[((c / GI_TILE_N * (BLOCK / 2) + slot / 2) * GI_TILE_N + c % GI_TILE_N) * 2 +
-                   slot % 2] = narrow[h * d + c];
+            for (size_t h = 0; h < job->n_kv_heads; h++)
+                job->format->clear(head_at(job, s, pos / BLOCK, h));
     }
 }
 
@@ -113,19 +90,19 @@ static void run_store(void *ctx, size_t begin, size_t end, int i_worker) {
     const text_job *job = ctx;
     const gi_attention_args *a = job->args;
     const size_t d = job->head_dim, n_pairs = a->rotary_dim / 2, g = job->group;
-    uint16_t *narrow = (uint16_t *)(void *)gi_cpu_scratch(job->cpu, i_worker);
     for (size_t t = begin; t < end; t++) {
         const float *cos = a->rope_cos + t * n_pairs, *sin = a->rope_sin + t * n_pairs;
         float *q = gi_cpu_row(a->qkv, t), *k = q + a->n_heads * d;
         for (size_t h = 0; h < a->n_heads + job->n_kv_heads; h++)
             gi_cpu_rope_interleaved(q + h * d, cos, sin, n_pairs);
         for (size_t h = 0; h < a->n_heads; h++)
-            job->cpu->kernels.narrow_row(job->cpu->queries +
-                                             ((h / g * job->n_tokens + t) * g + h % g) * d,
-                                         q + h * d, job->scale, d, d);
+            job->format->store_query(job->cpu, (h / g * job->n_tokens + t) * g + h % g, q + h * d,
+                                     job->scale, d);
         const gi_span *span = gi_cpu_span_of_row(a, t);
         const size_t pos = span->n_past + (t - span->first_row);
-        store_row(job, k, k + job->n_kv_heads * d, block_of(span, pos), pos % BLOCK, narrow);
+        for (size_t h = 0; h < job->n_kv_heads; h++)
+            job->format->store(job->cpu, head_at(job, span, pos / BLOCK, h), pos % BLOCK, k + h * d,
+                               k + (job->n_kv_heads + h) * d, gi_cpu_scratch(job->cpu, i_worker));
     }
 }
 
@@ -148,42 +125,29 @@ static size_t chunks_of(const text_job *job, const tile *t) {
 
 /* mix[n_m, D] = weights times the chunk's values. */
 static void mix_values(const text_job *job, const tile *t, size_t block0, size_t n_blocks,
-                       const uint16_t *weights, size_t ld_weights, float *block_mix, float *mix) {
-    const gi_kv_store *kv = job->args->kv;
-    const gi_kernels *kern = &job->cpu->kernels;
+                       const uint16_t *weights, float *block_mix, float *scratch, float *mix) {
     for (size_t c0 = 0; c0 < job->head_dim; c0 += GI_TILE_N, mix += GI_TILE_M * GI_TILE_N)
         for (size_t b = 0; b < n_blocks; b++) {
-            const uint16_t *values =
-                (const uint16_t *)kv->values +
-                gi_cpu_kv_offset(kv, job->args->layer, (size_t)t->span->blocks[block0 + b],
-                                 t->kv_head, kv->value_head) +
-                c0 * BLOCK;
-            kern->gemm_bf16(b == 0 ? mix : block_mix, GI_TILE_N, weights + b * BLOCK, ld_weights,
-                            t->n_m, values, BLOCK / 2);
-            if (b > 0) kern->add_row(mix, block_mix, t->n_m * GI_TILE_N);
+            job->format->mix(job->cpu, head_at(job, t->span, block0 + b, t->kv_head), c0,
+                             weights + b * BLOCK, CHUNK, t->n_m, b == 0 ? mix : block_mix, scratch);
+            if (b > 0) job->cpu->kernels.add_row(mix, block_mix, t->n_m * GI_TILE_N);
         }
 }
 
 static void attend_chunk(const text_job *job, const tile *t, size_t chunk, float *scratch,
                          part ret) {
     const gi_kernels *kern = &job->cpu->kernels;
-    const gi_kv_store *kv = job->args->kv;
-    const size_t d = job->head_dim, begin = chunk * CHUNK, block0 = chunk * CHUNK_BLOCKS;
+    const size_t begin = chunk * CHUNK, block0 = chunk * CHUNK_BLOCKS;
     const size_t last = keys_of(job, t, t->n_m - 1) - begin;
     const size_t n_blocks = last < CHUNK ? (last + BLOCK - 1) / BLOCK : CHUNK_BLOCKS;
     float *scores = scratch, *block_mix = scores + GI_TILE_M * CHUNK;
-    uint16_t *weights = (uint16_t *)(void *)(block_mix + GI_TILE_M * GI_TILE_N);
-    const uint16_t *q =
-        job->cpu->queries +
-        ((t->kv_head * job->n_tokens + t->span->first_row) * job->group + t->first) * d;
+    float *format_scratch = block_mix + GI_TILE_M * GI_TILE_N;
+    uint16_t *weights = (uint16_t *)(void *)(format_scratch + GI_CPU_KV_SCRATCH);
+    const size_t q_row = (t->kv_head * job->n_tokens + t->span->first_row) * job->group + t->first;
 
     for (size_t b = 0; b < n_blocks; b++)
-        kern->gemm_bf16(scores + b * BLOCK, CHUNK, q, d, t->n_m,
-                        (const uint16_t *)kv->keys +
-                            gi_cpu_kv_offset(kv, job->args->layer,
-                                             (size_t)t->span->blocks[block0 + b], t->kv_head,
-                                             kv->key_head),
-                        d / 2);
+        job->format->scores(job->cpu, head_at(job, t->span, block0 + b, t->kv_head), q_row, t->n_m,
+                            scores + b * BLOCK, CHUNK, format_scratch);
     for (size_t m = 0; m < t->n_m; m++) {
         float *row = scores + m * CHUNK;
         const size_t end = keys_of(job, t, m);
@@ -199,7 +163,7 @@ static void attend_chunk(const text_job *job, const tile *t, size_t chunk, float
             ret.max[m] = row[i] > ret.max[m] ? row[i] : ret.max[m];
         ret.sum[m] = 1.0f / kern->softmax_bf16(weights + m * CHUNK, row, n, n_blocks * BLOCK);
     }
-    mix_values(job, t, block0, n_blocks, weights, CHUNK, block_mix, ret.mix);
+    mix_values(job, t, block0, n_blocks, weights, block_mix, format_scratch, ret.mix);
 }
 
 /* acc = the softmax over the keys of both. Milakov & Gimelshein 2018, section 3. */
@@ -250,7 +214,7 @@ static tile tile_at(const text_job *job, size_t i) {
 static void run_tiles(void *ctx, size_t begin, size_t end, int i_worker) {
     const text_job *job = ctx;
     float *scratch = gi_cpu_scratch(job->cpu, i_worker);
-    float *parts = scratch + GI_TILE_M * (CHUNK + CHUNK / 2 + GI_TILE_N);
+    float *parts = scratch + ATTEND_FLOATS;
     const part acc = part_at(parts), next = part_at(parts + job->ld_part);
     for (size_t i = begin; i < end; i++) {
         const tile t = tile_at(job, i);
@@ -292,6 +256,7 @@ void gi_cpu_attention_packed(gi_device_cpu *cpu, const gi_attention_args *args) 
     text_job job = {
         .cpu = cpu,
         .args = args,
+        .format = args->kv->format == GI_CPU_S8 ? &gi_cpu_kv_s8 : &gi_cpu_kv_bf16,
         .n_kv_heads = s->n_kv_heads,
         .group = args->n_heads / s->n_kv_heads,
         .head_dim = s->head_dim,

@@ -139,6 +139,8 @@ static int teardown(void **state) {
 static void open_device(layers *l, gi_cpu_format text, gi_cpu_format vision) {
     const gi_device_cpu_options options = {.n_threads = gi_workers_cpus_usable(),
                                            .text_format = text,
+                                           .kv_format =
+                                               text == GI_CPU_F32 ? GI_CPU_F32 : GI_CPU_BF16,
                                            .vision_format = vision,
                                            .linear_elems_max = 32 * 13696,
                                            .linear_cols_max = 13696,

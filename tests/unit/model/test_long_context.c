@@ -15,11 +15,12 @@ static int32_t token(size_t i, size_t vocab) {
     return (int32_t)((i * 2654435761u + 12345u) % (vocab - 32));
 }
 
-static glint_engine *open_engine(glint_dtype dtype, int n_threads) {
+static glint_engine *open_engine(glint_dtype dtype, glint_dtype kv_dtype, int n_threads) {
     glint_engine *e = NULL;
     glint_error err = {0};
     const glint_engine_options o = {.model_dir = golden_path("models/default"),
                                     .dtype = dtype,
+                                    .kv_dtype = kv_dtype,
                                     .n_threads = n_threads,
                                     .context_tokens_max = CONTEXT,
                                     .max_side_px = 56};
@@ -49,8 +50,9 @@ static void feed(glint_engine *e, gi_kv_sequence *seq, size_t past, size_t n, fl
 }
 
 /* Prefill all but one token, decode the last: both kinds of tile. */
-static void run_text(glint_dtype dtype, int n_threads, float *logits, size_t *ret_vocab) {
-    glint_engine *e = open_engine(dtype, n_threads);
+static void run_text(glint_dtype dtype, glint_dtype kv_dtype, int n_threads, float *logits,
+                     size_t *ret_vocab) {
+    glint_engine *e = open_engine(dtype, kv_dtype, n_threads);
     gi_kv_sequence seq = {0};
     assert_int_equal(gi_kv_sequence_init(&seq, &e->kv_pool, CONTEXT, NULL), GLINT_OK);
     for (size_t at = 0; at < TOKENS; at += CHUNK)
@@ -63,23 +65,36 @@ static void run_text(glint_dtype dtype, int n_threads, float *logits, size_t *re
 
 static void packed_agrees_with_f32(void **state) {
     (void)state;
-    static float f32[8192], bf16[8192];
+    static const struct {
+        const char *name;
+        glint_dtype dtype, kv_dtype;
+        double bar;
+    } rows[] = {{"BF16", GLINT_DTYPE_BF16, GLINT_DTYPE_BF16, 1e-2},
+                {"BF16, INT8 cache", GLINT_DTYPE_BF16, GLINT_DTYPE_INT8, 1e-2},
+                {"INT8", GLINT_DTYPE_INT8, GLINT_DTYPE_BF16, 4e-2}};
+    static float f32[8192], got[8192];
     size_t vocab;
-    run_text(GLINT_DTYPE_F32, 2, f32, &vocab);
+    run_text(GLINT_DTYPE_F32, GLINT_DTYPE_AUTO, 2, f32, &vocab);
     assert_true(vocab <= 8192);
-    run_text(GLINT_DTYPE_BF16, 2, bf16, &vocab);
-    const double e = golden_error(bf16, f32, vocab);
-    print_message("golden: %d tokens, BF16 against F32: error %.2e, bar 1e-2\n", TOKENS, e);
-    assert_true(e < 1e-2);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        run_text(rows[i].dtype, rows[i].kv_dtype, 2, got, &vocab);
+        const double e = golden_error(got, f32, vocab);
+        print_message("golden: %d tokens, %s against F32: error %.2e, bar %.0e\n", TOKENS,
+                      rows[i].name, e, rows[i].bar);
+        assert_true(e < rows[i].bar);
+    }
 }
 
 static void split_equals_whole(void **state) {
     (void)state;
     static float one[8192], many[8192];
+    static const glint_dtype kv[] = {GLINT_DTYPE_BF16, GLINT_DTYPE_INT8};
     size_t vocab;
-    run_text(GLINT_DTYPE_INT8, 1, one, &vocab);
-    run_text(GLINT_DTYPE_INT8, 4, many, &vocab);
-    assert_memory_equal(one, many, vocab * sizeof(float));
+    for (size_t i = 0; i < 2; i++) {
+        run_text(GLINT_DTYPE_INT8, kv[i], 1, one, &vocab);
+        run_text(GLINT_DTYPE_INT8, kv[i], 4, many, &vocab);
+        assert_memory_equal(one, many, vocab * sizeof(float));
+    }
 }
 
 /* Enough sequences that tiles are not split; the long one must not notice. */
@@ -88,7 +103,7 @@ static void batch_equals_alone(void **state) {
     enum { SEQUENCES = 8 };
     static float alone[8192];
     size_t vocab;
-    glint_engine *e = open_engine(GLINT_DTYPE_BF16, 2);
+    glint_engine *e = open_engine(GLINT_DTYPE_BF16, GLINT_DTYPE_AUTO, 2);
     gi_kv_sequence seq[SEQUENCES] = {0};
     vocab = e->language->cfg.vocab;
     float *logits = gi_calloc(vocab, sizeof *logits);
@@ -120,7 +135,7 @@ static void batch_equals_alone(void **state) {
     gi_language_run(e->language, e->kv, &batch, logits);
     for (size_t s = 0; s < SEQUENCES; s++) gi_kv_sequence_done(&seq[s]);
     glint_engine_close(e);
-    run_text(GLINT_DTYPE_BF16, 2, alone, &vocab);
+    run_text(GLINT_DTYPE_BF16, GLINT_DTYPE_AUTO, 2, alone, &vocab);
     assert_memory_equal(logits, alone, vocab * sizeof(float));
     gi_free(logits);
 }
