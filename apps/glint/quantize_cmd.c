@@ -50,7 +50,7 @@ int gi_command_quantize(int argc, char **argv) {
             "the decoder as INT8 with a scale per output, the vision tower as BF16. glint maps\n"
             "the result and uses it where it lies; other programs cannot read it.\n",
         .footer =
-            "Exit codes: 0 done, 2 wrong usage, 4 SRC cannot be read or DST not be written.\n",
+            "Exit status: 0 done, 2 wrong usage, 4 SRC cannot be read or DST not be written.\n",
         .specs = specs,
         .n_specs = sizeof specs / sizeof specs[0],
         .operands_max = 2,
