@@ -24,7 +24,7 @@ void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs
          .target = &a->dtype,
          .value = "FORMAT",
          .fallback = "auto",
-         .choices = "auto|f32|bf16|int8|int8-all",
+         .choices = GI_ENGINE_ARGS_DTYPES,
          .help = "number format of the products; int8: of the decoder, with\n"
                  "a BF16 vision tower"},
         {.name = "kv-dtype",
@@ -32,7 +32,7 @@ void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs
          .target = &a->kv_dtype,
          .value = "FORMAT",
          .fallback = "auto",
-         .choices = "auto|bf16|int8",
+         .choices = GI_ENGINE_ARGS_KV_DTYPES,
          .help = "number format of the KV cache; auto: BF16, F32 with F32"},
         {.name = "threads",
          .kind = GI_OPTION_INT,
@@ -70,7 +70,7 @@ void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs
     *n_specs += GI_ENGINE_ARGS_OPTIONS;
 }
 
-static glint_dtype dtype_of(const char *name) {
+glint_dtype gi_engine_args_dtype(const char *name) {
     static const struct {
         const char *name;
         glint_dtype dtype;
@@ -92,8 +92,8 @@ glint_status gi_engine_args_resolve(gi_engine_args *a, glint_engine_options *ret
         .n_threads = (int)a->threads,
         .context_tokens_max = (int)a->context,
         .max_side_px = (int)a->max_side,
-        .dtype = dtype_of(a->dtype),
-        .kv_dtype = dtype_of(a->kv_dtype),
+        .dtype = gi_engine_args_dtype(a->dtype),
+        .kv_dtype = gi_engine_args_dtype(a->kv_dtype),
         .cpu_mask = a->cpu_mask,
     };
     return GLINT_OK;

@@ -19,6 +19,13 @@ typedef struct gi_engine_args {
     char dir[GI_PATH_BYTES]; /**< the model's directory, after gi_engine_args_resolve */
 } gi_engine_args;
 
+/** The choices of --dtype and --kv-dtype. */
+#define GI_ENGINE_ARGS_DTYPES    "auto|f32|bf16|int8|int8-all"
+#define GI_ENGINE_ARGS_KV_DTYPES "auto|bf16|int8"
+
+/** What a choice means. */
+glint_dtype gi_engine_args_dtype(const char *name);
+
 /** Append the rows, a heading first, to specs; there must be room for GI_ENGINE_ARGS_OPTIONS. */
 void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs);
 

@@ -2,18 +2,19 @@
  * glint inspect: opens a checkpoint as the engine would, so that what it reports was checked, and
  * says in parameters and bytes what it is and what serving it would take. Reads no weight.
  */
-#include "command.h"
+#include "engine_args.h"
 #include "machine.h"
+#include "needs.h"
 
-#include "base/checked.h"
 #include "base/clock.h"
-#include "engine/engine.h"
 #include "model/checkpoint.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { INSPECT_OPTIONS = 7 };
 
 static const char ABOUT[] =
     "Says what a checkpoint is: architecture, parameters, number formats, and the memory a server\n"
@@ -26,29 +27,12 @@ static const char FOOTER[] =
     "  glint inspect --json | jq .memory.total_bytes\n\n"
     "Exit status: 0 the checkpoint is sound, 2 wrong use, 4 it is not, 5 out of memory.\n";
 
-/* Bytes a server holds, by purpose. */
-typedef struct needs {
-    int64_t n_seqs, n_tokens;
-    uint64_t weights, kv, scratch, total;
-} needs;
-
-/* a * b, or the most a report can say. */
-static uint64_t times(uint64_t a, uint64_t b) {
-    uint64_t n;
-    return gi_mul_u64(a, b, &n) && n < INT64_MAX / 2 ? n : INT64_MAX / 2;
-}
-
-/* KV cache for every sequence, and scratch for one, as the engine would take them. */
-static needs compute_needs(const gi_checkpoint *k, int64_t n_seqs, int64_t n_tokens,
-                           int64_t max_side_px) {
-    needs n = {.n_seqs = n_seqs, .n_tokens = n_tokens, .weights = k->sizes.total_bytes};
-    uint64_t kv;
-    gi_engine_sizes(&k->config, GLINT_DTYPE_AUTO, GLINT_DTYPE_AUTO, (size_t)n_tokens,
-                    (uint32_t)max_side_px, &kv, &n.scratch);
-    n.kv = times(kv, (uint64_t)n_seqs);
-    n.total = n.weights + n.kv + n.scratch;
-    return n;
-}
+/* What the options say. */
+typedef struct inspect_args {
+    const char *model, *dtype, *kv_dtype;
+    int64_t n_seqs, n_tokens, max_side;
+    bool json;
+} inspect_args;
 
 /* ---- for people ---- */
 
@@ -135,11 +119,11 @@ static void print_shape(const gi_config *c) {
            visual_tokens(&c->image, c->image.pixels_max));
 }
 
-static void print_memory(const needs *n, const gi_machine_memory *m) {
+static void print_memory(const gi_needs *n, const gi_machine_memory *m) {
     char a[32];
     printf("\nMemory to serve %" PRId64 " sequence%s of %s tokens\n", n->n_seqs,
            n->n_seqs == 1 ? "" : "s", grouped(a, (uint64_t)n->n_tokens));
-    printf("  %-28s%16s\n", "weights", mebibytes(a, n->weights));
+    printf("  %-28s%16s\n", "weights as used", mebibytes(a, n->weights));
     printf("  %-28s%16s\n", "KV cache", mebibytes(a, n->kv));
     printf("  %-28s%16s\n", "working memory", mebibytes(a, n->scratch));
     printf("  %-28s%16s\n", "total", mebibytes(a, n->total));
@@ -153,7 +137,7 @@ static void print_memory(const needs *n, const gi_machine_memory *m) {
            n->total <= m->available_bytes ? "enough" : "NOT ENOUGH");
 }
 
-static void print_text(const char *dir, const gi_checkpoint *k, const needs *n,
+static void print_text(const char *dir, const gi_checkpoint *k, const gi_needs *n,
                        const gi_machine_memory *m, double open_ms) {
     const gi_checkpoint_sizes *z = &k->sizes;
     char bytes[32];
@@ -192,7 +176,7 @@ static json_t *vision_json(const gi_config *c) {
                      (json_int_t)visual_tokens(&c->image, c->image.pixels_max));
 }
 
-static json_t *report_json(const char *dir, const gi_checkpoint *k, const needs *n,
+static json_t *report_json(const char *dir, const gi_checkpoint *k, const gi_needs *n,
                            const gi_machine_memory *m) {
     const gi_checkpoint_sizes *z = &k->sizes;
     json_t *params =
@@ -216,7 +200,7 @@ static json_t *report_json(const char *dir, const gi_checkpoint *k, const needs 
                      memory);
 }
 
-static bool print_json(const char *dir, const gi_checkpoint *k, const needs *n,
+static bool print_json(const char *dir, const gi_checkpoint *k, const gi_needs *n,
                        const gi_machine_memory *m) {
     json_t *report = report_json(dir, k, n, m);
     const bool ok = report && json_dumpf(report, stdout, JSON_INDENT(2)) == 0;
@@ -225,20 +209,17 @@ static bool print_json(const char *dir, const gi_checkpoint *k, const needs *n,
     return ok;
 }
 
-int gi_command_inspect(int argc, char **argv) {
-    const char *model = NULL;
-    int64_t n_seqs, n_tokens, max_side;
-    bool json = false;
-    const gi_option specs[] = {
+static void inspect_options(inspect_args *a, gi_option *specs) {
+    const gi_option rows[INSPECT_OPTIONS] = {
         {.name = "model",
          .letter = 'm',
          .kind = GI_OPTION_TEXT,
-         .target = &model,
+         .target = &a->model,
          .value = "DIR",
          .help = GI_COMMAND_MODEL_HELP},
         {.name = "seqs",
          .kind = GI_OPTION_INT,
-         .target = &n_seqs,
+         .target = &a->n_seqs,
          .value = "N",
          .fallback = "8",
          .min = 1,
@@ -246,7 +227,7 @@ int gi_command_inspect(int argc, char **argv) {
          .help = "sequences served at once"},
         {.name = "tokens",
          .kind = GI_OPTION_INT,
-         .target = &n_tokens,
+         .target = &a->n_tokens,
          .value = "N",
          .fallback = "2048",
          .min = 1,
@@ -254,24 +235,45 @@ int gi_command_inspect(int argc, char **argv) {
          .help = "tokens of each, prompt and answer"},
         {.name = "max-side",
          .kind = GI_OPTION_INT,
-         .target = &max_side,
+         .target = &a->max_side,
          .value = "PX",
          .fallback = "1024",
          .min = 28,
          .max = 16384,
          .help = "longest side of a picture"},
+        {.name = "dtype",
+         .kind = GI_OPTION_CHOICE,
+         .target = &a->dtype,
+         .value = "FORMAT",
+         .fallback = "auto",
+         .choices = GI_ENGINE_ARGS_DTYPES,
+         .help = "number format of the products"},
+        {.name = "kv-dtype",
+         .kind = GI_OPTION_CHOICE,
+         .target = &a->kv_dtype,
+         .value = "FORMAT",
+         .fallback = "auto",
+         .choices = GI_ENGINE_ARGS_KV_DTYPES,
+         .help = "number format of the KV cache"},
         {.name = "json",
          .letter = 'j',
          .kind = GI_OPTION_SWITCH,
-         .target = &json,
+         .target = &a->json,
          .help = "the same as JSON"},
     };
+    memcpy(specs, rows, sizeof rows);
+}
+
+int gi_command_inspect(int argc, char **argv) {
+    inspect_args a = {0};
+    gi_option specs[INSPECT_OPTIONS];
+    inspect_options(&a, specs);
     gi_options o = {.command = "inspect",
                     .usage = "glint inspect [OPTION]... [DIR]",
                     .about = ABOUT,
                     .footer = FOOTER,
                     .specs = specs,
-                    .n_specs = sizeof specs / sizeof specs[0],
+                    .n_specs = INSPECT_OPTIONS,
                     .operands_max = 1};
     int code = GI_EXIT_OK;
     if (!gi_command_begin(&o, argc, argv, &code)) return code;
@@ -279,16 +281,18 @@ int gi_command_inspect(int argc, char **argv) {
     gi_checkpoint *k = NULL;
     char dir[GI_PATH_BYTES];
     const double start_ms = gi_clock_ms();
-    if (gi_command_model_dir(o.n_operands ? o.operands[0] : model, dir, &err) != GLINT_OK ||
+    if (gi_command_model_dir(o.n_operands ? o.operands[0] : a.model, dir, &err) != GLINT_OK ||
         gi_checkpoint_open(dir, &k, &err) != GLINT_OK) {
         code = gi_command_fail("inspect", GI_EXIT_MODEL, &err);
         goto done;
     }
     const double open_ms = gi_clock_ms() - start_ms;
-    const needs n = compute_needs(k, n_seqs, n_tokens, max_side);
+    const gi_needs n =
+        gi_needs_compute(k, gi_engine_args_dtype(a.dtype), gi_engine_args_dtype(a.kv_dtype),
+                         a.n_seqs, a.n_tokens, (uint32_t)a.max_side);
     const gi_machine_memory m = gi_machine_get_memory();
-    if (!json) print_text(dir, k, &n, &m, open_ms);
-    if ((json && !print_json(dir, k, &n, &m)) || fflush(stdout) != 0 || ferror(stdout))
+    if (!a.json) print_text(dir, k, &n, &m, open_ms);
+    if ((a.json && !print_json(dir, k, &n, &m)) || fflush(stdout) != 0 || ferror(stdout))
         code = GI_EXIT_INTERNAL;
 done:
     gi_checkpoint_close(k);

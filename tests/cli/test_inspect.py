@@ -112,8 +112,13 @@ class Inspect(CliTest):
     def test_memory_formula(self):
         one = self.report("--seqs", "1", "--tokens", "1")["memory"]
         many = self.report("--seqs", "16", "--tokens", "500")["memory"]
-        # 2 (keys, values) x 6 layers x 2 KV heads x 64 dimensions x 4 bytes
-        self.assertEqual(one["kv_bytes"], 2 * 6 * 2 * 64 * 4)
+        # 2 (keys, values) x 6 layers x 2 KV heads x 64 dimensions x 2 or 4 bytes
+        self.assertEqual(one["kv_bytes"], 2 * 6 * 2 * 64 * 2)
+        reference = self.report("--seqs", "1", "--tokens", "1", "--dtype", "f32")["memory"]
+        self.assertEqual(reference["kv_bytes"], 2 * one["kv_bytes"])
+        self.assertEqual(reference["weight_bytes"], 36882432)  # left in the files
+        small = self.report("--dtype", "int8")["memory"]
+        self.assertLess(small["weight_bytes"], one["weight_bytes"])
         self.assertEqual(many["kv_bytes"], 16 * 500 * one["kv_bytes"])
         self.assertGreaterEqual(many["total_bytes"], many["kv_bytes"] + many["weight_bytes"])
         self.assertTrue(one["enough"])
