@@ -114,7 +114,7 @@
  * acc     s32 [n_m, 64], written in full
  * x       s8 [n_m, 4 * n_units], row stride ld_x bytes; n_m 1..GI_TILE_M; padding bytes zero
  * panel   u8 [n_units, 64, 4], 64-byte aligned
- * Bound: 127 * 255 * 4 * n_units must stay below 2^31, so n_units <= 16384.
+ * Bound: 127 * 255 * 4 * n_units must stay below 2^31, so n_units is 1..16384.
  */
 #define GI_DECL_GEMM_S8(name)                                                                      \
     void name(int32_t *restrict acc, const int8_t *x, size_t ld_x, size_t n_m,                     \
@@ -125,7 +125,7 @@
  *
  * acc     f32 [n_m, 64], row stride ld_acc, written in full
  * x       bf16 [n_m, 2 * n_units], row stride ld_x elements; n_m 1..GI_TILE_M
- * panel   bf16 [n_units, 64, 2], 64-byte aligned
+ * panel   bf16 [n_units, 64, 2], 64-byte aligned; n_units >= 1
  * The order of a row's sum does not depend on n_m. Tolerance against the reference: relative to
  * sum |x w|, 2^-16 (tiers pair products and may flush subnormals).
  */

@@ -5,4 +5,7 @@
 
 void gi_kernels_init_avx2(gi_kernels *k) {
     k->tier = "avx2";
+    gi_kernels_init_f32_avx2(k);
+    gi_kernels_init_rows_avx2(k);
+    gi_kernels_init_gemm_avx2(k);
 }

@@ -21,6 +21,11 @@ void gi_kernels_init_avx512vnni(gi_kernels *k);
 /** AVX-512 BF16: from 2020 (Cooper Lake), 2022 (Zen 4). After AVX-512 VNNI. */
 void gi_kernels_init_avx512bf16(gi_kernels *k);
 
+/* Parts of the AVX2 tier, one file each. */
+void gi_kernels_init_f32_avx2(gi_kernels *k);
+void gi_kernels_init_rows_avx2(gi_kernels *k);
+void gi_kernels_init_gemm_avx2(gi_kernels *k);
+
 /* Parts of the AVX-512 tier, one file each. */
 void gi_kernels_init_f32_avx512(gi_kernels *k);
 void gi_kernels_init_rows_avx512(gi_kernels *k);
