@@ -97,7 +97,11 @@ static glint_status check_options(const glint_engine_options *o, glint_error *er
     if (o->max_side_px != 0 && (o->max_side_px < 28 || o->max_side_px > 16384))
         return gi_fail(err, GLINT_ERR_ARG, "max side must be 28 to 16384 px, not %d",
                        o->max_side_px);
-    if (o->kv_dtype == GLINT_DTYPE_F32 || o->kv_dtype == GLINT_DTYPE_INT8_ALL)
+    const int dtype = (int)o->dtype, kv_dtype = (int)o->kv_dtype;
+    if (dtype < GLINT_DTYPE_AUTO || dtype > GLINT_DTYPE_INT8_ALL)
+        return gi_fail(err, GLINT_ERR_ARG, "dtype %d is none of glint's", dtype);
+    if (kv_dtype != GLINT_DTYPE_AUTO && kv_dtype != GLINT_DTYPE_BF16 &&
+        kv_dtype != GLINT_DTYPE_INT8)
         return gi_fail(err, GLINT_ERR_ARG, "keys and values are kept as BF16 or INT8");
     return GLINT_OK;
 }
