@@ -18,19 +18,33 @@ static glint_status check_range(const char *param, double value, double min, dou
     return gi_fail_param(err, GLINT_ERR_ARG, param);
 }
 
+/* A list or text whose length says that there is one, but that is not there. */
+static glint_status check_pointers(const glint_request *r, glint_error *err) {
+    const char *param = NULL;
+    if (r->n_prompt_bytes > 0 && !r->prompt) param = "prompt";
+    if (r->n_stops > 0 && !r->stops) param = "stop";
+    if (r->n_images > 0 && !r->images) param = "images";
+    for (size_t i = 0; i < r->n_images && !param; i++)
+        if (r->images[i].n_bytes > 0 && !r->images[i].bytes) param = "image";
+    if (!param) return GLINT_OK;
+    gi_fail(err, GLINT_ERR_ARG, "%s is null, but its length is not 0", param);
+    return gi_fail_param(err, GLINT_ERR_ARG, param);
+}
+
 static glint_status check_request(const glint_engine *e, const glint_request *r, size_t n_prompt,
                                   glint_error *err) {
-    if (r->n_images > GLINT_IMAGES_MAX || (r->n_images > 0 && !r->images)) {
+    if (r->n_images > GLINT_IMAGES_MAX) {
         gi_fail(err, GLINT_ERR_ARG, "at most %d pictures, not %zu", GLINT_IMAGES_MAX, r->n_images);
         return gi_fail_param(err, GLINT_ERR_ARG, "images");
     }
+    GI_TRY(check_pointers(r, err));
     size_t bad;
     if (n_prompt > GLINT_PROMPT_BYTES_MAX) {
         gi_fail(err, GLINT_ERR_LIMIT, "prompt of %zu bytes; the limit is %d", n_prompt,
                 GLINT_PROMPT_BYTES_MAX);
         return gi_fail_param(err, GLINT_ERR_LIMIT, "prompt");
     }
-    if (!gi_utf8_is_valid((const uint8_t *)r->prompt, n_prompt, &bad)) {
+    if (n_prompt > 0 && !gi_utf8_is_valid((const uint8_t *)r->prompt, n_prompt, &bad)) {
         gi_fail(err, GLINT_ERR_ARG, "prompt is not UTF-8 at byte %zu", bad);
         return gi_fail_param(err, GLINT_ERR_ARG, "prompt");
     }
@@ -76,6 +90,7 @@ static glint_status encode_prompt(glint_job *job, const glint_request *r, size_t
     gi_buf text;
     gi_buf_init(&text, 2 * (size_t)GLINT_PROMPT_BYTES_MAX);
     glint_status st = gi_task_render(task, r->prompt ? r->prompt : "", n_prompt, &text, err);
+    if (st == GLINT_ERR_ARG) gi_fail_param(err, st, "prompt");
     if (st != GLINT_OK) goto done;
     gi_chat_part parts[GLINT_IMAGES_MAX + 1], system = {0};
     for (size_t i = 0; i < job->n_pictures; i++)
