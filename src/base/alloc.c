@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,9 @@ static _Atomic uint64_t fail_at; /* absolute allocation number; 0 = never */
 
 static int must_fail(void) {
     const uint64_t n = atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed) + 1;
-    return n == atomic_load_explicit(&fail_at, memory_order_relaxed);
+    if (n != atomic_load_explicit(&fail_at, memory_order_relaxed)) return 0;
+    errno = ENOMEM; /* as malloc does */
+    return 1;
 }
 
 void gi_alloc_fail_at(uint64_t n) {

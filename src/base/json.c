@@ -6,6 +6,7 @@
 
 #include "base/filemap.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -35,13 +36,16 @@ glint_status gi_json_parse(const void *data, size_t n_bytes, const char *what, j
     if (!depth_is_ok(data, n_bytes))
         return gi_fail(err, GLINT_ERR_FORMAT, "%s: nested deeper than %d", what, GI_JSON_DEPTH_MAX);
     json_error_t je;
+    errno = 0;
     json_t *v = json_loadb(data, n_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
-    if (!v) {
-        if (json_error_code(&je) == json_error_out_of_memory)
-            return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory to parse it", what);
+    /* Out of memory, jansson says "invalid token", or nothing, or leaves out what did not fit. */
+    if (errno == ENOMEM || (!v && je.text[0] == '\0')) {
+        json_decref(v);
+        return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory to parse it", what);
+    }
+    if (!v)
         return gi_fail(err, GLINT_ERR_FORMAT, "%s: not valid JSON at line %d, column %d: %s", what,
                        je.line, je.column, je.text);
-    }
     *ret = v;
     return GLINT_OK;
 }
