@@ -1,0 +1,364 @@
+/*
+ * glint_job_run on the model with random weights: determinism, sampling, stop strings, lengths,
+ * thinking, many jobs. What a trained model answers is in test_engine_golden.c.
+ */
+#include "engine_rig.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ALPHA "tests/golden/tiny/alpha.png"
+
+/* tests/golden/tiny/cases.json, one_picture, as far as it is whole characters. */
+#define ONE_PICTURE_BEGIN "E是什么"
+
+static glint_engine *engine;
+static rig_answer answer, other;
+
+static int open_engine(void **state) {
+    (void)state;
+    /* In F32 the model answers the same on every processor. */
+    engine = rig_open(RIG_TINY,
+                      (glint_engine_options){.context_tokens_max = 1024, .dtype = GLINT_DTYPE_F32});
+    return 0;
+}
+
+static int close_engine(void **state) {
+    (void)state;
+    glint_engine_close(engine);
+    rig_done();
+    return 0;
+}
+
+static glint_request question(const glint_image *image) {
+    return (glint_request){.images = image,
+                           .n_images = 1,
+                           .task = "ask",
+                           .prompt = "What is this? 42",
+                           .max_tokens = 24};
+}
+
+static void a_job_begins_empty(void **state) {
+    (void)state;
+    const glint_image image = rig_image(ALPHA);
+    const glint_request r = question(&image);
+    glint_job *job = rig_create(engine, &r);
+    const glint_result *result = glint_job_result(job);
+    assert_string_equal(result->text, "");
+    assert_int_equal(result->n_text_bytes, 0);
+    assert_null(result->data_json);
+    assert_null(result->reasoning);
+    assert_int_equal(result->finish, GLINT_FINISH_NONE);
+    assert_int_equal(result->usage.prompt_tokens, 34);
+    assert_int_equal(result->usage.image_tokens, 12);
+    assert_int_equal(result->usage.completion_tokens, 0);
+    glint_job_free(job);
+}
+
+static void a_job_runs_once(void **state) {
+    (void)state;
+    const glint_image image = rig_image(ALPHA);
+    const glint_request r = question(&image);
+    glint_job *job = rig_create(engine, &r);
+    glint_error err = {0};
+    assert_int_equal(glint_job_run(job, NULL, NULL, &err), GLINT_OK);
+    char text[512];
+    snprintf(text, sizeof text, "%s", glint_job_result(job)->text);
+    assert_int_equal(glint_job_run(job, NULL, NULL, &err), GLINT_ERR_ARG);
+    assert_int_equal(glint_job_run(job, NULL, NULL, NULL), GLINT_ERR_ARG);
+    assert_string_equal(glint_job_result(job)->text, text);
+    glint_job_free(job);
+}
+
+/* The request may go away after glint_job_create. */
+static void a_job_keeps_nothing_of_its_request(void **state) {
+    (void)state;
+    const glint_image image = rig_image(ALPHA);
+    char prompt[] = "What is this? 42", task[] = "ask", stop[] = "never comes", bytes[1 << 16];
+    const char *stops[] = {stop};
+    glint_request r = question(&image);
+    rig_ask(engine, &r, &other);
+    assert_true(image.n_bytes <= sizeof bytes);
+    memcpy(bytes, image.bytes, image.n_bytes);
+    glint_image copy = {bytes, image.n_bytes};
+    r.images = &copy;
+    r.prompt = prompt;
+    r.task = task;
+    r.stops = stops;
+    r.n_stops = 1;
+    glint_job *job = rig_create(engine, &r);
+    memset(bytes, 0xAA, sizeof bytes);
+    memset(prompt, 'x', sizeof prompt - 1);
+    memset(task, 'x', sizeof task - 1);
+    memset(stop, 'E', sizeof stop - 1);
+    stops[0] = NULL;
+    memset(&r, 0xAA, sizeof r);
+    rig_run(job, &answer);
+    assert_int_equal(answer.status, GLINT_OK);
+    assert_string_equal(answer.text, other.text);
+}
+
+static void greedy_is_the_same_every_time(void **state) {
+    (void)state;
+    static const glint_engine_options formats[] = {
+        {.dtype = GLINT_DTYPE_F32},
+        {.dtype = GLINT_DTYPE_BF16},
+        {.dtype = GLINT_DTYPE_INT8},
+        {.dtype = GLINT_DTYPE_INT8_ALL, .kv_dtype = GLINT_DTYPE_INT8}};
+    const glint_image image = rig_image(ALPHA);
+    const glint_request r = question(&image);
+    for (size_t f = 0; f < 4; f++)
+        for (int n_threads = 1; n_threads <= 4; n_threads++) {
+            glint_engine_options o = formats[f];
+            o.n_threads = n_threads;
+            glint_engine *e = rig_open(RIG_TINY, o);
+            for (int i = 0; i < 2; i++) {
+                const bool is_first = n_threads == 1 && i == 0;
+                rig_ask(e, &r, is_first ? &answer : &other);
+                if (!is_first) rig_assert_same(&answer, &other);
+            }
+            if (o.dtype == GLINT_DTYPE_F32)
+                assert_memory_equal(answer.text, ONE_PICTURE_BEGIN, strlen(ONE_PICTURE_BEGIN));
+            assert_true(answer.confidence > 0 && answer.confidence < 1);
+            glint_engine_close(e);
+        }
+}
+
+/* Temperature with a top-k of one, with next to no top-p, or next to none itself is greedy. */
+static void narrow_sampling_is_greedy(void **state) {
+    (void)state;
+    const glint_image image = rig_image(ALPHA);
+    glint_request r = question(&image);
+    rig_ask(engine, &r, &answer);
+    const glint_request narrow[] = {
+        {.temperature = 2, .top_k = 1}, {.temperature = 2, .top_p = 1e-6}, {.temperature = 1e-12}};
+    for (size_t i = 0; i < 3; i++)
+        for (uint64_t seed = 0; seed < 4; seed++) {
+            r.temperature = narrow[i].temperature;
+            r.top_k = narrow[i].top_k;
+            r.top_p = narrow[i].top_p;
+            r.seed = seed;
+            rig_ask(engine, &r, &other);
+            rig_assert_same(&answer, &other);
+        }
+}
+
+static void a_seed_makes_sampling_repeatable(void **state) {
+    (void)state;
+    enum { SEEDS = 8 };
+    static char texts[SEEDS][2048];
+    const glint_image image = rig_image(ALPHA);
+    glint_request r = question(&image);
+    int n_different = 0;
+    r.temperature = 1.5;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        r.seed = seed;
+        rig_ask(engine, &r, &answer);
+        rig_ask(engine, &r, &other);
+        rig_assert_same(&answer, &other);
+        assert_true(answer.n_text_bytes < sizeof texts[0]);
+        memcpy(texts[seed], answer.text, answer.n_text_bytes);
+        for (uint64_t s = 0; s < seed; s++) n_different += strcmp(texts[s], texts[seed]) != 0;
+    }
+    /* 509 tokens of nearly equal chance: hardly any two seeds agree over 24 of them. */
+    assert_true(n_different > SEEDS * (SEEDS - 1) / 2 - 3);
+    /* The seed has no effect on greedy answers. */
+    r.temperature = 0;
+    rig_ask(engine, &r, &answer);
+    r.seed = 0;
+    rig_ask(engine, &r, &other);
+    rig_assert_same(&answer, &other);
+}
+
+static void one_token_ends_by_length(void **state) {
+    (void)state;
+    const glint_image image = rig_image(ALPHA);
+    glint_request r = question(&image);
+    for (int n = 1; n <= 4; n++) {
+        r.max_tokens = n;
+        rig_ask(engine, &r, &answer);
+        assert_int_equal(answer.finish, GLINT_FINISH_LENGTH);
+        assert_int_equal(answer.usage.completion_tokens, n);
+    }
+    r.max_tokens = 1;
+    r.task = "audit"; /* a shape does not change why it ended */
+    rig_ask(engine, &r, &answer);
+    assert_int_equal(answer.finish, GLINT_FINISH_LENGTH);
+    assert_false(answer.has_data);
+    assert_true(answer.confidence == 0);
+}
+
+/* An answer that is no JSON has no data and no confidence in a label. */
+static void an_answer_without_its_shape_is_invalid(void **state) {
+    (void)state;
+    const glint_image image = rig_image(ALPHA);
+    glint_request r = question(&image);
+    const char *stop = "么";
+    r.task = "audit";
+    r.stops = &stop;
+    r.n_stops = 1;
+    rig_ask(engine, &r, &answer);
+    assert_string_equal(answer.text, "E是什");
+    assert_int_equal(answer.finish, GLINT_FINISH_INVALID);
+    assert_false(answer.has_data);
+    assert_true(answer.confidence == 0);
+}
+
+static void stop_strings_end_the_answer(void **state) {
+    (void)state;
+    static const struct {
+        const char *stops[3];
+        size_t n;
+        const char *text;
+    } rows[] = {
+        {{"什"}, 1, "E是"},
+        {{"是什么"}, 1, "E"},
+        {{"E"}, 1, ""},
+        {{"么x", "什么", "zz"}, 3, "E是"},
+        {{"什么", "是什"}, 2, "E"}, /* the one that is complete first */
+    };
+    const glint_image image = rig_image(ALPHA);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        glint_request r = question(&image);
+        r.stops = rows[i].stops;
+        r.n_stops = rows[i].n;
+        rig_ask(engine, &r, &answer);
+        assert_string_equal(answer.text, rows[i].text);
+        assert_int_equal(answer.finish, GLINT_FINISH_STOP);
+        assert_true(answer.usage.completion_tokens < 24);
+    }
+}
+
+/* The same weights under GLM-4.6V's chat template, which has a thinking switch. */
+static void thinking_and_nothink(void **state) {
+    (void)state;
+    static const char *const files[] = {
+        "config.json",    "generation_config.json",       "preprocessor_config.json",
+        "tokenizer.json", "model.safetensors.index.json", "model-00001-of-00001.safetensors"};
+    enum { N = sizeof files / sizeof files[0] };
+    char dir[] = "/tmp/glint-job-XXXXXX", path[128], target[512];
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i <= N; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, i < N ? files[i] : "chat_template.jinja");
+        snprintf(target, sizeof target, "%s/%s", i < N ? RIG_TINY : "reference/templates",
+                 i < N ? files[i] : "glm46v.jinja");
+        assert_int_equal(symlink(rig_path(target), path), 0);
+    }
+    glint_engine *e = NULL;
+    glint_error err = {0};
+    if (glint_engine_open(&(glint_engine_options){.model_dir = dir}, &e, &err))
+        fail_msg("%s", err.message);
+    glint_request r = {.task = "ask", .prompt = "x", .max_tokens = 4};
+    /* Off: /nothink, <think>, </think> and a newline more. */
+    rig_ask(e, &r, &answer);
+    r.thinking = true;
+    rig_ask(e, &r, &other);
+    assert_int_equal(answer.usage.prompt_tokens, other.usage.prompt_tokens + 4);
+    /* Typed, it is letters, not one token: the switch stays with the request. */
+    r.prompt = "/nothink x";
+    rig_ask(e, &r, &answer);
+    assert_true(answer.usage.prompt_tokens >= other.usage.prompt_tokens + 4);
+    glint_engine_close(e);
+    for (size_t i = 0; i <= N; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, i < N ? files[i] : "chat_template.jinja");
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
+}
+
+/* More jobs than KV blocks, each as long as the context: everything is given back. */
+static void blocks_come_back(void **state) {
+    (void)state;
+    glint_engine *e = rig_open(RIG_TINY, (glint_engine_options){.context_tokens_max = 128});
+    const glint_image image = rig_image(ALPHA);
+    for (int i = 0; i < 20; i++) {
+        glint_request r = question(&image);
+        r.max_tokens = GLINT_MAX_TOKENS_MAX;
+        answer.stop_at_piece = i % 3;
+        rig_run(rig_create(e, &r), &answer);
+        assert_int_equal(answer.status, i % 3 ? GLINT_ERR_CANCELLED : GLINT_OK);
+        if (i % 3 == 0)
+            assert_int_equal(answer.usage.prompt_tokens + answer.usage.completion_tokens, 128);
+    }
+    answer.stop_at_piece = 0;
+    glint_engine_close(e);
+}
+
+/* ---- jobs made on several threads ----------------------------------------------------------- */
+
+enum { MAKERS = 4, JOBS = 6 };
+
+typedef struct maker {
+    int index;
+    glint_job *jobs[JOBS];
+} maker;
+
+static void fill(glint_request *r, char prompt[32], const glint_image *image, int index, int i) {
+    snprintf(prompt, 32, "question %d %d", index, i);
+    *r = (glint_request){.images = image,
+                         .n_images = (size_t)(i % 2),
+                         .prompt = prompt,
+                         .task = "ask",
+                         .max_tokens = 8};
+}
+
+static void *make_jobs(void *arg) {
+    maker *m = arg;
+    const glint_image image = rig_image(ALPHA);
+    for (int i = 0; i < JOBS; i++) {
+        char prompt[32];
+        glint_request r;
+        fill(&r, prompt, &image, m->index, i);
+        if (glint_job_create(engine, &r, &m->jobs[i], NULL) != GLINT_OK) m->jobs[i] = NULL;
+    }
+    return NULL;
+}
+
+/* While jobs are being made, one runs; later each of them gives what it gives alone. */
+static void jobs_are_made_on_any_thread(void **state) {
+    (void)state;
+    pthread_t threads[MAKERS];
+    maker makers[MAKERS] = {0};
+    const glint_image image = rig_image(ALPHA); /* read before the threads start */
+    glint_request busy = question(&image);
+    busy.max_tokens = 400;
+    glint_job *running = rig_create(engine, &busy);
+    for (int t = 0; t < MAKERS; t++) {
+        makers[t].index = t;
+        assert_int_equal(pthread_create(&threads[t], NULL, make_jobs, &makers[t]), 0);
+    }
+    rig_run(running, &answer);
+    assert_int_equal(answer.status, GLINT_OK);
+    for (int t = 0; t < MAKERS; t++) pthread_join(threads[t], NULL);
+    for (int t = 0; t < MAKERS; t++)
+        for (int i = 0; i < JOBS; i++) {
+            char prompt[32];
+            glint_request r;
+            assert_non_null(makers[t].jobs[i]);
+            rig_run(makers[t].jobs[i], &answer);
+            fill(&r, prompt, &image, t, i);
+            rig_ask(engine, &r, &other);
+            rig_assert_same(&answer, &other);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_job_begins_empty),
+        cmocka_unit_test(a_job_runs_once),
+        cmocka_unit_test(a_job_keeps_nothing_of_its_request),
+        cmocka_unit_test(greedy_is_the_same_every_time),
+        cmocka_unit_test(narrow_sampling_is_greedy),
+        cmocka_unit_test(a_seed_makes_sampling_repeatable),
+        cmocka_unit_test(one_token_ends_by_length),
+        cmocka_unit_test(an_answer_without_its_shape_is_invalid),
+        cmocka_unit_test(stop_strings_end_the_answer),
+        cmocka_unit_test(thinking_and_nothink),
+        cmocka_unit_test(blocks_come_back),
+        cmocka_unit_test(jobs_are_made_on_any_thread),
+    };
+    return cmocka_run_group_tests(tests, open_engine, close_engine);
+}
