@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -43,7 +44,8 @@
 #endif
 
 enum {
-    WARM_BYTES = 8 << 20,              /* heap that a child has at hand: about a megapixel's work */
+    WARM_BYTES = 16 << 20, /* heap that a child has at hand: two megapixels' work */
+    WARM_STEP_BYTES = 512 << 10,
     DATA_SLACK_BYTES = 2 * WARM_BYTES, /* beside the decoding memory: what is there before */
     HEAP_STEP_BYTES = WARM_BYTES,      /* the heap grows by this */
     MMAP_THRESHOLD_BYTES = 1024 << 20, /* all from the heap: freed memory is used again */
@@ -115,13 +117,14 @@ static bool put(size_t offset, const void *bytes, size_t n) {
     return true;
 }
 
-/* Fetch memory now that no picture waits for it. */
-static void warm_up(void) {
-    uint8_t *p = gi_alloc(WARM_BYTES);
-    if (p) {
-        for (size_t i = 0; i < WARM_BYTES; i += 4096) ((volatile uint8_t *)p)[i] = 0;
+/* Fetch memory as long as no picture waits. */
+static void warm_up(int go) {
+    struct pollfd p = {.fd = go, .events = POLLIN};
+    uint8_t *heap = gi_alloc(WARM_BYTES);
+    for (size_t i = 0; heap && i < WARM_BYTES && poll(&p, 1, 0) == 0; i += WARM_STEP_BYTES) {
+        for (size_t k = 0; k < WARM_STEP_BYTES; k += 4096) ((volatile uint8_t *)heap)[i + k] = 0;
     }
-    gi_free(p);
+    gi_free(heap);
 }
 
 /* The child's life. */
@@ -202,7 +205,7 @@ static _Noreturn void live(const program *p, const int pipe_fds[2]) {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != p->pid) _exit(0);
     close(pipe_fds[1]);
     close(GI_DECODER_SOCKET_FD);
-    warm_up();
+    warm_up(pipe_fds[0]);
     if (read(pipe_fds[0], &go, 1) != 1) _exit(0);
     close(pipe_fds[0]);
     _exit(decode_one(p));

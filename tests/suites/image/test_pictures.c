@@ -309,6 +309,58 @@ static void orientations(void **state) {
     assert_true(worst < 0.1);
 }
 
+enum { TIMED_RUNS = 15 };
+
+static int compare_double(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values) {
+    qsort(values, TIMED_RUNS, sizeof *values, compare_double);
+    return values[TIMED_RUNS / 2];
+}
+
+/* Prints what one photograph takes, here and in a decoder process; the figures of docs. */
+static void time_photo(void *ctx, const oracle_row *row) {
+    gi_decoder *decoder = ctx;
+    if (row->says != ORACLE_DECODE || IS_SANITIZED) return;
+    double total[2][TIMED_RUNS], decode[TIMED_RUNS], preprocess[TIMED_RUNS];
+    size_t n_bytes;
+    const gi_image_spec s = spec();
+    const gi_image_limits limits = gi_image_limits_default();
+    uint8_t *bytes = oracle_read(row->path, &n_bytes);
+    for (int i = 0; i < 2 * TIMED_RUNS; i++) {
+        gi_patches p = {0};
+        const int way = i % 2, run = i / 2;
+        const double start_ms = gi_clock_ms();
+        assert_int_equal(
+            gi_image_prepare(bytes, n_bytes, &s, &limits, 1024, way ? decoder : NULL, &p, NULL),
+            GLINT_OK);
+        total[way][run] = gi_clock_ms() - start_ms;
+        if (way == 0) {
+            decode[run] = p.decode_ms;
+            preprocess[run] = p.preprocess_ms;
+        }
+        gi_patches_done(&p);
+    }
+    const double here = median(total[0]), there = median(total[1]);
+    print_message("%-34s%5u x %-5u%7.1f%9.1f%9.1f%9.2f\n", row->path, row->width, row->height,
+                  median(decode), median(preprocess), here, there - here);
+    gi_free(bytes);
+}
+
+static void photo_times(void **state) {
+    (void)state;
+    const gi_image_limits limits = gi_image_limits_default();
+    gi_decoder *decoder = NULL;
+    assert_int_equal(gi_decoder_create(1, limits.file_bytes_max, &decoder, NULL), GLINT_OK);
+    print_message("median of %d, ms%33s%9s%9s%9s\n", TIMED_RUNS, "decode", "resize", "all",
+                  "+process");
+    assert_int_equal(oracle_each("photos", time_photo, decoder), 12);
+    gi_decoder_free(decoder);
+}
+
 int main(void) {
     char path[1024];
     const char *suites = getenv("GLINT_SUITES");
@@ -321,6 +373,7 @@ int main(void) {
         cmocka_unit_test(bombs), /* first: its children must begin small */
         cmocka_unit_test(oracles),
         cmocka_unit_test(orientations),
+        cmocka_unit_test(photo_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
