@@ -6,11 +6,12 @@
  *     ------                     ----------------------------     -----------------------
  *     take a slot
  *     copy bytes to the region
- *     "go" over the socket  -->  fork                        -->  limits, seccomp
+ *     "go" over the socket  -->  wake the child              -->  limits, seccomp
  *     wait                       wait, with a time limit          decode and resize
  *     check the verdict    <--   how the child ended         <--  write the result, exit
  *     make patches from the region
- *     wipe the region, give the slot back
+ *     wipe the region            fork the next child
+ *     give the slot back
  *
  * The child can write to the region and nothing else, its system calls are that one and those of
  * memory and exit, its memory and CPU time are limited, and it ends with its picture: what one
