@@ -4,7 +4,7 @@
  *
  * A program is started by fork and exec of the embedded ELF file, which lies in sealed memory;
  * between the two only async-signal-safe calls are made, because the caller has threads. It
- * inherits two descriptors and one variable of the environment (where to find libraries).
+ * inherits two descriptors and next to nothing of the environment.
  *
  * Nothing that comes back is trusted: a message is one of a few bytes, the verdict is read after
  * the child's end and checked against the limits, and its words are made here.
@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -80,8 +79,7 @@ static glint_status load_program(int *ret_fd, glint_error *err) {
                              "the picture decoder cannot run here: this system forbids programs in "
                              "memory (sysctl vm.memfd_noexec)")
                    : gi_fail(err, GLINT_ERR_IO,
-                             "the picture decoder cannot be started: no memory "
-                             "file");
+                             "the picture decoder cannot be started: no memory file");
     }
     const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
     if (!write_all(fd, gi_decoder_program, gi_decoder_program_bytes) ||
@@ -143,28 +141,6 @@ static _Noreturn void become_program(int program, int socket, int region, char *
     _exit(GI_DECODER_EXIT_EXEC);
 }
 
-static bool hear(int socket, int patience_ms, char *ret) {
-    struct pollfd p = {.fd = socket, .events = POLLIN};
-    ssize_t n;
-    do {
-        n = poll(&p, 1, patience_ms);
-    } while (n < 0 && errno == EINTR);
-    if (n != 1) return false;
-    do {
-        n = recv(socket, ret, 1, 0);
-    } while (n < 0 && errno == EINTR);
-    return n == 1;
-}
-
-static bool say(int socket, gi_decoder_message message) {
-    const char byte = (char)message;
-    ssize_t n;
-    do {
-        n = send(socket, &byte, 1, MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR);
-    return n == 1;
-}
-
 /* End a slot's program and forget its region. Returns the wait status. */
 static int stop_program(const gi_decoder *d, slot *s, bool by_force) {
     int status = 0;
@@ -219,7 +195,8 @@ static glint_status start_program(const gi_decoder *d, slot *s, glint_error *err
     close_fd(&sockets[1]);
     s->socket = sockets[0];
     sockets[0] = -1;
-    if (s->pid < 0 || !hear(s->socket, START_MS_MAX, &message) || message != GI_DECODER_READY) {
+    if (s->pid < 0 || !gi_decoder_hear(s->socket, START_MS_MAX, &message) ||
+        message != GI_DECODER_READY) {
         st = fail_start(stop_program(d, s, true), err);
     }
 done:
@@ -304,8 +281,8 @@ static glint_status render_in(gi_decoder *d, slot *s, const void *bytes, size_t 
         (gi_decoder_head){.request = *request, .n_bytes = n_bytes};
     memcpy(s->region + GI_DECODER_HEAD_BYTES, bytes, n_bytes);
     const double start_ms = gi_clock_ms();
-    if (!say(s->socket, GI_DECODER_GO) ||
-        !hear(s->socket, (int)patience_ms + ANSWER_SLACK_MS, &message)) {
+    if (!gi_decoder_say(s->socket, GI_DECODER_GO) ||
+        !gi_decoder_hear(s->socket, (int)patience_ms + ANSWER_SLACK_MS, &message)) {
         gi_log(GI_LOG_DEBUG, "image", "a decoder process died and will be replaced");
         stop_program(d, s, true);
         message = GI_DECODER_FAULT;

@@ -23,7 +23,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -183,23 +182,6 @@ static gi_decoder_message wait_for(pid_t child, uint32_t patience_ms) {
     return sig == SIGPROF || sig == SIGXCPU ? GI_DECODER_LATE : GI_DECODER_CRASH;
 }
 
-static bool say(gi_decoder_message message) {
-    const char byte = (char)message;
-    ssize_t n;
-    do {
-        n = send(GI_DECODER_SOCKET_FD, &byte, 1, MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR);
-    return n == 1;
-}
-
-static bool hear(char *ret) {
-    ssize_t n;
-    do {
-        n = recv(GI_DECODER_SOCKET_FD, ret, 1, 0);
-    } while (n < 0 && errno == EINTR);
-    return n == 1;
-}
-
 static _Noreturn void live(const program *p, const int pipe_fds[2]) {
     char go;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != p->pid) _exit(0);
@@ -271,9 +253,10 @@ int main(void) {
     const int status = set_up(&p);
     if (status != 0) _exit(status);
     spare s = fork_spare(&p);
-    if (!say(GI_DECODER_READY)) _exit(0);
+    if (!gi_decoder_say(GI_DECODER_SOCKET_FD, GI_DECODER_READY)) _exit(0);
     char message;
-    while (hear(&message) && message == GI_DECODER_GO && say(use_spare(&p, &s))) {
+    while (gi_decoder_hear(GI_DECODER_SOCKET_FD, -1, &message) && message == GI_DECODER_GO &&
+           gi_decoder_say(GI_DECODER_SOCKET_FD, use_spare(&p, &s))) {
         if (s.pid < 0) s = fork_spare(&p);
     }
     _exit(0);

@@ -18,6 +18,8 @@
 #include "base/checked.h"
 #include "image/render.h"
 
+#include <stdbool.h>
+
 /** Descriptors the glint-decoder program starts with: its end of the socket, and the region. */
 #define GI_DECODER_SOCKET_FD 3
 #define GI_DECODER_REGION_FD 4
@@ -49,6 +51,15 @@ typedef enum gi_decoder_message {
     GI_DECODER_CRASH = 'c', /**< the child died of a signal */
     GI_DECODER_FAULT = 'f', /**< no child could be started and locked in */
 } gi_decoder_message;
+
+/** Send one message. False when the other end is gone. */
+bool gi_decoder_say(int socket, gi_decoder_message message);
+
+/**
+ * Wait for one message, for ever if patience_ms is negative. False when the other end is gone or
+ * patience ran out. What is heard is not trusted to be one of the messages.
+ */
+bool gi_decoder_hear(int socket, int patience_ms, char *ret);
 
 /** Exit statuses of the program and its children. */
 enum {
