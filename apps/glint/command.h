@@ -29,6 +29,7 @@ int gi_command_ask(int argc, char **argv);
 int gi_command_bench(int argc, char **argv);
 int gi_command_inspect(int argc, char **argv);
 int gi_command_quantize(int argc, char **argv);
+int gi_command_serve(int argc, char **argv);
 
 /**
  * Print `glint COMMAND: message` on stderr.

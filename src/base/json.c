@@ -31,13 +31,13 @@ static bool depth_is_ok(const char *s, size_t n) {
     return true;
 }
 
-glint_status gi_json_parse(const void *data, size_t n_bytes, const char *what, json_t **ret,
-                           glint_error *err) {
+static glint_status parse(const void *data, size_t n_bytes, size_t flags, const char *what,
+                          json_t **ret, glint_error *err) {
     if (!depth_is_ok(data, n_bytes))
         return gi_fail(err, GLINT_ERR_FORMAT, "%s: nested deeper than %d", what, GI_JSON_DEPTH_MAX);
     json_error_t je;
     errno = 0;
-    json_t *v = json_loadb(data, n_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+    json_t *v = json_loadb(data, n_bytes, flags | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
     /* Out of memory, jansson says "invalid token", or nothing, or leaves out what did not fit. */
     if (errno == ENOMEM || (!v && je.text[0] == '\0')) {
         json_decref(v);
@@ -48,6 +48,16 @@ glint_status gi_json_parse(const void *data, size_t n_bytes, const char *what, j
                        je.line, je.column, je.text);
     *ret = v;
     return GLINT_OK;
+}
+
+glint_status gi_json_parse(const void *data, size_t n_bytes, const char *what, json_t **ret,
+                           glint_error *err) {
+    return parse(data, n_bytes, 0, what, ret, err);
+}
+
+glint_status gi_json_parse_any(const void *data, size_t n_bytes, const char *what, json_t **ret,
+                               glint_error *err) {
+    return parse(data, n_bytes, JSON_DECODE_ANY, what, ret, err);
 }
 
 glint_status gi_json_load(const char *path, size_t max_bytes, json_t **ret, glint_error *err) {

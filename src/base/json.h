@@ -24,6 +24,10 @@
 glint_status gi_json_parse(const void *data, size_t n_bytes, const char *what, json_t **ret,
                            glint_error *err);
 
+/** The same, but the value may be of any type, not only an object or array. */
+glint_status gi_json_parse_any(const void *data, size_t n_bytes, const char *what, json_t **ret,
+                               glint_error *err);
+
 /** Read and parse a file of at most max_bytes. */
 glint_status gi_json_load(const char *path, size_t max_bytes, json_t **ret, glint_error *err);
 

@@ -1,0 +1,271 @@
+/*
+ * glint serve: the options of the server in one table, and its life: listen, load, serve, and on
+ * SIGTERM or Ctrl-C finish what is under way. A second signal ends the process at once.
+ */
+#include "command.h"
+
+#include "base/log.h"
+#include "server/server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { MIB = 1024 * 1024, FILES_BESIDE_CONNECTIONS = 128 };
+
+static const char ABOUT[] =
+    "Serves POST /v1/multimodal/inference over HTTP, and GET /health, /live and /ready. Listens "
+    "at\n"
+    "once and becomes ready when the model is loaded. SIGTERM or Ctrl-C: refuses new requests,\n"
+    "finishes those under way, exits; a second one exits at once.\n";
+
+static const char FOOTER[] =
+    "Examples:\n"
+    "  glint serve\n"
+    "  glint serve --model ~/GLM-4.6V-Flash --listen [::1]:8080 --queue-max 16\n"
+    "  curl -F image=@photo.jpg -F task=describe 127.0.0.1:8080/v1/multimodal/inference\n\n"
+    "Exit status: 0 drained after a signal, 2 wrong use, 3 cannot listen, 4 the model cannot be\n"
+    "loaded, 5 out of memory.\n";
+
+/* Option targets that need a word of translation before they are settings. */
+typedef struct serve_options {
+    gi_server_settings settings;
+    const char *model, *dtype, *log_level;
+    int64_t n_threads, context_tokens_max, max_side_px, body_max_mib, body_total_max_mib;
+} serve_options;
+
+/* One option; `offset` is that of its target in serve_options. */
+typedef struct row {
+    const char *name;
+    char letter;
+    gi_option_kind kind;
+    size_t offset;
+    const char *value, *fallback, *choices;
+    double min, max;
+    const char *help;
+} row;
+
+#define AT(member) offsetof(serve_options, member)
+
+static const row ROWS[] = {
+    {"Model:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
+    {"model", 'm', GI_OPTION_TEXT, AT(model), "DIR", NULL, NULL, 0, 0, GI_COMMAND_MODEL_HELP},
+    {"templates", 0, GI_OPTION_TEXT, AT(settings.engine.template_dir), "DIR", NULL, NULL, 0, 0,
+     "more task templates (*.json), beside the built-in ones"},
+    {"dtype", 0, GI_OPTION_CHOICE, AT(dtype), "TYPE", "auto", "auto|f32|int8", 0, 0,
+     "number format of the decoder's weights"},
+    {"threads", 't', GI_OPTION_INT, AT(n_threads), "N", "0", NULL, 0, 256,
+     "threads that compute; 0 = the CPUs\nthis process may use"},
+    {"cpu-mask", 0, GI_OPTION_TEXT, AT(settings.engine.cpu_mask), "TIER", NULL, NULL, 0, 0,
+     "best kernel tier allowed, as \"avx2\"\n(default: any)"},
+    {"context-max", 0, GI_OPTION_INT, AT(context_tokens_max), "TOKENS", "0", NULL, 0, 1048576,
+     "longest prompt and answer together;\n0 = the model's, at most 8192"},
+    {"max-side", 0, GI_OPTION_INT, AT(max_side_px), "PX", "1024", NULL, 28, 16384,
+     "longest side of a picture in pixels;\nlarger ones are scaled down"},
+    {"Network:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
+    {"listen", 'l', GI_OPTION_TEXT, AT(settings.listen), "HOST:PORT", "127.0.0.1:8080", NULL, 0, 0,
+     "where to listen; port 0 = any free one"},
+    {"insecure-no-auth", 0, GI_OPTION_SWITCH, AT(settings.allow_public_no_auth), NULL, NULL, NULL,
+     0, 0, "allow an address that other machines\nreach, though nobody is asked who he is"},
+    {"connections-max", 0, GI_OPTION_INT, AT(settings.connections_max), "N", "1024", NULL, 1, 65536,
+     "open connections; more are closed"},
+    {"body-max-mib", 0, GI_OPTION_INT, AT(body_max_mib), "MIB", "20", NULL, 1, 256,
+     "largest request body in MiB, else 413"},
+    {"body-total-max-mib", 0, GI_OPTION_INT, AT(body_total_max_mib), "MIB", "256", NULL, 1, 65536,
+     "bodies of all requests together in\nMiB, else 503"},
+    {"header-timeout-ms", 0, GI_OPTION_INT, AT(settings.header_timeout_ms), "MS", "5000", NULL, 100,
+     600000, "for a new connection's first headers"},
+    {"body-timeout-ms", 0, GI_OPTION_INT, AT(settings.body_timeout_ms), "MS", "30000", NULL, 100,
+     600000, "for a request's body, else 408"},
+    {"idle-timeout-ms", 0, GI_OPTION_INT, AT(settings.idle_timeout_ms), "MS", "60000", NULL, 100,
+     3600000, "between two requests of a connection"},
+    {"Requests:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
+    {"queue-max", 0, GI_OPTION_INT, AT(settings.queue_max), "N", "64", NULL, 1, 65536,
+     "requests that may wait, else 429"},
+    {"ready-max", 0, GI_OPTION_INT, AT(settings.ready_max), "N", "4", NULL, 1, 1024,
+     "of these, how many may have decoded\npictures in memory"},
+    {"prepare-threads", 0, GI_OPTION_INT, AT(settings.n_crew), "N", "2", NULL, 1, 64,
+     "threads that read requests and decode\npictures"},
+    {"timeout-ms", 0, GI_OPTION_INT, AT(settings.timeout_ms), "MS", "60000", NULL, 1, 86400000,
+     "deadline of a request, and the most it\nmay ask for, else 504"},
+    {"drain-ms", 0, GI_OPTION_INT, AT(settings.drain_ms), "MS", "30000", NULL, 0, 3600000,
+     "after a signal, patience with what is\nunder way"},
+    {"Log:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
+    {"log-level", 0, GI_OPTION_CHOICE, AT(log_level), "LEVEL", "info", "debug|info|warn|error|off",
+     0, 0, "what goes to stderr; info has a line\nper request, never its contents"},
+};
+
+enum { N_ROWS = sizeof ROWS / sizeof ROWS[0] };
+
+static glint_dtype dtype_of(const char *name) {
+    if (strcmp(name, "f32") == 0) return GLINT_DTYPE_F32;
+    return strcmp(name, "int8") == 0 ? GLINT_DTYPE_INT8 : GLINT_DTYPE_AUTO;
+}
+
+/* ---- a server and the thread that loads its model ---- */
+
+typedef struct run {
+    gi_server *server;
+    const char *model_dir;
+    int loaded_fd;       /* readable when loading ended, well or not */
+    glint_status status; /* of loading; read after loaded_fd */
+    glint_error err;
+} run;
+
+static void on_progress(void *ctx, double fraction, const char *what) {
+    (void)ctx;
+    gi_log(GI_LOG_DEBUG, "serve", "loading: %.0f %% %s", 100 * fraction, what);
+}
+
+static void *load_main(void *arg) {
+    run *r = arg;
+    r->status = gi_server_load(r->server, &r->err);
+    const uint64_t one = 1;
+    while (write(r->loaded_fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+    return NULL;
+}
+
+static void log_ready(const run *r) {
+    const glint_engine_info *info = gi_server_info(r->server);
+    gi_log(GI_LOG_INFO, "serve", "ready: %s, %.1f M parameters, %s, context %d tokens",
+           info->model_name, (double)info->n_params / 1e6, info->device, info->context_tokens_max);
+}
+
+/* Each connection takes a descriptor; the system's soft limit may be lower than what was asked. */
+static void raise_file_limit(int64_t connections_max) {
+    struct rlimit limit;
+    const rlim_t want = (rlim_t)connections_max + FILES_BESIDE_CONNECTIONS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want) return;
+    limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < want)
+        gi_log(GI_LOG_WARN, "serve",
+               "the system allows %llu open files; --connections-max %lld "
+               "may not be reached",
+               (unsigned long long)limit.rlim_cur, (long long)connections_max);
+}
+
+/* Both signals as a descriptor; blocked in this thread and those it starts. */
+static int open_signals(sigset_t *ret_set) {
+    sigemptyset(ret_set);
+    sigaddset(ret_set, SIGTERM);
+    sigaddset(ret_set, SIGINT);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, ret_set, NULL);
+    return signalfd(-1, ret_set, SFD_CLOEXEC);
+}
+
+/* Wait for the model or a signal. True: the model is loaded. */
+static bool wait_loaded(run *r, int signal_fd, pthread_t loader, int *ret_exit) {
+    struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
+                           {.fd = r->loaded_fd, .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0 && errno == EINTR) {
+    }
+    if (fds[1].revents == 0) {
+        /* Loading cannot be interrupted, and nothing is under way that would be lost. */
+        gi_log(GI_LOG_INFO, "serve", "signal while loading: exiting");
+        _exit(GI_EXIT_OK);
+    }
+    pthread_join(loader, NULL);
+    if (r->status == GLINT_OK) return true;
+    *ret_exit = gi_command_fail("serve", GI_EXIT_MODEL, &r->err);
+    return false;
+}
+
+static void wait_signal(int signal_fd) {
+    struct signalfd_siginfo info;
+    while (read(signal_fd, &info, sizeof info) < 0 && errno == EINTR) {
+    }
+}
+
+static int serve_until_signal(run *r, int signal_fd, const sigset_t *signals) {
+    pthread_t loader;
+    int exit_code = GI_EXIT_OK;
+    gi_log(GI_LOG_INFO, "serve", "listening on http://%s, loading %s", gi_server_address(r->server),
+           r->model_dir);
+    if (pthread_create(&loader, NULL, load_main, r) != 0) {
+        gi_fail(&r->err, GLINT_ERR_MEMORY, "cannot start a thread");
+        return gi_command_fail("serve", GI_EXIT_MEMORY, &r->err);
+    }
+    if (!wait_loaded(r, signal_fd, loader, &exit_code)) return exit_code;
+    log_ready(r);
+    wait_signal(signal_fd);
+    gi_log(GI_LOG_INFO, "serve", "signal: finishing what is under way; once more to exit at once");
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    gi_server_drain(r->server);
+    return GI_EXIT_OK;
+}
+
+static int start(const serve_options *o) {
+    gi_server_settings settings = o->settings;
+    char model_dir[GI_PATH_BYTES];
+    run r = {.model_dir = model_dir, .loaded_fd = -1};
+    if (gi_command_model_dir(o->model, model_dir, &r.err) != GLINT_OK)
+        return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
+    settings.engine.model_dir = model_dir;
+    settings.engine.n_threads = (int)o->n_threads;
+    settings.engine.context_tokens_max = (int)o->context_tokens_max;
+    settings.engine.max_side_px = (int)o->max_side_px;
+    settings.engine.dtype = dtype_of(o->dtype);
+    settings.engine.on_progress = on_progress;
+    settings.body_bytes_max = o->body_max_mib * MIB;
+    settings.body_bytes_total_max = o->body_total_max_mib * MIB;
+
+    sigset_t signals;
+    const int signal_fd = open_signals(&signals);
+    r.loaded_fd = eventfd(0, EFD_CLOEXEC);
+    if (signal_fd < 0 || r.loaded_fd < 0) {
+        gi_fail(&r.err, GLINT_ERR_IO, "no file descriptors: %s", strerror(errno));
+        return gi_command_fail("serve", GI_EXIT_INTERNAL, &r.err);
+    }
+    raise_file_limit(settings.connections_max);
+    const glint_status st = gi_server_open(&settings, &r.server, &r.err);
+    if (st != GLINT_OK)
+        return gi_command_fail("serve", st == GLINT_ERR_ARG ? GI_EXIT_USAGE : GI_EXIT_INPUT,
+                               &r.err);
+    const int exit_code = serve_until_signal(&r, signal_fd, &signals);
+    gi_server_close(r.server);
+    if (exit_code == GI_EXIT_OK) gi_log(GI_LOG_INFO, "serve", "stopped");
+    close(signal_fd);
+    close(r.loaded_fd);
+    return exit_code;
+}
+
+int gi_command_serve(int argc, char **argv) {
+    serve_options s = {0};
+    gi_option specs[N_ROWS];
+    for (size_t i = 0; i < N_ROWS; i++)
+        specs[i] = (gi_option){.name = ROWS[i].name,
+                               .letter = ROWS[i].letter,
+                               .kind = ROWS[i].kind,
+                               .target = (char *)&s + ROWS[i].offset,
+                               .value = ROWS[i].value,
+                               .fallback = ROWS[i].fallback,
+                               .choices = ROWS[i].choices,
+                               .min = ROWS[i].min,
+                               .max = ROWS[i].max,
+                               .help = ROWS[i].help};
+    gi_options o = {
+        .command = "serve",
+        .usage = "glint serve [OPTION]...",
+        .about = ABOUT,
+        .footer = FOOTER,
+        .specs = specs,
+        .n_specs = N_ROWS,
+        .has_config = true,
+    };
+    int exit_code;
+    if (!gi_command_begin(&o, argc, argv, &exit_code)) return exit_code;
+    gi_log_set_level((gi_log_level)gi_log_level_parse(s.log_level));
+    exit_code = start(&s);
+    gi_options_done(&o);
+    return exit_code;
+}

@@ -1,0 +1,125 @@
+/**
+ * @file
+ * HTTP/1.1 towards the rest of the server: requests come in whole, an answer goes out from any
+ * thread, and whoever works on an answer is told when nobody waits for it any more. The library
+ * underneath is known to http_mhd.c alone.
+ *
+ * Life of a request, in this order:
+ *
+ *     on_headers    network thread; the body is not there yet. May answer at once (a refusal); then
+ *                   the body is read and thrown away, and nothing else is called.
+ *     on_request    network thread, with the whole body. Answer now, or later from any thread.
+ *     on_hangup     the client closed the connection, or its sending half, before the answer. It
+ *                   must be answered all the same, which then only ends the request.
+ *
+ * Every request is answered exactly once with gi_http_respond, after which it must not be used.
+ */
+#ifndef GI_SERVER_HTTP_H
+#define GI_SERVER_HTTP_H
+
+#include "base/buf.h"
+#include "server/api_error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Largest header line, all header lines together, and their number. */
+#define GI_HTTP_LINE_BYTES_MAX   8192
+#define GI_HTTP_HEADER_BYTES_MAX 32768
+#define GI_HTTP_HEADERS_MAX      64
+
+/** Longest request id a client may bring, and room for one. */
+#define GI_HTTP_ID_BYTES_MAX 64
+#define GI_HTTP_ID_BYTES     (GI_HTTP_ID_BYTES_MAX + 1)
+
+typedef struct gi_http gi_http;
+typedef struct gi_http_request gi_http_request;
+
+/** Called as said above; `ctx` is that of gi_http_config. */
+typedef struct gi_http_ops {
+    void (*on_headers)(void *ctx, gi_http_request *r);
+    void (*on_request)(void *ctx, gi_http_request *r);
+    /** On a thread of the HTTP layer, under its lock: must not block and must not answer. */
+    void (*on_hangup)(void *ctx, gi_http_request *r);
+} gi_http_ops;
+
+typedef struct gi_http_config {
+    int listen_fd;               /**< listening socket; closed by gi_http_close */
+    int connections_max;         /**< more are closed at once */
+    size_t body_bytes_max;       /**< largest body of one request */
+    size_t body_bytes_total_max; /**< bodies of all requests together */
+    double header_ms;            /**< from the connection to the end of the headers */
+    double body_ms;              /**< from the headers to the end of the body */
+    double idle_ms;              /**< between requests, and for the client to take an answer */
+    gi_http_ops ops;
+    void *ctx;
+} gi_http_config;
+
+/** An answer. Zero means "none" in all fields but status and body. */
+typedef struct gi_http_reply {
+    int status;
+    gi_buf body;       /**< JSON; taken over by gi_http_respond */
+    int retry_after_s; /**< Retry-After header */
+    const char *allow; /**< Allow header; constant */
+} gi_http_reply;
+
+/** Start serving. GLINT_ERR_IO, GLINT_ERR_MEMORY; the socket then stays the caller's. */
+glint_status gi_http_open(const gi_http_config *config, gi_http **ret, glint_error *err);
+
+/** From now on every answer closes its connection. Any thread. */
+void gi_http_begin_drain(gi_http *h);
+
+/**
+ * Take no more connections, give the answers under way up to grace_ms to be taken, close all. Every
+ * request must have been answered. NULL is fine.
+ */
+void gi_http_close(gi_http *h, double grace_ms);
+
+/*
+ * About a request. In on_headers and on_request only, on the network thread; borrowed text.
+ */
+
+/** "GET". HEAD reads as GET: its answer is sent without the body. */
+const char *gi_http_method(const gi_http_request *r);
+
+/** The path of the target as sent, no percent-decoding, no query. */
+const char *gi_http_path(const gi_http_request *r);
+
+/** The value of a header that comes once; NULL when it is missing or came twice. */
+const char *gi_http_header(const gi_http_request *r, const char *name);
+
+/** Allow a body of at most n_bytes (not above body_bytes_max); in on_headers. Without this call a
+ * body is refused. */
+void gi_http_allow_body(gi_http_request *r, size_t n_bytes);
+
+/** Name the request's route in the log; constant text. */
+void gi_http_set_route(gi_http_request *r, const char *route);
+
+/*
+ * About a request, any thread until it is answered.
+ */
+
+/** The client's X-Request-Id when that is 1..64 of A-Z a-z 0-9 - _ . else one made here. */
+const char *gi_http_request_id(const gi_http_request *r);
+
+/** When its body was complete, by gi_clock_ms. */
+double gi_http_received_ms(const gi_http_request *r);
+
+/** The body; may be changed, and is freed with the request. */
+gi_buf *gi_http_body(gi_http_request *r);
+
+/** Free the body early, so that its bytes no longer count against body_bytes_total_max. */
+void gi_http_drop_body(gi_http_request *r);
+
+/** The caller's own pointer. */
+void gi_http_set_user(gi_http_request *r, void *user);
+void *gi_http_get_user(const gi_http_request *r);
+
+/** Answer. Takes reply->body. */
+void gi_http_respond(gi_http_request *r, gi_http_reply *reply);
+
+/** Answer with an error; `allow` for GI_API_METHOD_NOT_ALLOWED, else NULL. */
+void gi_http_respond_error(gi_http_request *r, const gi_api_error *error, const char *allow);
+
+#endif

@@ -1,0 +1,46 @@
+/**
+ * @file
+ * POST /v1/multimodal/inference: from a complete HTTP request to its answer, through the scheduler
+ * and the engine.
+ */
+#ifndef GI_SERVER_INFER_H
+#define GI_SERVER_INFER_H
+
+#include <glint/glint.h>
+
+#include "sched/sched.h"
+#include "server/fields.h"
+#include "server/http.h"
+
+typedef struct gi_infer gi_infer;
+
+typedef struct gi_infer_config {
+    glint_engine *engine; /**< borrowed */
+    size_t queue_max;     /**< most requests that wait */
+    size_t ready_max;     /**< most of them with decoded pictures in memory */
+    int n_crew;           /**< threads that read requests and decode pictures */
+    gi_field_limits limits;
+} gi_infer_config;
+
+/** Start the scheduler. Errors as gi_sched_create. */
+glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glint_error *err);
+
+/** Look at the headers: refuse a body that is neither JSON nor a form. For on_headers. */
+void gi_infer_check_head(gi_http_request *r);
+
+/** Take a request over; it is answered sooner or later. For on_request. */
+void gi_infer_submit(gi_infer *s, gi_http_request *r);
+
+/** Nobody waits for the answer any more. For on_hangup. */
+void gi_infer_hangup(gi_infer *s, gi_http_request *r);
+
+/** Refuse new requests. Any thread. */
+void gi_infer_begin_drain(gi_infer *s);
+
+/** Let what is under way finish for up to grace_ms, then stop it. On return all is answered. */
+void gi_infer_drain(gi_infer *s, double grace_ms);
+
+/** Drain without grace and free. NULL is fine. */
+void gi_infer_free(gi_infer *s);
+
+#endif

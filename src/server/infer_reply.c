@@ -1,0 +1,136 @@
+/*
+ * The engine hands over text, JSON it has checked, and numbers; this decides which of them a client
+ * sees, and under which names.
+ */
+#include "server/infer_reply.h"
+
+#include "base/json.h"
+#include "server/json_out.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *finish_name(glint_finish finish) {
+    switch (finish) {
+    case GLINT_FINISH_LENGTH:
+        return "length";
+    case GLINT_FINISH_INVALID:
+        return "invalid_answer";
+    case GLINT_FINISH_NONE:
+    case GLINT_FINISH_STOP:
+        break;
+    }
+    return "stop";
+}
+
+static glint_status put_key(gi_buf *b, const char *key, glint_error *err) {
+    return gi_buf_printf(b, err, "\"%s\":", key);
+}
+
+static glint_status put_text(gi_buf *b, const char *key, const char *s, size_t n,
+                             glint_error *err) {
+    GI_TRY(put_key(b, key, err));
+    return gi_json_out_string(b, s, n, err);
+}
+
+/* True when `data` is a verdict: {"result": string, "reasons": [string...], ...}. */
+static bool is_verdict(const json_t *data) {
+    const json_t *reasons = json_object_get(data, "reasons");
+    if (!json_is_string(json_object_get(data, "result")) || !json_is_array(reasons)) return false;
+    for (size_t i = 0; i < json_array_size(reasons); i++)
+        if (!json_is_string(json_array_get(reasons, i))) return false;
+    return true;
+}
+
+static glint_status put_verdict(gi_buf *b, const json_t *data, double confidence,
+                                glint_error *err) {
+    const json_t *result = json_object_get(data, "result");
+    const json_t *reasons = json_object_get(data, "reasons");
+    GI_TRY(put_text(b, "result", json_string_value(result), json_string_length(result), err));
+    GI_TRY(gi_buf_puts(b, ",\"reasons\":[", err));
+    for (size_t i = 0; i < json_array_size(reasons); i++) {
+        const json_t *reason = json_array_get(reasons, i);
+        if (i > 0) GI_TRY(gi_buf_puts(b, ",", err));
+        GI_TRY(gi_json_out_string(b, json_string_value(reason), json_string_length(reason), err));
+    }
+    GI_TRY(gi_buf_puts(b, "],\"confidence\":", err));
+    return gi_json_out_unit(b, confidence, err);
+}
+
+static glint_status put_audit(gi_buf *b, const glint_result *r, glint_error *err) {
+    json_t *data = NULL;
+    if (r->data_json && r->finish != GLINT_FINISH_INVALID &&
+        gi_json_parse(r->data_json, strlen(r->data_json), "answer", &data, NULL) != GLINT_OK)
+        data = NULL;
+    glint_status st;
+    if (data && is_verdict(data)) {
+        st = put_verdict(b, data, r->confidence, err);
+    } else {
+        st = gi_buf_puts(
+            b, "\"result\":\"" GI_INFER_REVIEW "\",\"reasons\":[],\"confidence\":0.0000,", err);
+        if (st == GLINT_OK) st = put_text(b, "text", r->text, r->n_text_bytes, err);
+    }
+    json_decref(data);
+    return st;
+}
+
+static glint_status put_other(gi_buf *b, const glint_result *r, glint_error *err) {
+    if (r->data_json) {
+        /* Compact JSON made by the engine's own writer. */
+        GI_TRY(put_key(b, "data", err));
+        GI_TRY(gi_buf_puts(b, r->data_json, err));
+    } else {
+        if (r->finish == GLINT_FINISH_INVALID) GI_TRY(gi_buf_puts(b, "\"data\":null,", err));
+        GI_TRY(put_text(b, "text", r->text, r->n_text_bytes, err));
+    }
+    GI_TRY(gi_buf_puts(b, ",\"confidence\":", err));
+    return gi_json_out_unit(b, r->confidence, err);
+}
+
+static glint_status put_timing(gi_buf *b, const gi_infer_answer *a, glint_error *err) {
+    const glint_timing *t = &a->result->timing;
+    const struct {
+        const char *key;
+        double ms;
+    } rows[] = {
+        {"queue", a->queue_ms},
+        {"fetch", a->fetch_ms},
+        {"decode_image", t->decode_image_ms},
+        {"preprocess", t->preprocess_ms},
+        {"encode", t->encode_ms},
+        {"prefill", t->prefill_ms},
+        {"decode", t->decode_ms},
+        {"total", a->total_ms},
+    };
+    GI_TRY(gi_buf_puts(b, ",\"timing_ms\":{", err));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (i > 0) GI_TRY(gi_buf_puts(b, ",", err));
+        GI_TRY(put_key(b, rows[i].key, err));
+        GI_TRY(gi_json_out_ms(b, rows[i].ms, err));
+    }
+    return gi_buf_puts(b, "}", err);
+}
+
+glint_status gi_infer_reply_write(const gi_infer_answer *a, gi_buf *b, glint_error *err) {
+    const glint_result *r = a->result;
+    const glint_usage *u = &r->usage;
+    GI_TRY(gi_buf_puts(b, "{", err));
+    GI_TRY(put_text(b, "id", a->id, strlen(a->id), err));
+    GI_TRY(gi_buf_puts(b, ",", err));
+    GI_TRY(put_text(b, "model", a->model, strlen(a->model), err));
+    GI_TRY(gi_buf_puts(b, ",", err));
+    GI_TRY(put_text(b, "task", a->task, strlen(a->task), err));
+    GI_TRY(gi_buf_puts(b, ",", err));
+    GI_TRY(strcmp(a->task, GI_INFER_AUDIT_TASK) == 0 ? put_audit(b, r, err) : put_other(b, r, err));
+    const double worked_ms = fmax(0, a->total_ms - a->queue_ms - a->fetch_ms);
+    GI_TRY(gi_buf_printf(b, err,
+                         ",\"inference_time_ms\":%.0f,\"tokens_generated\":%d,"
+                         "\"finish_reason\":\"%s\",\"usage\":{\"prompt_tokens\":%d,"
+                         "\"image_tokens\":%d,\"completion_tokens\":%d,\"forced_tokens\":%d,"
+                         "\"cached_tokens\":%d}",
+                         worked_ms, u->completion_tokens, finish_name(r->finish), u->prompt_tokens,
+                         u->image_tokens, u->completion_tokens, u->forced_tokens,
+                         u->cached_tokens));
+    GI_TRY(put_timing(b, a, err));
+    return gi_buf_puts(b, "}", err);
+}

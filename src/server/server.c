@@ -1,0 +1,248 @@
+/*
+ * Routes and states. A route that is not in the table does not exist; what a client may reach is
+ * this table and nothing else.
+ */
+#include "server/server.h"
+
+#include "base/alloc.h"
+#include "server/http.h"
+#include "server/infer.h"
+#include "server/listen.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CLOSE_GRACE_MS = 2000, STATE_BYTES_MAX = 256 };
+
+typedef enum state { STATE_LOADING, STATE_READY, STATE_DRAINING } state;
+
+struct gi_server {
+    gi_server_settings settings;
+    gi_http *http;
+    glint_engine *engine;
+    _Atomic(gi_infer *) infer; /* NULL until the model is loaded */
+    _Atomic int state;         /* enum state */
+    char address[GI_LISTEN_TEXT_BYTES];
+};
+
+/* ---- routes ---- */
+
+typedef struct route {
+    const char *method, *path;
+    const char *allow;                                    /* Allow header of a 405 */
+    void (*check_head)(gi_server *s, gi_http_request *r); /* NULL: no body, nothing to check */
+    void (*serve)(gi_server *s, gi_http_request *r);
+} route;
+
+static state state_of(gi_server *s) {
+    return (state)atomic_load(&s->state);
+}
+
+static const char *state_name(state at) {
+    switch (at) {
+    case STATE_LOADING:
+        return "loading";
+    case STATE_READY:
+        return "ok";
+    case STATE_DRAINING:
+        return "draining";
+    }
+    return "unknown";
+}
+
+static void reply_json(gi_http_request *r, int status, int retry_after_s, const char *json) {
+    gi_http_reply reply = {.status = status, .retry_after_s = retry_after_s};
+    gi_buf_init(&reply.body, STATE_BYTES_MAX);
+    if (gi_buf_puts(&reply.body, json, NULL) != GLINT_OK) reply.status = 503;
+    gi_http_respond(r, &reply);
+}
+
+/* The process lives and says what it has; 200 in every state, for people and liveness probes. */
+static void serve_health(gi_server *s, gi_http_request *r) {
+    char json[STATE_BYTES_MAX];
+    snprintf(json, sizeof json, "{\"status\":\"%s\",\"model_loaded\":%s}", state_name(state_of(s)),
+             atomic_load(&s->infer) ? "true" : "false");
+    reply_json(r, 200, 0, json);
+}
+
+static void serve_live(gi_server *s, gi_http_request *r) {
+    (void)s;
+    reply_json(r, 200, 0, "{\"status\":\"ok\"}");
+}
+
+static void serve_ready(gi_server *s, gi_http_request *r) {
+    const state at = state_of(s);
+    char json[STATE_BYTES_MAX];
+    snprintf(json, sizeof json, "{\"status\":\"%s\"}", state_name(at));
+    const gi_api_code code = at == STATE_LOADING ? GI_API_LOADING : GI_API_DRAINING;
+    const int retry_after_s = at == STATE_READY ? 0 : gi_api_error_get(code)->retry_after_s;
+    reply_json(r, at == STATE_READY ? 200 : 503, retry_after_s, json);
+}
+
+/* True when requests are taken; else the request is answered. */
+static bool check_ready(gi_server *s, gi_http_request *r) {
+    const state at = state_of(s);
+    if (at == STATE_READY) return true;
+    gi_api_error error = {0};
+    gi_api_fail(&error, at == STATE_LOADING ? GI_API_LOADING : GI_API_DRAINING, NULL);
+    gi_http_respond_error(r, &error, NULL);
+    return false;
+}
+
+static void check_infer(gi_server *s, gi_http_request *r) {
+    if (check_ready(s, r)) gi_infer_check_head(r);
+}
+
+static void serve_infer(gi_server *s, gi_http_request *r) {
+    if (check_ready(s, r)) gi_infer_submit(atomic_load(&s->infer), r);
+}
+
+static const route ROUTES[] = {
+    {"GET", "/health", "GET, HEAD", NULL, serve_health},
+    {"GET", "/live", "GET, HEAD", NULL, serve_live},
+    {"GET", "/ready", "GET, HEAD", NULL, serve_ready},
+    {"POST", "/v1/multimodal/inference", "POST", check_infer, serve_infer},
+};
+
+enum { N_ROUTES = sizeof ROUTES / sizeof ROUTES[0] };
+
+static const route *find_route(const char *path) {
+    for (size_t i = 0; i < N_ROUTES; i++)
+        if (strcmp(ROUTES[i].path, path) == 0) return &ROUTES[i];
+    return NULL;
+}
+
+/* ---- what the HTTP layer calls ---- */
+
+static void refuse(gi_http_request *r, gi_api_code code, const char *allow) {
+    gi_api_error error = {0};
+    gi_api_fail(&error, code, NULL);
+    gi_http_respond_error(r, &error, allow);
+}
+
+static void on_headers(void *ctx, gi_http_request *r) {
+    const route *to = find_route(gi_http_path(r));
+    if (!to) {
+        refuse(r, GI_API_NOT_FOUND, NULL);
+        return;
+    }
+    gi_http_set_route(r, to->path);
+    if (strcmp(gi_http_method(r), to->method) != 0)
+        refuse(r, GI_API_METHOD_NOT_ALLOWED, to->allow);
+    else if (to->check_head)
+        to->check_head(ctx, r);
+}
+
+static void on_request(void *ctx, gi_http_request *r) {
+    const route *to = find_route(gi_http_path(r));
+    if (to)
+        to->serve(ctx, r);
+    else
+        refuse(r, GI_API_NOT_FOUND, NULL);
+}
+
+static void on_hangup(void *ctx, gi_http_request *r) {
+    gi_server *s = ctx;
+    gi_infer_hangup(atomic_load(&s->infer), r);
+}
+
+/* ---- life ---- */
+
+static glint_status check_address(const gi_server_settings *settings, const gi_listen_address *a,
+                                  glint_error *err) {
+    if (a->is_loopback || settings->allow_public_no_auth) return GLINT_OK;
+    return gi_fail(err, GLINT_ERR_ARG,
+                   "%s can be reached from other machines, and nothing would ask them who they "
+                   "are. Listen on 127.0.0.1 behind a proxy that does, or allow it with "
+                   "--insecure-no-auth",
+                   settings->listen);
+}
+
+static glint_status open_http(gi_server *s, int fd, glint_error *err) {
+    const gi_server_settings *g = &s->settings;
+    const gi_http_config config = {
+        .listen_fd = fd,
+        .connections_max = (int)g->connections_max,
+        .body_bytes_max = (size_t)g->body_bytes_max,
+        .body_bytes_total_max = (size_t)g->body_bytes_total_max,
+        .header_ms = (double)g->header_timeout_ms,
+        .body_ms = (double)g->body_timeout_ms,
+        .idle_ms = (double)g->idle_timeout_ms,
+        .ops = {.on_headers = on_headers, .on_request = on_request, .on_hangup = on_hangup},
+        .ctx = s,
+    };
+    return gi_http_open(&config, &s->http, err);
+}
+
+glint_status gi_server_open(const gi_server_settings *settings, gi_server **ret, glint_error *err) {
+    gi_listen_address a;
+    GI_TRY(gi_listen_parse(settings->listen, &a, err));
+    GI_TRY(check_address(settings, &a, err));
+    gi_server *s = gi_calloc(1, sizeof *s);
+    if (!s) return gi_fail(err, GLINT_ERR_MEMORY, "server: no memory");
+    s->settings = *settings;
+    int fd = -1;
+    glint_status st = gi_listen_open(&a, &fd, s->address, err);
+    if (st == GLINT_OK) st = open_http(s, fd, err);
+    if (st != GLINT_OK) {
+        if (fd >= 0) close(fd);
+        gi_free(s);
+        return st;
+    }
+    *ret = s;
+    return GLINT_OK;
+}
+
+const char *gi_server_address(const gi_server *s) {
+    return s->address;
+}
+
+glint_status gi_server_load(gi_server *s, glint_error *err) {
+    const gi_server_settings *g = &s->settings;
+    glint_engine *engine = NULL;
+    gi_infer *infer = NULL;
+    GI_TRY(glint_engine_open(&g->engine, &engine, err));
+    const gi_infer_config config = {
+        .engine = engine,
+        .queue_max = (size_t)g->queue_max,
+        .ready_max = (size_t)(g->ready_max < g->queue_max ? g->ready_max : g->queue_max),
+        .n_crew = (int)g->n_crew,
+        .limits = {.max_side_px = g->engine.max_side_px, .timeout_ms = g->timeout_ms},
+    };
+    const glint_status st = gi_infer_create(&config, &infer, err);
+    if (st != GLINT_OK) {
+        glint_engine_close(engine);
+        return st;
+    }
+    s->engine = engine;
+    atomic_store(&s->infer, infer);
+    int expected = STATE_LOADING;
+    atomic_compare_exchange_strong(&s->state, &expected, STATE_READY);
+    return GLINT_OK;
+}
+
+const glint_engine_info *gi_server_info(const gi_server *s) {
+    return atomic_load(&s->infer) ? glint_engine_get_info(s->engine) : NULL;
+}
+
+static void drain(gi_server *s, double grace_ms) {
+    atomic_store(&s->state, STATE_DRAINING);
+    gi_http_begin_drain(s->http);
+    gi_infer *infer = atomic_load(&s->infer);
+    if (infer) gi_infer_drain(infer, grace_ms);
+}
+
+void gi_server_drain(gi_server *s) {
+    drain(s, (double)s->settings.drain_ms);
+}
+
+void gi_server_close(gi_server *s) {
+    if (!s) return;
+    drain(s, 0);
+    gi_http_close(s->http, CLOSE_GRACE_MS);
+    gi_infer_free(atomic_load(&s->infer));
+    glint_engine_close(s->engine);
+    gi_free(s);
+}

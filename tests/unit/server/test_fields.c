@@ -1,0 +1,317 @@
+/*
+ * src/server/fields and picture_ref: defaults, every range at both ends, every type refused where
+ * it does not belong, and forms that say the same as JSON.
+ */
+#include "../cm.h"
+
+#include "server/fields.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const gi_field_limits LIMITS = {.max_side_px = 2048, .timeout_ms = 60000};
+
+/* Read `text`; on success the JSON stays alive in *ret_json for the strings in *ret. */
+static gi_api_error read_text(const char *text, gi_infer_fields *ret, json_t **ret_json) {
+    gi_api_error error = {0};
+    glint_error err = {0};
+    if (gi_json_parse_any(text, strlen(text), "test", ret_json, &err) != GLINT_OK)
+        fail_msg("%s: %s", text, err.message);
+    gi_fields_read(*ret_json, NULL, 0, &LIMITS, ret, &error);
+    return error;
+}
+
+static void expect(const char *text, gi_api_code code, const char *param) {
+    gi_infer_fields f;
+    json_t *json = NULL;
+    const gi_api_error error = read_text(text, &f, &json);
+    if (error.code != code || strcmp(error.param, param) != 0)
+        fail_msg("%s: code %d on \"%s\", not %d on \"%s\"", text, (int)error.code, error.param,
+                 (int)code, param);
+    json_decref(json);
+}
+
+static void defaults(void **state) {
+    gi_infer_fields f;
+    json_t *json = NULL;
+    assert_int_equal(read_text("{\"prompt\":\"hi\"}", &f, &json).code, GI_API_OK);
+    assert_string_equal(f.task, "audit");
+    assert_int_equal(f.prompt.n, 2);
+    assert_int_equal(f.max_tokens, 0);
+    assert_true(f.temperature == 0 && f.top_p == 1);
+    assert_int_equal(f.top_k, 0);
+    assert_int_equal(f.seed, 0);
+    assert_int_equal(f.n_stops, 0);
+    assert_int_equal(f.n_pictures, 0);
+    assert_int_equal(f.max_side_px, 0);
+    assert_int_equal(f.timeout_ms, LIMITS.timeout_ms);
+    assert_true(f.cache);
+    json_decref(json);
+}
+
+static void everything(void **state) {
+    gi_infer_fields f;
+    json_t *json = NULL;
+    const gi_api_error error = read_text(
+        "{\"images\":[\"Zm9v\",\"data:image/png;base64,Zm9vYg==\",\"DATA:Image/JPEG;Base64,Zm8=\"],"
+        "\"prompt\":\"a\\u0000b\",\"task\":\"ocr\",\"max_tokens\":4096.0,\"temperature\":-0,"
+        "\"top_p\":1e-9,\"top_k\":7,\"seed\":9007199254740991,\"stop\":[\"a\",\"b\"],"
+        "\"max_side\":2048,\"timeout_ms\":1,\"stream\":false,\"schema\":null,\"cache\":false}",
+        &f, &json);
+    assert_int_equal(error.code, GI_API_OK);
+    assert_int_equal(f.n_pictures, 3);
+    assert_int_equal(f.pictures[1].n, 8);
+    assert_memory_equal(f.pictures[1].base64, "Zm9vYg==", 8);
+    assert_memory_equal(f.pictures[2].base64, "Zm8=", 4);
+    assert_int_equal(f.prompt.n, 3);
+    assert_memory_equal(f.prompt.s, "a\0b", 3);
+    assert_string_equal(f.task, "ocr");
+    assert_int_equal(f.max_tokens, 4096);
+    assert_true(f.temperature == 0 && !signbit(f.temperature));
+    assert_true(f.top_p == 1e-9);
+    assert_int_equal(f.seed, 9007199254740991);
+    assert_int_equal(f.n_stops, 2);
+    assert_string_equal(f.stops[1], "b");
+    assert_int_equal(f.max_side_px, 2048);
+    assert_int_equal(f.timeout_ms, 1);
+    assert_false(f.cache);
+    json_decref(json);
+}
+
+/* From the table itself: each number at its ends and one step beyond. */
+static void ranges(void **state) {
+    char text[256];
+    int n_checked = 0;
+    const gi_field *field;
+    for (size_t i = 0; (field = gi_fields_get(i)); i++) {
+        if (field->type != GI_FIELD_INT && field->type != GI_FIELD_NUMBER) continue;
+        const bool is_int = field->type == GI_FIELD_INT;
+        double max = field->max;
+        if (strcmp(field->name, "max_side") == 0) max = (double)LIMITS.max_side_px;
+        if (strcmp(field->name, "timeout_ms") == 0) max = (double)LIMITS.timeout_ms;
+        const struct {
+            double value;
+            bool ok;
+        } cases[] = {
+            {field->min, !field->above_min},
+            {max, true},
+            {is_int ? field->min - 1 : field->min - 1e-9, false},
+            {is_int ? max + 1 : max + 1e-9, false},
+            {-9007199254740993.0, false},
+            {1e300, false},
+            {-1e300, false},
+        };
+        for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+            snprintf(text, sizeof text, "{\"prompt\":\"x\",\"%s\":%.17g}", field->name,
+                     cases[k].value);
+            expect(text, cases[k].ok ? GI_API_OK : GI_API_INVALID_VALUE,
+                   cases[k].ok ? "" : field->name);
+        }
+        n_checked++;
+    }
+    assert_int_equal(n_checked, 7);
+    expect("{\"prompt\":\"x\",\"seed\":9007199254740993}", GI_API_INVALID_VALUE, "seed");
+    expect("{\"prompt\":\"x\",\"max_tokens\":1.5}", GI_API_INVALID_TYPE, "max_tokens");
+}
+
+/* From the table: each field with each JSON type. Whatever is not its type is refused by name. */
+static void types(void **state) {
+    static const struct {
+        const char *text;
+        char kind;
+    } values[] = {{"\"Zm9v\"", 's'}, {"1", 'n'},  {"true", 'b'},
+                  {"false", 'b'},    {"{}", 'o'}, {"[1]", 'x'}};
+    char text[256];
+    const gi_field *field;
+    for (size_t i = 0; (field = gi_fields_get(i)); i++) {
+        snprintf(text, sizeof text, "{\"prompt\":\"x\",\"%s\":null}", field->name);
+        if (strcmp(field->name, "prompt") != 0) expect(text, GI_API_OK, "");
+        for (size_t k = 0; k < sizeof values / sizeof values[0]; k++) {
+            char want = 0;
+            switch (field->type) {
+            case GI_FIELD_TEXT:
+            case GI_FIELD_NAME:
+            case GI_FIELD_NAMES:
+            case GI_FIELD_PICTURE:
+                want = 's';
+                break;
+            case GI_FIELD_INT:
+            case GI_FIELD_NUMBER:
+                want = 'n';
+                break;
+            case GI_FIELD_BOOL:
+                want = 'b';
+                break;
+            case GI_FIELD_PICTURES:
+                want = 'a';
+                break;
+            case GI_FIELD_LATER:
+                continue;
+            }
+            if (values[k].kind == want) continue;
+            if (strcmp(field->name, "max_side") == 0 && values[k].kind == 'n') continue;
+            snprintf(text, sizeof text, "{\"%s\":%s}", field->name, values[k].text);
+            expect(text, GI_API_INVALID_TYPE, field->name);
+        }
+    }
+}
+
+static void refused(void **state) {
+    expect("{}", GI_API_MISSING_INPUT, "");
+    expect("{\"prompt\":\"\"}", GI_API_MISSING_INPUT, "");
+    expect("[]", GI_API_INVALID_TYPE, "");
+    expect("\"x\"", GI_API_INVALID_TYPE, "");
+    expect("null", GI_API_INVALID_TYPE, "");
+    expect("{\"prompt\":\"x\",\"Prompt\":\"y\"}", GI_API_UNKNOWN_FIELD, "Prompt");
+    expect("{\"image\":\"Zm9v\",\"images\":[\"Zm9v\"]}", GI_API_CONFLICTING_FIELDS, "images");
+    expect("{\"images\":[\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\","
+           "\"Zm9v\"]}",
+           GI_API_TOO_MANY_IMAGES, "images");
+    expect("{\"prompt\":\"x\",\"stream\":true}", GI_API_UNSUPPORTED_FEATURE, "stream");
+    expect("{\"prompt\":\"x\",\"schema\":{}}", GI_API_UNSUPPORTED_FEATURE, "schema");
+    expect("{\"prompt\":\"x\",\"schema\":false}", GI_API_UNSUPPORTED_FEATURE, "schema");
+    expect("{\"prompt\":\"x\",\"task\":\"\"}", GI_API_INVALID_VALUE, "task");
+    expect("{\"prompt\":\"x\",\"task\":\"a\\u0000b\"}", GI_API_INVALID_VALUE, "task");
+    expect("{\"prompt\":\"x\",\"stop\":\"\"}", GI_API_INVALID_VALUE, "stop");
+    expect("{\"prompt\":\"x\",\"stop\":[1]}", GI_API_INVALID_TYPE, "stop");
+    expect("{\"prompt\":\"x\",\"stop\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]}",
+           GI_API_INVALID_VALUE, "stop");
+    expect("{\"prompt\":\"x\",\"stop\":[]}", GI_API_OK, "");
+}
+
+static void picture_text(void **state) {
+    static const struct {
+        const char *text;
+        gi_api_code code;
+    } cases[] = {
+        {"http://a/b.png", GI_API_IMAGE_URLS_DISABLED},
+        {"HTTPS://a/b.png", GI_API_IMAGE_URLS_DISABLED},
+        {"", GI_API_INVALID_IMAGE_REF},
+        {"Zm9", GI_API_INVALID_IMAGE_REF},
+        {"file:///etc/passwd", GI_API_INVALID_IMAGE_REF},
+        {"ftp://x/y", GI_API_INVALID_IMAGE_REF},
+        {"data:text/plain;base64,Zm9v", GI_API_INVALID_IMAGE_REF},
+        {"data:video/jpeg;base64,Zm9v", GI_API_INVALID_IMAGE_REF},
+        {"data:image/png,Zm9v", GI_API_INVALID_IMAGE_REF},
+        {"data:image/png;charset=x;base64,Zm9v", GI_API_INVALID_IMAGE_REF},
+        {"data:image/png;base64,", GI_API_INVALID_IMAGE_REF},
+        {"data:image/;base64,Zm9v", GI_API_INVALID_IMAGE_REF},
+        {"data:image/png;base64,Zm9v:", GI_API_INVALID_IMAGE_REF},
+        {"data:image/svg+xml;base64,Zm9v", GI_API_OK}, /* judged by its bytes */
+        {"Zm9v", GI_API_OK},
+    };
+    char text[256];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(text, sizeof text, "{\"image\":\"%s\"}", cases[i].text);
+        expect(text, cases[i].code, cases[i].code ? "image" : "");
+        snprintf(text, sizeof text, "{\"images\":[\"Zm9v\",\"%s\"]}", cases[i].text);
+        expect(text, cases[i].code, cases[i].code ? "images" : "");
+    }
+}
+
+/* ---- forms ---- */
+
+typedef struct form {
+    gi_multipart_part parts[16];
+    size_t n;
+    char bytes[16][64];
+} form;
+
+static void add(form *f, const char *name, const char *value, bool is_file) {
+    gi_multipart_part *p = &f->parts[f->n];
+    snprintf(p->name, sizeof p->name, "%s", name);
+    p->n_bytes = (size_t)snprintf(f->bytes[f->n], sizeof f->bytes[0], "%s", value);
+    p->data = (uint8_t *)f->bytes[f->n];
+    p->is_file = is_file;
+    f->n++;
+}
+
+static gi_api_error read_form(form *form_, gi_infer_fields *ret, json_t **ret_json) {
+    gi_api_error error = {0};
+    gi_field_picture files[GLINT_IMAGES_MAX];
+    size_t n_files = 0;
+    if (gi_fields_from_form(form_->parts, form_->n, ret_json, files, &n_files, &error))
+        gi_fields_read(*ret_json, files, n_files, &LIMITS, ret, &error);
+    return error;
+}
+
+static void form_says_the_same(void **state) {
+    form f = {0};
+    add(&f, "image", "\x89PNG", true);
+    add(&f, "prompt", "123", false);
+    add(&f, "max_tokens", " 7 ", false);
+    add(&f, "temperature", "0.5", false);
+    add(&f, "cache", "false", false);
+    add(&f, "stop", "a", false);
+    add(&f, "stop", "b", false);
+    add(&f, "image", "Zm9v", false);
+    add(&f, "image", "\xFF\xD8", true);
+    gi_infer_fields got;
+    json_t *json = NULL;
+    const gi_api_error error = read_form(&f, &got, &json);
+    assert_int_equal(error.code, GI_API_OK);
+    assert_int_equal(got.n_pictures, 3);
+    assert_int_equal(got.pictures[0].n, 4);
+    assert_memory_equal(got.pictures[1].bytes, "\xFF\xD8", 2);
+    assert_memory_equal(got.pictures[2].base64, "Zm9v", 4);
+    assert_int_equal(got.prompt.n, 3);
+    assert_int_equal(got.max_tokens, 7);
+    assert_true(got.temperature == 0.5);
+    assert_false(got.cache);
+    assert_int_equal(got.n_stops, 2);
+    json_decref(json);
+}
+
+static void form_refused(void **state) {
+    static const struct {
+        const char *name, *value;
+        gi_api_code code;
+    } cases[] = {
+        {"max_tokens", "", GI_API_INVALID_VALUE},
+        {"max_tokens", "1,2", GI_API_INVALID_VALUE},
+        {"max_tokens", "1],[2", GI_API_INVALID_VALUE},
+        {"max_tokens", "NaN", GI_API_INVALID_VALUE},
+        {"max_tokens", "1e400", GI_API_INVALID_VALUE},
+        {"max_tokens", "\"1\"", GI_API_INVALID_TYPE},
+        {"max_tokens", "0x10", GI_API_INVALID_VALUE},
+        {"cache", "yes", GI_API_INVALID_VALUE},
+        {"prompt", "\xFF", GI_API_INVALID_VALUE},
+        {"nothing", "1", GI_API_UNKNOWN_FIELD},
+        {"stream", "true", GI_API_UNSUPPORTED_FEATURE},
+        {"image", "http://a/", GI_API_IMAGE_URLS_DISABLED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        form f = {0};
+        add(&f, cases[i].name, cases[i].value, false);
+        gi_infer_fields got;
+        json_t *json = NULL;
+        const gi_api_error error = read_form(&f, &got, &json);
+        if (error.code != cases[i].code)
+            fail_msg("%s=%s: code %d", cases[i].name, cases[i].value, (int)error.code);
+        json_decref(json);
+    }
+    form twice = {0};
+    add(&twice, "prompt", "a", false);
+    add(&twice, "prompt", "b", false);
+    gi_infer_fields got;
+    json_t *json = NULL;
+    assert_int_equal(read_form(&twice, &got, &json).code, GI_API_DUPLICATE_FIELD);
+    form many = {0};
+    for (int i = 0; i <= GLINT_IMAGES_MAX; i++) add(&many, "image", "x", true);
+    assert_int_equal(read_form(&many, &got, &json).code, GI_API_TOO_MANY_IMAGES);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(everything),
+        cmocka_unit_test(ranges),
+        cmocka_unit_test(types),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(picture_text),
+        cmocka_unit_test(form_says_the_same),
+        cmocka_unit_test(form_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
