@@ -14,7 +14,8 @@ static const struct {
     {"ask", "answers a question about pictures", gi_command_ask},
     {"bench", "how fast this machine is, and a model on it", gi_command_bench},
     {"inspect", "what a checkpoint is, and the memory it needs", gi_command_inspect},
-    {"quantize", "rewrite a checkpoint with INT8 weights", gi_command_quantize},
+    {"quantize", "rewrites a checkpoint with INT8 weights", gi_command_quantize},
+    {"serve", "answers requests over HTTP", gi_command_serve},
 };
 
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };

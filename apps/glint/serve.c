@@ -3,6 +3,7 @@
  * SIGTERM or Ctrl-C finish what is under way. A second signal ends the process at once.
  */
 #include "command.h"
+#include "engine_args.h"
 
 #include "base/log.h"
 #include "server/server.h"
@@ -38,8 +39,9 @@ static const char FOOTER[] =
 /* Option targets that need a word of translation before they are settings. */
 typedef struct serve_options {
     gi_server_settings settings;
-    const char *model, *dtype, *log_level;
-    int64_t n_threads, context_tokens_max, max_side_px, body_max_mib, body_total_max_mib;
+    gi_engine_args engine;
+    const char *log_level;
+    int64_t body_max_mib, body_total_max_mib;
 } serve_options;
 
 /* One option; `offset` is that of its target in serve_options. */
@@ -56,20 +58,6 @@ typedef struct row {
 #define AT(member) offsetof(serve_options, member)
 
 static const row ROWS[] = {
-    {"Model:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
-    {"model", 'm', GI_OPTION_TEXT, AT(model), "DIR", NULL, NULL, 0, 0, GI_COMMAND_MODEL_HELP},
-    {"templates", 0, GI_OPTION_TEXT, AT(settings.engine.template_dir), "DIR", NULL, NULL, 0, 0,
-     "more task templates (*.json), beside the built-in ones"},
-    {"dtype", 0, GI_OPTION_CHOICE, AT(dtype), "TYPE", "auto", "auto|f32|int8", 0, 0,
-     "number format of the decoder's weights"},
-    {"threads", 't', GI_OPTION_INT, AT(n_threads), "N", "0", NULL, 0, 256,
-     "threads that compute; 0 = the CPUs\nthis process may use"},
-    {"cpu-mask", 0, GI_OPTION_TEXT, AT(settings.engine.cpu_mask), "TIER", NULL, NULL, 0, 0,
-     "best kernel tier allowed, as \"avx2\"\n(default: any)"},
-    {"context-max", 0, GI_OPTION_INT, AT(context_tokens_max), "TOKENS", "0", NULL, 0, 1048576,
-     "longest prompt and answer together;\n0 = the model's, at most 8192"},
-    {"max-side", 0, GI_OPTION_INT, AT(max_side_px), "PX", "1024", NULL, 28, 16384,
-     "longest side of a picture in pixels;\nlarger ones are scaled down"},
     {"Network:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
     {"listen", 'l', GI_OPTION_TEXT, AT(settings.listen), "HOST:PORT", "127.0.0.1:8080", NULL, 0, 0,
      "where to listen; port 0 = any free one"},
@@ -94,7 +82,7 @@ static const row ROWS[] = {
      "of these, how many may have decoded\npictures in memory"},
     {"prepare-threads", 0, GI_OPTION_INT, AT(settings.n_crew), "N", "2", NULL, 1, 64,
      "threads that read requests and decode\npictures"},
-    {"timeout-ms", 0, GI_OPTION_INT, AT(settings.timeout_ms), "MS", "60000", NULL, 1, 86400000,
+    {"timeout-ms", 0, GI_OPTION_INT, AT(settings.timeout_ms), "MS", "60000", NULL, 1, 3600000,
      "deadline of a request, and the most it\nmay ask for, else 504"},
     {"drain-ms", 0, GI_OPTION_INT, AT(settings.drain_ms), "MS", "30000", NULL, 0, 3600000,
      "after a signal, patience with what is\nunder way"},
@@ -104,11 +92,6 @@ static const row ROWS[] = {
 };
 
 enum { N_ROWS = sizeof ROWS / sizeof ROWS[0] };
-
-static glint_dtype dtype_of(const char *name) {
-    if (strcmp(name, "f32") == 0) return GLINT_DTYPE_F32;
-    return strcmp(name, "int8") == 0 ? GLINT_DTYPE_INT8 : GLINT_DTYPE_AUTO;
-}
 
 /* ---- a server and the thread that loads its model ---- */
 
@@ -204,17 +187,12 @@ static int serve_until_signal(run *r, int signal_fd, const sigset_t *signals) {
     return GI_EXIT_OK;
 }
 
-static int start(const serve_options *o) {
+static int start(serve_options *o) {
     gi_server_settings settings = o->settings;
-    char model_dir[GI_PATH_BYTES];
-    run r = {.model_dir = model_dir, .loaded_fd = -1};
-    if (gi_command_model_dir(o->model, model_dir, &r.err) != GLINT_OK)
+    run r = {.loaded_fd = -1};
+    if (gi_engine_args_resolve(&o->engine, &settings.engine, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
-    settings.engine.model_dir = model_dir;
-    settings.engine.n_threads = (int)o->n_threads;
-    settings.engine.context_tokens_max = (int)o->context_tokens_max;
-    settings.engine.max_side_px = (int)o->max_side_px;
-    settings.engine.dtype = dtype_of(o->dtype);
+    r.model_dir = settings.engine.model_dir;
     settings.engine.on_progress = on_progress;
     settings.body_bytes_max = o->body_max_mib * MIB;
     settings.body_bytes_total_max = o->body_total_max_mib * MIB;
@@ -241,25 +219,27 @@ static int start(const serve_options *o) {
 
 int gi_command_serve(int argc, char **argv) {
     serve_options s = {0};
-    gi_option specs[N_ROWS];
+    gi_option specs[GI_ENGINE_ARGS_OPTIONS + N_ROWS];
+    size_t n_specs = 0;
+    gi_engine_args_options(&s.engine, specs, &n_specs);
     for (size_t i = 0; i < N_ROWS; i++)
-        specs[i] = (gi_option){.name = ROWS[i].name,
-                               .letter = ROWS[i].letter,
-                               .kind = ROWS[i].kind,
-                               .target = (char *)&s + ROWS[i].offset,
-                               .value = ROWS[i].value,
-                               .fallback = ROWS[i].fallback,
-                               .choices = ROWS[i].choices,
-                               .min = ROWS[i].min,
-                               .max = ROWS[i].max,
-                               .help = ROWS[i].help};
+        specs[n_specs++] = (gi_option){.name = ROWS[i].name,
+                                       .letter = ROWS[i].letter,
+                                       .kind = ROWS[i].kind,
+                                       .target = (char *)&s + ROWS[i].offset,
+                                       .value = ROWS[i].value,
+                                       .fallback = ROWS[i].fallback,
+                                       .choices = ROWS[i].choices,
+                                       .min = ROWS[i].min,
+                                       .max = ROWS[i].max,
+                                       .help = ROWS[i].help};
     gi_options o = {
         .command = "serve",
         .usage = "glint serve [OPTION]...",
         .about = ABOUT,
         .footer = FOOTER,
         .specs = specs,
-        .n_specs = N_ROWS,
+        .n_specs = n_specs,
         .has_config = true,
     };
     int exit_code;

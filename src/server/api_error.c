@@ -39,11 +39,12 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
     [GI_API_TOO_MANY_IMAGES] = {400, INVALID, "too_many_images",
                                 "A request may have at most 8 pictures.", 0},
     [GI_API_REFUSED_VALUE] = {400, INVALID, "refused_value",
-                              "The model cannot take these values together; a task without a "
-                              "question of its own needs a prompt.",
+                              "The model cannot take this value; a task without a question of "
+                              "its own needs a prompt.",
                               0},
     [GI_API_CONTEXT_TOO_LONG] = {400, INVALID, "context_length_exceeded",
-                                 "The prompt is longer than the model's context.", 0},
+                                 "The pictures and the prompt are longer than the model's context.",
+                                 0},
     [GI_API_NOT_FOUND] = {404, "not_found_error", "not_found", "There is nothing here.", 0},
     [GI_API_METHOD_NOT_ALLOWED] = {405, INVALID, "method_not_allowed",
                                    "This method is not allowed here; see the Allow header.", 0},
@@ -70,10 +71,7 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
     [GI_API_BROKEN_IMAGE] = {422, INVALID, "broken_image", "A picture is damaged or incomplete.",
                              0},
     [GI_API_IMAGE_REFUSED] = {422, INVALID, "image_refused",
-                              "A picture is larger or narrower than this server reads, or the "
-                              "pictures and the prompt together are longer than the model's "
-                              "context.",
-                              0},
+                              "A picture is larger or narrower than this server reads.", 0},
     [GI_API_QUEUE_FULL] = {429, "rate_limit_error", "queue_full",
                            "Too many requests are waiting; try again later.", 1},
     [GI_API_HEADERS_TOO_LARGE] = {431, INVALID, "headers_too_large",

@@ -17,34 +17,34 @@
 static const double INT_EXACT_MAX = 9007199254740991.0;
 
 static const gi_field FIELDS[] = {
-    {"image", GI_FIELD_PICTURE, 0, 0, false, AT(pictures), 0, "none",
+    {"image", GI_FIELD_PICTURE, 0, 0, AT(pictures), 0, "none",
      "A picture: base64, or a data:image/...;base64, URI. In a form: a file part; may be "
      "repeated."},
-    {"images", GI_FIELD_PICTURES, 0, GLINT_IMAGES_MAX, false, AT(pictures), 0, "none",
+    {"images", GI_FIELD_PICTURES, 0, GLINT_IMAGES_MAX, AT(pictures), 0, "none",
      "Several pictures, in the order the prompt speaks of them."},
-    {"prompt", GI_FIELD_TEXT, 0, GLINT_PROMPT_BYTES_MAX, false, AT(prompt), 0, "the task's own",
+    {"prompt", GI_FIELD_TEXT, 0, GLINT_PROMPT_BYTES_MAX, AT(prompt), 0, "the task's own",
      "What to answer about the pictures."},
-    {"task", GI_FIELD_NAME, 1, 64, false, AT(task), 0, "\"audit\"",
+    {"task", GI_FIELD_NAME, 1, 64, AT(task), 0, "\"audit\"",
      "Which template to use: audit, ask, describe, ocr, extract, or one of the server's own."},
-    {"max_tokens", GI_FIELD_INT, 1, GLINT_MAX_TOKENS_MAX, false, AT(max_tokens), 0, "the task's",
+    {"max_tokens", GI_FIELD_INT, 1, GLINT_MAX_TOKENS_MAX, AT(max_tokens), 0, "the task's",
      "Most tokens of the answer."},
-    {"temperature", GI_FIELD_NUMBER, 0, 2, false, AT(temperature), 0, "0",
+    {"temperature", GI_FIELD_NUMBER, 0, 2, AT(temperature), 0, "0",
      "0 takes the most likely token each time; more makes answers vary."},
-    {"top_p", GI_FIELD_NUMBER, 0, 1, true, AT(top_p), 0, "1",
+    {"top_p", GI_FIELD_NUMBER, 1e-6, 1, AT(top_p), 0, "1",
      "With a temperature: sample among the likeliest tokens that together have this probability."},
-    {"top_k", GI_FIELD_INT, 0, 1000000, false, AT(top_k), 0, "0",
+    {"top_k", GI_FIELD_INT, 0, 1000000, AT(top_k), 0, "0",
      "With a temperature: sample among this many likeliest tokens; 0 = all."},
-    {"seed", GI_FIELD_INT, 0, 9007199254740991.0, false, AT(seed), 0, "0",
+    {"seed", GI_FIELD_INT, 0, 9007199254740991.0, AT(seed), 0, "0",
      "With a temperature: the same seed gives the same answer."},
-    {"stop", GI_FIELD_NAMES, 1, GLINT_STOP_BYTES_MAX, false, AT(stops), 0, "none",
+    {"stop", GI_FIELD_NAMES, 1, GLINT_STOP_BYTES_MAX, AT(stops), 0, "none",
      "A string, or up to 8, at which the answer ends; not part of the answer."},
-    {"max_side", GI_FIELD_INT, 28, 16384, false, AT(max_side_px), LIMIT(max_side_px),
-     "the server's", "Longest side, in pixels, a picture is scaled down to."},
-    {"schema", GI_FIELD_LATER, 0, 0, false, 0, 0, "none", "Not supported yet."},
-    {"timeout_ms", GI_FIELD_INT, 1, 86400000, false, AT(timeout_ms), LIMIT(timeout_ms),
-     "the server's", "Give up after this many milliseconds."},
-    {"stream", GI_FIELD_LATER, 0, 0, false, 0, 0, "false", "Not supported yet."},
-    {"cache", GI_FIELD_BOOL, 0, 0, false, AT(cache), 0, "true",
+    {"max_side", GI_FIELD_INT, 28, 16384, AT(max_side_px), LIMIT(max_side_px), "the server's",
+     "Longest side, in pixels, a picture is scaled down to."},
+    {"schema", GI_FIELD_LATER, 0, 0, 0, 0, "none", "Not supported yet."},
+    {"timeout_ms", GI_FIELD_INT, 1, 3600000, AT(timeout_ms), LIMIT(timeout_ms), "the server's",
+     "Give up after this many milliseconds."},
+    {"stream", GI_FIELD_LATER, 0, 0, 0, 0, "false", "Not supported yet."},
+    {"cache", GI_FIELD_BOOL, 0, 0, AT(cache), 0, "true",
      "Whether an earlier equal answer may be given again."},
 };
 
@@ -98,12 +98,10 @@ static bool read_int(const reading *r, const json_t *v) {
 static bool read_number(const reading *r, const json_t *v) {
     if (!json_is_number(v)) return wrong_type(r, "a number");
     const double d = json_number_value(v);
-    if (!isfinite(d) || d < r->field->min || d > r->field->max ||
-        (r->field->above_min && d <= r->field->min))
+    if (!isfinite(d) || d < r->field->min || d > r->field->max)
         return gi_api_fail_detail(r->error, GI_API_INVALID_VALUE, r->field->name,
-                                  "%s must be a number %s %g and at most %g.", r->field->name,
-                                  r->field->above_min ? "above" : "of at least", r->field->min,
-                                  r->field->max);
+                                  "%s must be a number from %g to %g.", r->field->name,
+                                  r->field->min, r->field->max);
     *(double *)member(r) = d + 0.0; /* -0 becomes 0 */
     return true;
 }

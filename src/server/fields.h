@@ -34,7 +34,6 @@ typedef struct gi_field {
     const char *name;
     gi_field_type type;
     double min, max;          /**< bytes for strings, else the value; see also max_of */
-    bool above_min;           /**< min itself is not allowed */
     size_t offset;            /**< of the member in gi_infer_fields */
     size_t limit_offset;      /**< of an int64_t in gi_field_limits that lowers max; 0 = none */
     const char *default_text; /**< as the documentation says it */

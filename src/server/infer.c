@@ -179,6 +179,7 @@ static bool decode_pictures(call *c, decoded *d) {
 
 static bool make_job(call *c, const glint_image *images) {
     const gi_infer_fields *f = &c->fields;
+    const glint_engine_info *info = glint_engine_get_info(c->service->config.engine);
     const double left_ms = c->item.deadline_ms - gi_clock_ms();
     if (left_ms <= 0) return gi_api_fail(&c->error, GI_API_DEADLINE, NULL);
     const glint_request request = {
@@ -190,7 +191,7 @@ static bool make_job(call *c, const glint_image *images) {
         .max_tokens = (int)f->max_tokens,
         .temperature = f->temperature,
         .top_p = f->top_p,
-        .top_k = (int)f->top_k,
+        .top_k = f->top_k < info->vocab_size ? (int)f->top_k : 0, /* all of them is no limit */
         .seed = (uint64_t)f->seed,
         .stops = f->stops,
         .n_stops = f->n_stops,

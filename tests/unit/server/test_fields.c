@@ -56,7 +56,7 @@ static void everything(void **state) {
     const gi_api_error error = read_text(
         "{\"images\":[\"Zm9v\",\"data:image/png;base64,Zm9vYg==\",\"DATA:Image/JPEG;Base64,Zm8=\"],"
         "\"prompt\":\"a\\u0000b\",\"task\":\"ocr\",\"max_tokens\":4096.0,\"temperature\":-0,"
-        "\"top_p\":1e-9,\"top_k\":7,\"seed\":9007199254740991,\"stop\":[\"a\",\"b\"],"
+        "\"top_p\":1e-6,\"top_k\":7,\"seed\":9007199254740991,\"stop\":[\"a\",\"b\"],"
         "\"max_side\":2048,\"timeout_ms\":1,\"stream\":false,\"schema\":null,\"cache\":false}",
         &f, &json);
     assert_int_equal(error.code, GI_API_OK);
@@ -69,7 +69,7 @@ static void everything(void **state) {
     assert_string_equal(f.task, "ocr");
     assert_int_equal(f.max_tokens, 4096);
     assert_true(f.temperature == 0 && !signbit(f.temperature));
-    assert_true(f.top_p == 1e-9);
+    assert_true(f.top_p == 1e-6);
     assert_int_equal(f.seed, 9007199254740991);
     assert_int_equal(f.n_stops, 2);
     assert_string_equal(f.stops[1], "b");
@@ -94,7 +94,7 @@ static void ranges(void **state) {
             double value;
             bool ok;
         } cases[] = {
-            {field->min, !field->above_min},
+            {field->min, true},
             {max, true},
             {is_int ? field->min - 1 : field->min - 1e-9, false},
             {is_int ? max + 1 : max + 1e-9, false},
