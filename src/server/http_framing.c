@@ -61,12 +61,21 @@ void gi_http_framing_header(gi_http_framing *f, const char *name, size_t n_name,
     }
 }
 
+/* RFC 9112 section 3.2: a path, a whole address, "*" for OPTIONS, host and port for CONNECT. */
+static bool is_target_form(const char *method, const char *target) {
+    if (strcmp(method, "CONNECT") == 0) return true;
+    if (strcmp(target, "*") == 0) return strcmp(method, "OPTIONS") == 0;
+    return target[0] == '/' || strncasecmp(target, "http://", 7) == 0 ||
+           strncasecmp(target, "https://", 8) == 0;
+}
+
 void gi_http_framing_end(gi_http_framing *f, const char *method, const char *target,
                          const char *version) {
     const bool is_10 = strcmp(version, "HTTP/1.0") == 0;
     const size_t n_target = strlen(target);
     if (!is_10 && strcmp(version, "HTTP/1.1") != 0) fault(f, GI_API_HTTP_VERSION);
     if (!gi_is_token(method, strlen(method))) fault(f, GI_API_BAD_HTTP);
+    if (!is_target_form(method, target)) fault(f, GI_API_BAD_HTTP);
     if (n_target > GI_HTTP_LINE_BYTES_MAX) fault(f, GI_API_HEADERS_TOO_LARGE);
     for (size_t i = 0; i < n_target; i++)
         if ((unsigned char)target[i] <= 0x20 || (unsigned char)target[i] >= 0x7F)

@@ -31,7 +31,13 @@ enum {
     /* Headers and one read's worth of body; the library keeps both in this. */
     CONNECTION_BYTES = GI_HTTP_HEADER_BYTES_MAX + 16384,
     LISTEN_BACKLOG = 256,
+    /* At 1 the library would refuse a missing Host and spaces in the target by itself, and send the
+     * head of that answer twice (0.9.75). http_framing refuses both. */
+    STRICTNESS = 0,
     LINGER_MS = 2000,
+    /* After the client's FIN: for what it sent before to be read and make a request. The library
+     * itself would keep some of these connections for ever. */
+    HALF_CLOSED_MS = 1000,
     ERROR_BYTES_MAX = 2048,
     CLOSE_POLL_MS = 5,
     STATUS_CLIENT_GONE = 499, /* in the log only */
@@ -52,6 +58,7 @@ typedef struct connection {
     struct MHD_Connection *mhd;
     gi_http_request *request; /* NULL between requests */
     phase phase;
+    bool is_half_closed; /* the client will send nothing more */
 } connection;
 
 struct gi_http {
@@ -80,6 +87,14 @@ struct gi_http_request {
     bool is_answered, is_raw, is_suspended, is_gone;
     gi_http_reply reply;
 };
+
+/* Enter a phase that may take `ms`. Under the watch's lock. */
+static void set_phase(connection *c, phase to, double ms) {
+    c->phase = to;
+    const bool waits_for_client = to == PHASE_FIRST || to == PHASE_IDLE || to == PHASE_BODY;
+    if (waits_for_client && c->is_half_closed && ms > HALF_CLOSED_MS) ms = HALF_CLOSED_MS;
+    c->watched.deadline_ms = ms > 0 ? gi_clock_ms() + ms : 0;
+}
 
 /* ---- accessors ---- */
 
@@ -158,8 +173,7 @@ void gi_http_respond(gi_http_request *r, gi_http_reply *reply) {
     r->reply = *reply;
     r->is_answered = true;
     if (r->connection->phase == PHASE_HANDLING) {
-        r->connection->phase = PHASE_REPLYING;
-        gi_http_watch_listen(h->watch, &r->connection->watched, false);
+        set_phase(r->connection, PHASE_REPLYING, h->config.idle_ms);
         if (r->is_suspended) MHD_resume_connection(r->connection->mhd);
     }
     gi_http_watch_unlock(h->watch);
@@ -193,10 +207,7 @@ static bool begin_reply(gi_http_request *r) {
     gi_http *h = r->http;
     gi_http_watch_lock(h->watch);
     const bool ok = !r->is_raw;
-    if (ok) {
-        r->connection->phase = PHASE_REPLYING;
-        r->connection->watched.deadline_ms = gi_clock_ms() + h->config.idle_ms;
-    }
+    if (ok) set_phase(r->connection, PHASE_REPLYING, h->config.idle_ms);
     gi_http_watch_unlock(h->watch);
     return ok;
 }
@@ -239,8 +250,7 @@ static void answer_raw(gi_http_request *r, gi_api_code code) {
     if (!r->is_raw) {
         r->is_raw = true;
         r->reply.status = gi_api_error_get(code)->status;
-        r->connection->phase = PHASE_LINGER;
-        r->connection->watched.deadline_ms = gi_clock_ms() + LINGER_MS;
+        set_phase(r->connection, PHASE_LINGER, LINGER_MS);
         gi_http_raw_answer(r->connection->watched.fd, &error, r->id);
     }
     gi_http_watch_unlock(h->watch);
@@ -278,8 +288,9 @@ static enum MHD_Result check_header(void *ctx, enum MHD_ValueKind kind, const ch
 
 /* The path of an absolute-form target ("http://host/path") is what follows the authority. */
 static const char *path_of(const char *target) {
-    if (strncasecmp(target, "http://", 7) != 0) return target;
-    const char *slash = strchr(target + 7, '/');
+    const char *authority = strstr(target, "://");
+    if (target[0] == '/' || !authority) return target;
+    const char *slash = strchr(authority + 3, '/');
     return slash ? slash : "/";
 }
 
@@ -307,8 +318,7 @@ static gi_http_request *begin_request(gi_http *h, connection *c, const char *tar
     atomic_fetch_add(&h->n_requests, 1);
     gi_http_watch_lock(h->watch);
     c->request = r;
-    c->phase = PHASE_BODY;
-    c->watched.deadline_ms = r->begun_ms + h->config.body_ms;
+    set_phase(c, PHASE_BODY, h->config.body_ms);
     gi_http_watch_unlock(h->watch);
     return r;
 }
@@ -317,8 +327,7 @@ static void end_request(gi_http_request *r) {
     gi_http *h = r->http;
     gi_http_watch_lock(h->watch);
     r->connection->request = NULL;
-    r->connection->phase = PHASE_IDLE;
-    r->connection->watched.deadline_ms = gi_clock_ms() + h->config.idle_ms;
+    set_phase(r->connection, PHASE_IDLE, h->config.idle_ms);
     const int status = r->is_gone ? STATUS_CLIENT_GONE : r->reply.status;
     gi_http_watch_unlock(h->watch);
     gi_log(GI_LOG_INFO, "http", "id=%s method=%s route=%s status=%d ms=%.1f", r->id,
@@ -381,15 +390,18 @@ static enum MHD_Result on_body(gi_http_request *r, const char *data, size_t *n) 
     return MHD_YES;
 }
 
+/* The client left while its answer is worked out. Under the watch's lock. */
+static void tell_gone(gi_http *h, gi_http_request *r) {
+    r->is_gone = true;
+    h->config.ops.on_hangup(h->config.ctx, r);
+}
+
 /* The request is whole, or its answer has come. */
 static enum MHD_Result on_whole(gi_http_request *r) {
     gi_http *h = r->http;
     gi_http_watch_lock(h->watch);
     const bool is_new = !r->is_answered && !r->is_raw && !r->is_suspended;
-    if (is_new) {
-        r->connection->phase = PHASE_HANDLING;
-        r->connection->watched.deadline_ms = 0;
-    }
+    if (is_new) set_phase(r->connection, PHASE_HANDLING, 0);
     gi_http_watch_unlock(h->watch);
     if (is_new) {
         r->received_ms = gi_clock_ms();
@@ -400,7 +412,7 @@ static enum MHD_Result on_whole(gi_http_request *r) {
     if (must_wait && !r->is_suspended) {
         r->is_suspended = true;
         MHD_suspend_connection(r->connection->mhd);
-        gi_http_watch_listen(h->watch, &r->connection->watched, true);
+        if (r->connection->is_half_closed) tell_gone(h, r);
     }
     gi_http_watch_unlock(h->watch);
     if (must_wait) return MHD_YES;
@@ -457,8 +469,8 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
     }
     c->mhd = mhd;
     c->watched.fd = info->connect_fd;
-    c->watched.deadline_ms = gi_clock_ms() + h->config.header_ms;
     gi_http_watch_lock(h->watch);
+    set_phase(c, PHASE_FIRST, h->config.header_ms);
     gi_http_watch_add(h->watch, &c->watched);
     gi_http_watch_unlock(h->watch);
     *socket_context = c;
@@ -480,8 +492,7 @@ static void on_due(void *ctx, gi_http_watched *watched) {
             c->request->is_raw = true;
             c->request->reply.status = gi_api_error_get(error.code)->status;
         }
-        c->phase = PHASE_LINGER;
-        watched->deadline_ms = gi_clock_ms() + LINGER_MS;
+        set_phase(c, PHASE_LINGER, LINGER_MS);
         break;
     case PHASE_HANDLING:
         break;
@@ -494,13 +505,25 @@ static void on_due(void *ctx, gi_http_watched *watched) {
     }
 }
 
-/* The client left while its answer is worked out; under the watch's lock. */
+/* The client closed its half; under the watch's lock. */
 static void on_hangup(void *ctx, gi_http_watched *watched) {
     gi_http *h = ctx;
     connection *c = connection_of(watched);
-    if (c->phase != PHASE_HANDLING || c->request->is_gone) return;
-    c->request->is_gone = true;
-    h->config.ops.on_hangup(h->config.ctx, c->request);
+    c->is_half_closed = true;
+    const double soon_ms = gi_clock_ms() + HALF_CLOSED_MS;
+    switch (c->phase) {
+    case PHASE_FIRST:
+    case PHASE_IDLE:
+    case PHASE_BODY:
+        if (watched->deadline_ms > soon_ms) watched->deadline_ms = soon_ms;
+        break;
+    case PHASE_HANDLING:
+        if (c->request->is_suspended) tell_gone(h, c->request);
+        break;
+    case PHASE_REPLYING:
+    case PHASE_LINGER:
+        break;
+    }
 }
 
 /* ---- start and end ---- */
@@ -536,7 +559,7 @@ glint_status gi_http_open(const gi_http_config *config, gi_http **ret, glint_err
         on_access, h, MHD_OPTION_EXTERNAL_LOGGER, log_line, h, MHD_OPTION_LISTEN_SOCKET,
         config->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
-        h, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT,
+        h, MHD_OPTION_STRICT_FOR_CLIENT, STRICTNESS, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)config->connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_BYTES, MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)LISTEN_BACKLOG,
         MHD_OPTION_END);

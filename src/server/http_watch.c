@@ -1,8 +1,7 @@
 /*
- * A thread with an epoll set of its own. A connection is in the set only while its answer is being
- * worked out: the library's set and this one never wait for the same event. A FIN counts as a
- * hang-up, as it does for most servers: a client that half-closes and still waits cannot be told
- * from one that is gone.
+ * A thread with an epoll set of its own, beside the library's, that waits for nothing but the end
+ * of what a peer sends. A FIN counts as a hang-up, as it does for most servers: a client that
+ * half-closes and still waits cannot be told from one that is gone.
  *
  * Deadlines are found by walking the list every tick: a few thousand connections at most, ten times
  * a second, and nothing at all when there is none.
@@ -50,10 +49,18 @@ static void wake(gi_http_watch *w) {
     }
 }
 
+static void leave_set(gi_http_watch *w, gi_http_watched *c) {
+    struct epoll_event e = {0};
+    if (c->is_in_set) epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, c->fd, &e);
+    c->is_in_set = false;
+}
+
 void gi_http_watch_add(gi_http_watch *w, gi_http_watched *c) {
     const bool is_first = !w->head;
     c->serial = ++w->last_serial;
-    c->is_listening = false;
+    struct epoll_event e = {.events = EPOLLRDHUP, .data.u64 = c->serial};
+    /* Without memory for the set a hang-up is noticed when the answer is sent. */
+    c->is_in_set = epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, c->fd, &e) == 0;
     c->prev = NULL;
     c->next = w->head;
     if (w->head) w->head->prev = c;
@@ -62,7 +69,7 @@ void gi_http_watch_add(gi_http_watch *w, gi_http_watched *c) {
 }
 
 void gi_http_watch_remove(gi_http_watch *w, gi_http_watched *c) {
-    gi_http_watch_listen(w, c, false);
+    leave_set(w, c);
     if (c->prev)
         c->prev->next = c->next;
     else
@@ -71,20 +78,11 @@ void gi_http_watch_remove(gi_http_watch *w, gi_http_watched *c) {
     c->prev = c->next = NULL;
 }
 
-void gi_http_watch_listen(gi_http_watch *w, gi_http_watched *c, bool on) {
-    if (c->is_listening == on) return;
-    struct epoll_event e = {.events = EPOLLRDHUP, .data.u64 = c->serial};
-    /* Without memory for the set a hang-up is noticed when the answer is sent. */
-    const bool done = epoll_ctl(w->epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, c->fd, &e) == 0;
-    c->is_listening = on && done;
-}
-
+/* An event may be older than the connection that has its descriptor now: the serial tells. */
 static void tell_hangup(gi_http_watch *w, uint64_t serial) {
     for (gi_http_watched *c = w->head; c; c = c->next) {
-        if (c->serial != serial) continue;
-        /* An event may be older than the last change; only a listener is told, and once. */
-        if (!c->is_listening) return;
-        gi_http_watch_listen(w, c, false);
+        if (c->serial != serial || !c->is_in_set) continue;
+        leave_set(w, c);
         w->ops.on_hangup(w->ctx, c);
         return;
     }

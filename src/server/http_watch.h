@@ -25,13 +25,13 @@ typedef struct gi_http_watched {
     int fd;
     uint64_t serial;    /**< tells connections apart that got the same fd one after the other */
     double deadline_ms; /**< by gi_clock_ms; 0 = none */
-    bool is_listening;  /**< told of a hang-up */
+    bool is_in_set;     /**< the peer has not closed yet, as far as is known */
 } gi_http_watched;
 
 typedef struct gi_http_watch_ops {
     /** The deadline passed; it is 0 again. */
     void (*on_due)(void *ctx, gi_http_watched *c);
-    /** The peer closed the connection or its sending half; told once per gi_http_watch_listen. */
+    /** The peer closed the connection or its sending half; told once. */
     void (*on_hangup)(void *ctx, gi_http_watched *c);
 } gi_http_watch_ops;
 
@@ -45,13 +45,10 @@ void gi_http_watch_free(gi_http_watch *w);
 void gi_http_watch_lock(gi_http_watch *w);
 void gi_http_watch_unlock(gi_http_watch *w);
 
-/** Watch c, whose fd is set. */
+/** Watch c, whose fd and deadline are set. */
 void gi_http_watch_add(gi_http_watch *w, gi_http_watched *c);
 
 /** Watch it no more; before its fd is closed. */
 void gi_http_watch_remove(gi_http_watch *w, gi_http_watched *c);
-
-/** Begin or end to listen for a hang-up; one that already happened is told too. */
-void gi_http_watch_listen(gi_http_watch *w, gi_http_watched *c, bool on);
 
 #endif

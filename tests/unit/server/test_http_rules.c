@@ -75,6 +75,12 @@ static void request_lines(void **state) {
     } cases[] = {
         {"GET", "/", "HTTP/1.1", GI_API_OK},
         {"GET", "/", "HTTP/1.0", GI_API_OK},
+        {"GET", "http://a/b", "HTTP/1.1", GI_API_OK},
+        {"GET", "*", "HTTP/1.1", GI_API_BAD_HTTP},
+        {"OPTIONS", "*", "HTTP/1.1", GI_API_OK},
+        {"GET", "a/b", "HTTP/1.1", GI_API_BAD_HTTP},
+        {"CONNECT", "a:80", "HTTP/1.1", GI_API_OK},
+        {"GET", "", "HTTP/1.1", GI_API_BAD_HTTP},
         {"GET", "/", "HTTP/1.2", GI_API_HTTP_VERSION},
         {"GET", "/", "HTTP/2.0", GI_API_HTTP_VERSION},
         {"GET", "/", "http/1.1", GI_API_HTTP_VERSION},

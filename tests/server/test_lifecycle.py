@@ -1,0 +1,153 @@
+"""Starting, loading, draining, and what is said when a start fails."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import FAKE, PATIENCE_S, ROUTE, Server, wait_until
+
+
+def run(*options, env=None):
+    """Run `serve` to its end: (exit code, stderr)."""
+    done = subprocess.run([FAKE, "serve", *options], capture_output=True, text=True, timeout=PATIENCE_S,
+                          env={**os.environ, **(env or {})})
+    return done.returncode, done.stderr
+
+
+class Lifecycle(unittest.TestCase):
+    def test_serves_while_loading(self):
+        with Server(model="load_ms=1500", wait=False) as server:
+            self.assertEqual(server.get("/live").status, 200)
+            self.assertEqual(server.get("/health").json, {"status": "loading", "model_loaded": False})
+            answer = server.get("/ready")
+            self.assertEqual((answer.status, answer.json), (503, {"status": "loading"}))
+            self.assertIn("Retry-After", answer.headers)
+            answer = server.post({"prompt": "x"})
+            self.assertEqual((answer.status, answer.error["code"]), (503, "loading"))
+            self.assertIn("Retry-After", answer.headers)
+            server.wait_ready()
+            self.assertEqual(server.post({"prompt": "x"}).status, 200)
+
+    def test_drains_on_sigterm(self):
+        server = Server("--drain-ms", "20000", "--prepare-threads", "1", "--ready-max", "1")
+        try:
+            under_way = [server.in_background({"task": "ask", "prompt": f"run_ms=400;say={i}"}) for i in range(3)]
+            time.sleep(0.3)
+            idle = server.socket()
+            server.process.send_signal(signal.SIGTERM)
+            answer = wait_until(lambda: (lambda a: a if a.status == 503 else None)(server.get("/ready")), "not ready")
+            self.assertEqual(answer.json, {"status": "draining"})
+            self.assertEqual(answer.headers["Connection"].lower(), "close")
+            self.assertEqual(server.get("/live").status, 200)
+            answer = server.post({"prompt": "x"})
+            self.assertEqual((answer.status, answer.error["code"]), (503, "draining"))
+            self.assertEqual([u.result().json["text"] for u in under_way], ["0", "1", "2"])
+            # Idle connections do not hold it up.
+            self.assertEqual(server.process.wait(PATIENCE_S), 0)
+            idle.close()
+        finally:
+            server.stop(signal.SIGKILL)
+
+    def test_patience_ends(self):
+        server = Server("--drain-ms", "200")
+        answers = [server.in_background({"prompt": "run_ms=50000"}) for _ in range(3)]
+        time.sleep(0.3)
+        begun = time.monotonic()
+        self.assertEqual(server.stop(), 0)
+        self.assertLess(time.monotonic() - begun, 20)
+        for answer in answers:
+            self.assertEqual((answer.result().status, answer.result().error["code"]), (503, "draining"))
+
+    def test_second_signal_exits_at_once(self):
+        server = Server("--drain-ms", "600000")
+        server.in_background({"prompt": "run_ms=40000", "timeout_ms": 50000})
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: any("once more" in line for line in server.lines), "draining")
+        begun = time.monotonic()
+        code = server.stop(signal.SIGINT)
+        self.assertLess(time.monotonic() - begun, 10)
+        self.assertNotEqual(code, 0)
+
+    def test_interrupt_while_loading(self):
+        server = Server(model="load_ms=30000", wait=False)
+        begun = time.monotonic()
+        self.assertEqual(server.stop(), 0)
+        self.assertLess(time.monotonic() - begun, 10)
+
+    def test_model_that_cannot_be_loaded(self):
+        code, text = run("--listen", "127.0.0.1:0", "--model", "broken")
+        self.assertEqual(code, 4)
+        self.assertIn("glint serve: broken/config.json: not valid JSON", text)
+
+    def test_taken_port(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            s.listen()
+            port = s.getsockname()[1]
+            code, text = run("--listen", f"127.0.0.1:{port}", "--model", "x")
+        self.assertEqual(code, 3)
+        self.assertIn(f"127.0.0.1:{port} is taken by another program", text)
+        self.assertIn("--listen 127.0.0.1:", text)
+
+    def test_public_address(self):
+        for address in ("0.0.0.0:0", ":0", "[::]:0"):
+            code, text = run("--listen", address, "--model", "x")
+            self.assertEqual(code, 2, address)
+            self.assertIn("--insecure-no-auth", text)
+        with Server("--insecure-no-auth", listen="0.0.0.0:0") as server:
+            server.host = "127.0.0.1"
+            self.assertEqual(server.get("/live").status, 200)
+
+    def test_ipv6(self):
+        try:
+            with socket.socket(socket.AF_INET6) as s:
+                s.bind(("::1", 0))
+        except OSError:
+            self.skipTest("no IPv6 on this machine")
+        with Server(listen="[::1]:0") as server:
+            self.assertEqual(server.host, "::1")
+            self.assertEqual(server.post({"prompt": "x"}).status, 200)
+
+    def test_bad_options(self):
+        for options, words in ((["--queue-max", "0"], "--queue-max"), (["--no-such", "1"], "--no-such"),
+                               (["--listen", "nowhere"], "127.0.0.1:8080"), (["--log-level", "loud"], "--log-level"),
+                               (["extra"], "extra")):
+            code, text = run("--model", "x", *options)
+            self.assertEqual(code, 2, options)
+            self.assertIn(words, text)
+            self.assertEqual(text.count("\n"), 1, text)
+
+    def test_settings_come_in_order(self):
+        """Flags over variables over the file."""
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump({"timeout_ms": 111, "max_side": 333, "log_level": "debug"}, file)
+            file.flush()
+            with Server("--config", file.name, "--timeout-ms", "5000",
+                        env={"GLINT_TIMEOUT_MS": "222", "GLINT_MAX_SIDE": "444"}) as server:
+                text = server.post({"prompt": "x", "timeout_ms": 9999}).error["message"]
+                self.assertIn("5000", text)
+                text = server.post({"prompt": "x", "max_side": 9999}).error["message"]
+                self.assertIn("444", text)
+            file.seek(0)
+            file.truncate()
+            json.dump({"no_such": 1}, file)
+            file.flush()
+            code, text = run("--config", file.name, "--model", "x")
+            self.assertEqual(code, 2)
+            self.assertIn("no_such", text)
+
+    def test_help_lists_every_option(self):
+        done = subprocess.run([FAKE, "serve", "--help"], capture_output=True, text=True, timeout=PATIENCE_S)
+        self.assertEqual(done.returncode, 0)
+        for name in ("model", "listen", "queue-max", "drain-ms", "insecure-no-auth", "config", "log-level"):
+            self.assertIn(f"--{name}", done.stdout)
+        self.assertIn("default 127.0.0.1:8080", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
