@@ -1,6 +1,7 @@
 /*
  * glint ask: one question about one or more pictures, answered on the terminal as it comes.
- * Everything goes through the public header, as in any other program that uses the library.
+ * Everything goes through the public header, as in any other program that uses the library; only
+ * the JSON answer is the server's, so that both look the same.
  */
 #include "ask_args.h"
 #include "interrupt.h"
@@ -8,10 +9,13 @@
 
 #include "base/clock.h"
 #include "image/prepare.h"
+#include "server/infer_reply.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { JSON_BYTES_MAX = 16 * 1024 * 1024 };
 
 static const char ABOUT[] =
     "Asks a model about pictures and prints its answer as it is written. An argument is a picture\n"
@@ -21,7 +25,7 @@ static const char ABOUT[] =
 static const char FOOTER[] =
     "Examples:\n"
     "  glint ask photo.jpg 'What is in this picture?'\n"
-    "  glint ask --task audit listing.png\n"
+    "  glint ask --task audit --json listing.png\n"
     "  curl -s https://example.com/a.png | glint ask - 'Read the text.'\n"
     "  glint ask --timings before.jpg after.jpg 'What changed?'\n\n"
     "Exit status: 0 answered, 1 fault of glint or the output cannot be written, 2 wrong use,\n"
@@ -96,6 +100,24 @@ static int finish_text(ask_run *run, const glint_result *r) {
         fprintf(stderr, "glint ask: the answer has not the form that task \"%s\" asks for\n",
                 run->task);
     return GI_EXIT_OK;
+}
+
+static int finish_json(const ask_run *run, const glint_result *r) {
+    const gi_infer_answer answer = {.id = "ask",
+                                    .model = glint_engine_get_info(run->engine)->model_name,
+                                    .task = run->task,
+                                    .result = r,
+                                    .total_ms = run->total_ms};
+    glint_error err = {0};
+    gi_buf json;
+    gi_buf_init(&json, JSON_BYTES_MAX);
+    int code = GI_EXIT_OK;
+    if (gi_infer_reply_write(&answer, &json, &err) != GLINT_OK)
+        code = gi_command_fail("ask", GI_EXIT_INTERNAL, &err);
+    else if (puts((const char *)json.data) < 0 || fflush(stdout) != 0)
+        code = GI_EXIT_INTERNAL;
+    gi_buf_done(&json);
+    return code;
 }
 
 static int run_failed(const ask_run *run, const glint_error *err) {
@@ -174,7 +196,7 @@ static int answer(ask_run *run) {
     if (glint_job_create(run->engine, &request, &job, &err) != GLINT_OK)
         return create_failed(run, &request, &err);
     gi_interrupt_set_job(&run->interrupt, job);
-    const glint_status st = glint_job_run(job, print_piece, run, &err);
+    const glint_status st = glint_job_run(job, run->args->json ? NULL : print_piece, run, &err);
     gi_interrupt_set_job(&run->interrupt, NULL);
     run->total_ms = gi_clock_ms() - start_ms;
     const glint_result *r = glint_job_result(job);
@@ -182,7 +204,7 @@ static int answer(ask_run *run) {
     if (st != GLINT_OK)
         code = run_failed(run, &err);
     else
-        code = finish_text(run, r);
+        code = run->args->json ? finish_json(run, r) : finish_text(run, r);
     if (code == GI_EXIT_OK && run->args->timings) print_timings(run, r);
     glint_job_free(job);
     return code;

@@ -34,6 +34,11 @@ static void question_options(gi_ask_args *a, gi_option *specs, size_t *n_specs) 
 static void answer_options(gi_ask_args *a, gi_option *specs, size_t *n_specs) {
     const gi_option rows[] = {
         {.name = "Answer:", .kind = GI_OPTION_HEADING},
+        {.name = "json",
+         .letter = 'j',
+         .kind = GI_OPTION_SWITCH,
+         .target = &a->json,
+         .help = "one JSON object, as from POST /v1/multimodal/inference"},
         {.name = "timings",
          .kind = GI_OPTION_SWITCH,
          .target = &a->timings,

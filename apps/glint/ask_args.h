@@ -8,7 +8,7 @@
 #include "engine_args.h"
 
 /** Room for the rows of gi_ask_args_options. */
-#define GI_ASK_ARGS_OPTIONS (14 + GI_ENGINE_ARGS_OPTIONS)
+#define GI_ASK_ARGS_OPTIONS (15 + GI_ENGINE_ARGS_OPTIONS)
 
 /** Zero-initialise. */
 typedef struct gi_ask_args {
@@ -18,7 +18,7 @@ typedef struct gi_ask_args {
     int64_t max_tokens; /**< 0 = the task's */
     int64_t top_k, seed, timeout_ms;
     double temperature, top_p;
-    bool timings, thinking;
+    bool json, timings, thinking;
 } gi_ask_args;
 
 /** Append the rows; there must be room for GI_ASK_ARGS_OPTIONS. */

@@ -46,6 +46,17 @@ class Answers(CliTest):
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertEqual(done.stdout, answer.rstrip("\n") + "\n")
 
+    def test_json(self):
+        pictures, question, answer = golden("listing_150")
+        reply = json.loads(self.succeed("ask", "--task", "audit", "--json", *pictures, question))
+        self.assertEqual({k: reply[k] for k in ("result", "reasons")}, json.loads(answer))
+        self.assertTrue(0 < reply["confidence"] <= 1)
+        self.assertEqual((reply["task"], reply["finish_reason"]), ("audit", "stop"))
+        self.assertEqual(reply["usage"]["image_tokens"], 25)
+        self.assertEqual(reply["usage"]["prompt_tokens"], 42)
+        self.assertEqual(reply["tokens_generated"], reply["usage"]["completion_tokens"])
+        self.assertGreater(reply["timing_ms"]["total"], reply["timing_ms"]["encode"])
+
     def test_where_pictures_come_from(self):
         with open(SMALL, "rb") as handle:
             data = handle.read()
@@ -72,6 +83,8 @@ class Answers(CliTest):
         done = self.run_glint("ask", LISTING, AUDIT, "-n", "2")
         self.assertEqual(done.returncode, 0)
         self.assertEqual(done.stderr, "glint ask: cut off after 2 tokens; --max-tokens allows more\n")
+        reply = json.loads(self.succeed("ask", LISTING, AUDIT, "-n2", "-j"))
+        self.assertEqual((reply["finish_reason"], reply["tokens_generated"]), ("length", 2))
         hot = ("ask", LISTING, AUDIT, "--temperature", "2", "-n", "24")
         first = [self.run_glint(*hot, "--seed", str(seed)).stdout for seed in (1, 2, 3)]
         again = [self.run_glint(*hot, "--seed", str(seed)).stdout for seed in (1, 2, 3)]
@@ -166,9 +179,10 @@ class Refusals(CliTest):
 
     def test_closed_output(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
-            done = subprocess.run([GLINT, "ask", SMALL], stdout=full, stderr=subprocess.PIPE,
-                                  check=False)
-            self.assertEqual(done.returncode, 1, done.stderr)
+            for args in ([], ["--json"]):
+                done = subprocess.run([GLINT, "ask", SMALL, *args], stdout=full,
+                                      stderr=subprocess.PIPE, check=False)
+                self.assertEqual(done.returncode, 1, done.stderr)
 
 
 class Signals(CliTest):
