@@ -528,7 +528,8 @@ static void on_hangup(void *ctx, gi_http_watched *watched) {
 
 /* ---- start and end ---- */
 
-static void log_line(void *ctx, const char *fmt, va_list args) {
+__attribute__((format(printf, 2, 0))) static void log_line(void *ctx, const char *fmt,
+                                                           va_list args) {
     (void)ctx;
     char line[512];
     vsnprintf(line, sizeof line, fmt, args);

@@ -54,11 +54,11 @@ static void refuses_numbers_out_of_range(void **state) {
         {{.max_tokens = INT32_MIN}, "max_tokens"},
         {{.temperature = -0.1}, "temperature"},
         {{.temperature = 2.01}, "temperature"},
-        {{.temperature = NAN}, "temperature"},
-        {{.temperature = INFINITY}, "temperature"},
+        {{.temperature = (double)NAN}, "temperature"},
+        {{.temperature = HUGE_VAL}, "temperature"},
         {{.top_p = -0.5}, "top_p"},
         {{.top_p = 1.01}, "top_p"},
-        {{.top_p = NAN}, "top_p"},
+        {{.top_p = (double)NAN}, "top_p"},
         {{.top_k = -1}, "top_k"},
         {{.top_k = 510}, "top_k"}, /* the vocabulary has 509 */
         {{.max_side_px = -28}, "max_side"},
@@ -66,7 +66,7 @@ static void refuses_numbers_out_of_range(void **state) {
         {{.max_side_px = 225}, "max_side"},
         {{.timeout_ms = -1}, "timeout_ms"},
         {{.timeout_ms = 3.6e6 + 1}, "timeout_ms"},
-        {{.timeout_ms = NAN}, "timeout_ms"},
+        {{.timeout_ms = (double)NAN}, "timeout_ms"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         glint_request r = rows[i].r;

@@ -174,8 +174,8 @@ static void boundaries(void **state) {
         "multipart/form-data; boundary=a b",
         "multipart/form-data; boundary=\"\xC3\xA9\"",
         "multipart/form-data, boundary=a",
-        "multipart/form-data; boundary="
-        "01234567890123456789012345678901234567890123456789012345678901234567890",
+        ("multipart/form-data; boundary="
+         "01234567890123456789012345678901234567890123456789012345678901234567890"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (gi_multipart_boundary(bad[i], strlen(bad[i]), b, NULL) == GLINT_OK)
