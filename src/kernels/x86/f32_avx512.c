@@ -1,14 +1,17 @@
 /*
- * F32 kernels for AVX-512: the reference path's products, and attention over the KV store.
+ * F32 kernels for AVX-512: the unpacked products, and attention over the KV store.
  *
- * Sums over k run in the reference's order within a lane, so that rows do not depend on their
- * neighbours; only dot, which has a single output, splits its sum over lanes.
+ * Three of them are one product, c[m][j] = sum_k a[m][k] b[k][j], with other names. Each output is
+ * summed over k in order, so that rows do not depend on their neighbours; only dot, which has a
+ * single output, splits its sum over lanes.
  */
 #include "kernels/x86/exp_avx512.h"
 #include "kernels/x86/tiers.h"
 
 #include <immintrin.h>
-#include <string.h>
+#include <stdbool.h>
+
+enum { LANES = 16, ROWS_MAX = 8, VECS_MAX = 8 };
 
 static inline __mmask16 tail_mask(size_t n) {
     return (__mmask16)((1u << n % 16) - 1);
@@ -45,56 +48,131 @@ static GI_DECL_DOT(dot) {
         _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
 }
 
-static inline __attribute__((always_inline)) void panel_rows(float *restrict acc, const float *x,
-                                                             size_t ld_x, const float *panel,
-                                                             size_t n_k, const int n_m) {
-    __m512 sum[8];
-    for (int m = 0; m < n_m; m++) sum[m] = _mm512_loadu_ps(acc + m * GI_PANEL_N);
-    for (size_t k = 0; k < n_k; k++) {
-        const __m512 w = _mm512_loadu_ps(panel + k * GI_PANEL_N);
-        for (int m = 0; m < n_m; m++)
-            sum[m] = _mm512_fmadd_ps(_mm512_set1_ps(x[(size_t)m * ld_x + k]), w, sum[m]);
-    }
-    for (int m = 0; m < n_m; m++) _mm512_storeu_ps(acc + m * GI_PANEL_N, sum[m]);
-}
+/* ---- products of rows ----------------------------------------------------------------------- */
 
-static GI_DECL_GEMM_PANEL(gemm_panel) {
-    size_t m = 0;
-    for (; m + 8 <= n_m; m += 8)
-        panel_rows(acc + m * GI_PANEL_N, x + m * ld_x, ld_x, panel, n_k, 8);
-    for (; m < n_m; m++) panel_rows(acc + m * GI_PANEL_N, x + m * ld_x, ld_x, panel, n_k, 1);
-}
+/* c[m][j] = scale * sum_k a[m][k] b[k][j], or += without the factor. */
+typedef struct product {
+    float *c;
+    const float *a, *b;
+    size_t ld_c, ld_a, ld_b, n_k, n_j;
+    float scale;
+} product;
 
-/* ---- attention ------------------------------------------------------------------------------ */
-
-enum { QUERIES = 4 };
-
-static inline __attribute__((always_inline)) void
-scores_rows(float *restrict s, size_t ld_s, const float *q, size_t ld_q, const float *kt,
-            size_t ld_kt, size_t d, size_t n, float scale, const int n_q) {
-    const __m512 factor = _mm512_set1_ps(scale);
-    for (size_t j = 0; j < n; j += 16) {
-        const __mmask16 mask = n - j < 16 ? tail_mask(n) : 0xFFFF;
-        __m512 sum[QUERIES];
-        for (int i = 0; i < n_q; i++) sum[i] = _mm512_setzero_ps();
-        for (size_t k = 0; k < d; k++) {
-            const __m512 key = _mm512_maskz_loadu_ps(mask, kt + k * ld_kt + j);
-            for (int i = 0; i < n_q; i++)
-                sum[i] = _mm512_fmadd_ps(_mm512_set1_ps(q[(size_t)i * ld_q + k]), key, sum[i]);
+/* n_m rows by n_v vectors of columns from j on, of each vector the lanes of `mask`. */
+static inline __attribute__((always_inline)) void tile(const product *p, size_t j, const int n_m,
+                                                       const int n_v, const bool is_added,
+                                                       __mmask16 mask) {
+    __m512 sum[ROWS_MAX][VECS_MAX];
+    for (int m = 0; m < n_m; m++)
+        for (int v = 0; v < n_v; v++) {
+            const float *c = p->c + (size_t)m * p->ld_c + j + LANES * v;
+            sum[m][v] = is_added ? _mm512_maskz_loadu_ps(mask, c) : _mm512_setzero_ps();
         }
-        for (int i = 0; i < n_q; i++)
-            _mm512_mask_storeu_ps(s + (size_t)i * ld_s + j, mask, _mm512_mul_ps(sum[i], factor));
+    const float *b = p->b + j;
+    for (size_t k = 0; k < p->n_k; k++, b += p->ld_b) {
+        __m512 bv[VECS_MAX];
+        for (int v = 0; v < n_v; v++) bv[v] = _mm512_maskz_loadu_ps(mask, b + LANES * v);
+        for (int m = 0; m < n_m; m++) {
+            const __m512 av = _mm512_set1_ps(p->a[(size_t)m * p->ld_a + k]);
+            for (int v = 0; v < n_v; v++) sum[m][v] = _mm512_fmadd_ps(av, bv[v], sum[m][v]);
+        }
+    }
+    const __m512 factor = _mm512_set1_ps(p->scale);
+    for (int m = 0; m < n_m; m++)
+        for (int v = 0; v < n_v; v++)
+            _mm512_mask_storeu_ps(p->c + (size_t)m * p->ld_c + j + LANES * v, mask,
+                                  is_added ? sum[m][v] : _mm512_mul_ps(sum[m][v], factor));
+}
+
+/* All columns of n_m rows: n_v vectors at a time, which keep the multipliers busy, then one. */
+static inline __attribute__((always_inline)) void rows(const product *p, const int n_m,
+                                                       const int n_v, const bool is_added) {
+    size_t j = 0;
+    for (; j + LANES * (size_t)n_v <= p->n_j; j += LANES * (size_t)n_v)
+        tile(p, j, n_m, n_v, is_added, 0xFFFF);
+    for (; j + LANES <= p->n_j; j += LANES) tile(p, j, n_m, 1, is_added, 0xFFFF);
+    if (j < p->n_j) tile(p, j, n_m, 1, is_added, tail_mask(p->n_j));
+}
+
+static inline __attribute__((always_inline)) void queries(const product *p, size_t n_q,
+                                                          const bool is_added) {
+    switch (n_q) {
+    case 1:
+        rows(p, 1, 8, is_added);
+        break;
+    case 2:
+        rows(p, 2, 4, is_added);
+        break;
+    case 3:
+        rows(p, 3, 4, is_added);
+        break;
+    default:
+        rows(p, 4, 4, is_added);
+        break;
     }
 }
 
 static GI_DECL_ATTN_SCORES(attn_scores) {
-    if (n_q == QUERIES) {
-        scores_rows(s, ld_s, q, ld_q, kt, ld_kt, d, n, scale, QUERIES);
-        return;
-    }
-    for (size_t i = 0; i < n_q; i++)
-        scores_rows(s + i * ld_s, ld_s, q + i * ld_q, ld_q, kt, ld_kt, d, n, scale, 1);
+    const product p = {.c = s,
+                       .ld_c = ld_s,
+                       .a = q,
+                       .ld_a = ld_q,
+                       .b = kt,
+                       .ld_b = ld_kt,
+                       .n_k = d,
+                       .n_j = n,
+                       .scale = scale};
+    queries(&p, n_q, false);
 }
+
+static GI_DECL_ATTN_MIX(attn_mix) {
+    const product pv = {
+        .c = out, .ld_c = ld_o, .a = p, .ld_a = ld_p, .b = v, .ld_b = ld_v, .n_k = n, .n_j = d};
+    queries(&pv, n_q, true);
+}
+
+static GI_DECL_GEMM_PANEL(gemm_panel) {
+    product p = {.c = acc,
+                 .ld_c = GI_PANEL_N,
+                 .a = x,
+                 .ld_a = ld_x,
+                 .b = panel,
+                 .ld_b = GI_PANEL_N,
+                 .n_k = n_k,
+                 .n_j = GI_PANEL_N};
+    for (; n_m >= ROWS_MAX; n_m -= ROWS_MAX) {
+        rows(&p, ROWS_MAX, 1, true);
+        p.c += ROWS_MAX * GI_PANEL_N;
+        p.a += ROWS_MAX * ld_x;
+    }
+    switch (n_m) {
+    case 1:
+        rows(&p, 1, 1, true);
+        break;
+    case 2:
+        rows(&p, 2, 1, true);
+        break;
+    case 3:
+        rows(&p, 3, 1, true);
+        break;
+    case 4:
+        rows(&p, 4, 1, true);
+        break;
+    case 5:
+        rows(&p, 5, 1, true);
+        break;
+    case 6:
+        rows(&p, 6, 1, true);
+        break;
+    case 7:
+        rows(&p, 7, 1, true);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- softmax -------------------------------------------------------------------------------- */
 
 static GI_DECL_SOFTMAX(softmax) {
     const __m512 lowest = _mm512_set1_ps(-__builtin_inff());
@@ -116,34 +194,6 @@ static GI_DECL_SOFTMAX(softmax) {
         const __mmask16 mask = n - i < 16 ? tail : 0xFFFF;
         _mm512_mask_storeu_ps(s + i, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, s + i), r));
     }
-}
-
-static inline __attribute__((always_inline)) void mix_rows(float *restrict out, size_t ld_o,
-                                                           const float *p, size_t ld_p,
-                                                           const float *v, size_t ld_v, size_t n,
-                                                           size_t d, const int n_q) {
-    for (size_t k = 0; k < d; k += 16) {
-        const __mmask16 mask = d - k < 16 ? tail_mask(d) : 0xFFFF;
-        __m512 sum[QUERIES];
-        for (int i = 0; i < n_q; i++)
-            sum[i] = _mm512_maskz_loadu_ps(mask, out + (size_t)i * ld_o + k);
-        for (size_t j = 0; j < n; j++) {
-            const __m512 value = _mm512_maskz_loadu_ps(mask, v + j * ld_v + k);
-            for (int i = 0; i < n_q; i++)
-                sum[i] = _mm512_fmadd_ps(_mm512_set1_ps(p[(size_t)i * ld_p + j]), value, sum[i]);
-        }
-        for (int i = 0; i < n_q; i++)
-            _mm512_mask_storeu_ps(out + (size_t)i * ld_o + k, mask, sum[i]);
-    }
-}
-
-static GI_DECL_ATTN_MIX(attn_mix) {
-    if (n_q == QUERIES) {
-        mix_rows(out, ld_o, p, ld_p, v, ld_v, n, d, QUERIES);
-        return;
-    }
-    for (size_t i = 0; i < n_q; i++)
-        mix_rows(out + i * ld_o, ld_o, p + i * ld_p, ld_p, v, ld_v, n, d, 1);
 }
 
 void gi_kernels_init_f32_avx512(gi_kernels *k) {

@@ -7,4 +7,5 @@ void gi_kernels_init_avx512(gi_kernels *k) {
     k->tier = "avx512";
     gi_kernels_init_f32_avx512(k);
     gi_kernels_init_rows_avx512(k);
+    gi_kernels_init_gemm_avx512(k);
 }

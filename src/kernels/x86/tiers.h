@@ -29,5 +29,6 @@ void gi_kernels_init_gemm_avx2(gi_kernels *k);
 /* Parts of the AVX-512 tier, one file each. */
 void gi_kernels_init_f32_avx512(gi_kernels *k);
 void gi_kernels_init_rows_avx512(gi_kernels *k);
+void gi_kernels_init_gemm_avx512(gi_kernels *k);
 
 #endif
