@@ -104,7 +104,6 @@ static DECL_PIECE_S8(piece_s8_1) {
     for (size_t u = 0; u < n_units; u++) {
         const uint8_t *unit = panel + u * GI_UNIT_BYTES;
         for (int v = 0; v < VECS; v++) {
-            if (v % 2 == 0) _mm_prefetch((const char *)unit + PREFETCH_BYTES + 32 * v, _MM_HINT_T0);
             const __m256i w = load_unit(unit, v);
             sum[v] = dot2(sum[v], _mm256_and_si256(w, low), x->even[u]);
             sum[v] = dot2(sum[v], _mm256_srli_epi16(w, 8), x->odd[u]);
@@ -235,7 +234,6 @@ static DECL_PIECE_BF16(piece_bf16_1) {
         const uint16_t *unit = panel + u * (GI_UNIT_BYTES / 2);
         const __m256 x0 = _mm256_set1_ps(x->x[0][2 * u]), x1 = _mm256_set1_ps(x->x[0][2 * u + 1]);
         for (int v = 0; v < VECS; v++) {
-            if (v % 2 == 0) _mm_prefetch((const char *)unit + PREFETCH_BYTES + 32 * v, _MM_HINT_T0);
             const __m256i pair = load_unit(unit, v);
             sum[v] = _mm256_fmadd_ps(even_bf16(pair), x0, sum[v]);
             sum[v] = _mm256_fmadd_ps(odd_bf16(pair), x1, sum[v]);

@@ -35,7 +35,6 @@ static inline __attribute__((always_inline)) void tile_s8(int32_t *restrict acc,
         for (int v = 0; v < VECS; v++) {
             wv[v] = _mm512_load_si512(w + 64 * v);
             __asm__("" : "+v"(wv[v])); /* else gcc 12 loads it again for every row */
-            _mm_prefetch((const char *)w + PREFETCH_UNITS * GI_UNIT_BYTES + 64 * v, _MM_HINT_T0);
         }
         for (int m = 0; m < n_m; m++) {
             int32_t four;
