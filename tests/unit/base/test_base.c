@@ -61,6 +61,16 @@ static void allocation_fails_where_told(void **state) {
     void *d = gi_alloc_aligned(3, 7);
     assert_int_equal((uintptr_t)d % GI_ALIGN_BYTES, 0);
     gi_free(d);
+    assert_null(gi_alloc_aligned(SIZE_MAX - 100, 1));
+    for (size_t n = (4 << 20) - 1; n <= (4 << 20) + 1; n++) { /* large pages begin here */
+        unsigned char *e = gi_alloc_aligned(n, 1);
+        assert_non_null(e);
+        assert_int_equal((uintptr_t)e % (n < 4 << 20 ? GI_ALIGN_BYTES : 2 << 20), 0);
+        memset(e, 0xEE, n);
+        gi_free(e);
+    }
+    gi_alloc_fail_at(1);
+    assert_null(gi_alloc_aligned(8 << 20, 1));
 }
 
 static void buf_never_passes_its_maximum(void **state) {
