@@ -45,7 +45,7 @@ void gi_vision_angles(const gi_vision_config *cfg, size_t grid_h, size_t grid_w,
                       float *sin) {
     const size_t quarter = cfg->head_dim / 4, m = cfg->merge, blocks_w = grid_w / m;
     for (size_t j = 0; j < quarter; j++) {
-        const float freq = (float)(1.0 / pow(10000.0, (double)j / (double)quarter));
+        const float freq = (float)(1.0 / pow(cfg->rope_theta, (double)j / (double)quarter));
         for (size_t p = 0; p < grid_h * grid_w; p++) {
             const size_t block = p / (m * m), inner = p % (m * m);
             const float row = (float)(block / blocks_w * m + inner / m) * freq;

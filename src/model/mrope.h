@@ -42,8 +42,8 @@ void gi_mrope_angles(const gi_text_config *cfg, const float *freq, const int32_t
                      float *sin);
 
 /**
- * Angles of the patches of a picture for the vision tower: D/4 frequencies of base 10000 by row,
- * then the same by column. Patches in merge-block order.
+ * Angles of the patches of a picture for the vision tower: D/4 frequencies of base rope_theta
+ * by row, then the same by column. Patches in merge-block order.
  *
  * @param cos, sin [grid_h * grid_w, head_dim / 2].
  */

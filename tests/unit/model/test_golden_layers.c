@@ -123,6 +123,7 @@ static int setup(void **state) {
                                    .in_channels = 3,
                                    .image_size = 336,
                                    .pos_side = 24,
+                                   .rope_theta = 10000.0,
                                    .rms_eps = 1e-5f};
     return 0;
 }
