@@ -435,22 +435,23 @@ static glint_status visit_all(const gi_checkpoint *k, const char *prefix, const 
     return GLINT_OK;
 }
 
-glint_status gi_checkpoint_each(const gi_checkpoint *k, gi_weight_visitor visit, void *ctx,
+glint_status gi_checkpoint_each(const gi_checkpoint *ckpt, gi_weight_visitor visit, void *ctx,
                                 glint_error *err) {
     char prefix[64];
-    GI_TRY(visit_all(k, TEXT_PREFIXES[0], TEXT, COUNT(TEXT), &k->text, visit, ctx, err));
-    for (size_t i = 0; i < k->config.text.n_layers; i++) {
+    GI_TRY(visit_all(ckpt, TEXT_PREFIXES[0], TEXT, COUNT(TEXT), &ckpt->text, visit, ctx, err));
+    for (size_t i = 0; i < ckpt->config.text.n_layers; i++) {
         snprintf(prefix, sizeof prefix, "%slayers.%zu.", TEXT_PREFIXES[0], i);
-        GI_TRY(visit_all(k, prefix, TEXT_LAYER, COUNT(TEXT_LAYER), &k->text.layers[i], visit, ctx,
-                         err));
-    }
-    if (!k->config.text.tied_head)
-        GI_TRY(visit_all(k, HEAD_PREFIXES[0], &HEAD, 1, &k->text, visit, ctx, err));
-    GI_TRY(visit_all(k, VISION_PREFIXES[0], VISION, COUNT(VISION), &k->vision, visit, ctx, err));
-    for (size_t i = 0; i < k->config.vision.depth; i++) {
-        snprintf(prefix, sizeof prefix, "%sblocks.%zu.", VISION_PREFIXES[0], i);
-        GI_TRY(visit_all(k, prefix, VISION_BLOCK, COUNT(VISION_BLOCK), &k->vision.blocks[i], visit,
+        GI_TRY(visit_all(ckpt, prefix, TEXT_LAYER, COUNT(TEXT_LAYER), &ckpt->text.layers[i], visit,
                          ctx, err));
+    }
+    if (!ckpt->config.text.tied_head)
+        GI_TRY(visit_all(ckpt, HEAD_PREFIXES[0], &HEAD, 1, &ckpt->text, visit, ctx, err));
+    GI_TRY(
+        visit_all(ckpt, VISION_PREFIXES[0], VISION, COUNT(VISION), &ckpt->vision, visit, ctx, err));
+    for (size_t i = 0; i < ckpt->config.vision.depth; i++) {
+        snprintf(prefix, sizeof prefix, "%sblocks.%zu.", VISION_PREFIXES[0], i);
+        GI_TRY(visit_all(ckpt, prefix, VISION_BLOCK, COUNT(VISION_BLOCK), &ckpt->vision.blocks[i],
+                         visit, ctx, err));
     }
     return GLINT_OK;
 }
