@@ -1,8 +1,8 @@
 /*
  * Reference matrix products: plain C that a compiler vectorises for the baseline (SSE2).
  *
- * Every output is summed over k in order, so a result does not depend on how many rows are
- * computed together: one row alone and the same row in a batch give equal bits.
+ * gemm_panel sums every output over k in order, however many rows are computed together; dot, for
+ * few rows, sums in lanes, because it reads each weight once and has no other rows to hide behind.
  */
 #include "kernels/ref/ref.h"
 
