@@ -33,13 +33,13 @@ static bool depth_is_ok(const char *s, size_t n) {
 
 static glint_status parse(const void *data, size_t n_bytes, size_t flags, const char *what,
                           json_t **ret, glint_error *err) {
+    if (n_bytes == 0) data = ""; /* neither memchr nor jansson takes a null pointer */
     /* To jansson a zero byte outside a string is the end of the text, whatever follows. */
     if (memchr(data, '\0', n_bytes))
         return gi_fail(err, GLINT_ERR_FORMAT, "%s: not valid JSON: a zero byte", what);
     if (!depth_is_ok(data, n_bytes))
         return gi_fail(err, GLINT_ERR_FORMAT, "%s: nested deeper than %d", what, GI_JSON_DEPTH_MAX);
     json_error_t je;
-    if (n_bytes == 0) data = ""; /* jansson takes no null pointer, not even for nothing */
     errno = 0;
     json_t *v = json_loadb(data, n_bytes, flags | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
     /* Out of memory, jansson says "invalid token", or nothing, or leaves out what did not fit. */
