@@ -36,6 +36,6 @@ typedef struct gi_infer_answer {
  * confidence 0 and the model's words in text: it fails towards a person, never towards "pass".
  * GLINT_ERR_LIMIT, GLINT_ERR_MEMORY.
  */
-glint_status gi_infer_reply_write(const gi_infer_answer *a, gi_buf *ret, glint_error *err);
+glint_status gi_infer_reply_write(const gi_infer_answer *a, gi_buf *b, glint_error *err);
 
 #endif

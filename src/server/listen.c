@@ -106,7 +106,7 @@ glint_status gi_listen_open(const gi_listen_address *a, int *ret_fd,
     if (fd < 0) return explain(errno, a, err);
     const int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t n = sizeof bound;
     if (bind(fd, (const struct sockaddr *)(const void *)&a->addr, a->n_addr) != 0 ||
         listen(fd, BACKLOG) != 0 || getsockname(fd, (struct sockaddr *)(void *)&bound, &n) != 0) {
