@@ -25,7 +25,7 @@ static const gi_field FIELDS[] = {
     {"prompt", GI_FIELD_TEXT, 0, GLINT_PROMPT_BYTES_MAX, AT(prompt), 0, "the task's own",
      "What to answer about the pictures."},
     {"task", GI_FIELD_NAME, 1, 64, AT(task), 0, "\"audit\"",
-     "Which template to use: audit, ask, describe, ocr, extract, or one of the server's own."},
+     "Which template to use: audit, ask, describe, ocr, or another of the server's."},
     {"max_tokens", GI_FIELD_INT, 1, GLINT_MAX_TOKENS_MAX, AT(max_tokens), 0, "the task's",
      "Most tokens of the answer."},
     {"temperature", GI_FIELD_NUMBER, 0, 2, AT(temperature), 0, "0",
@@ -45,7 +45,7 @@ static const gi_field FIELDS[] = {
      "Give up after this many milliseconds."},
     {"stream", GI_FIELD_LATER, 0, 0, 0, 0, "false", "Not supported yet."},
     {"cache", GI_FIELD_BOOL, 0, 0, AT(cache), 0, "true",
-     "Whether an earlier equal answer may be given again."},
+     "Whether an earlier equal answer may be given again; none are kept yet."},
 };
 
 enum { N_FIELDS = sizeof FIELDS / sizeof FIELDS[0] };

@@ -4,10 +4,12 @@
  */
 #include "../cm.h"
 
+#include "base/filemap.h"
 #include "server/fields.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const gi_field_limits LIMITS = {.max_side_px = 2048, .timeout_ms = 60000};
@@ -302,6 +304,69 @@ static void form_refused(void **state) {
     assert_int_equal(read_form(&many, &got, &json).code, GI_API_TOO_MANY_IMAGES);
 }
 
+/* ---- docs/api.md ---- */
+
+static const char *type_word(gi_field_type type) {
+    switch (type) {
+    case GI_FIELD_TEXT:
+    case GI_FIELD_NAME:
+    case GI_FIELD_PICTURE:
+        return "string";
+    case GI_FIELD_INT:
+        return "integer";
+    case GI_FIELD_NUMBER:
+        return "number";
+    case GI_FIELD_BOOL:
+        return "true or false";
+    case GI_FIELD_NAMES:
+        return "string or array";
+    case GI_FIELD_PICTURES:
+        return "array";
+    case GI_FIELD_LATER:
+        break;
+    }
+    return "";
+}
+
+static const char *range_words(const gi_field *f, char out[64]) {
+    out[0] = '\0';
+    if (f->type == GI_FIELD_TEXT || f->type == GI_FIELD_NAME)
+        snprintf(out, 64, "%.0f to %.0f bytes", f->min, f->max);
+    else if (f->type == GI_FIELD_NAMES)
+        snprintf(out, 64, "each %.0f to %.0f bytes", f->min, f->max);
+    else if (f->type == GI_FIELD_INT)
+        snprintf(out, 64, "%.0f to %.0f", f->min, f->max);
+    else if (f->type == GI_FIELD_NUMBER)
+        snprintf(out, 64, "%g to %g", f->min, f->max);
+    else if (f->type == GI_FIELD_PICTURES)
+        snprintf(out, 64, "up to %.0f", f->max);
+    return out;
+}
+
+/* The documentation has a row for each field and each error, word for word. */
+static void documented(void **state) {
+    char path[GI_PATH_BYTES], row[1024], range[64];
+    gi_buf doc;
+    gi_buf_init(&doc, 1 << 20);
+    const char *root = getenv("GLINT_SOURCE_ROOT");
+    assert_non_null(root);
+    assert_int_equal(gi_path_join(path, sizeof path, root, "docs/api.md", NULL), GLINT_OK);
+    assert_int_equal(gi_file_read(path, &doc, NULL), GLINT_OK);
+    const gi_field *f;
+    for (size_t i = 0; (f = gi_fields_get(i)); i++) {
+        snprintf(row, sizeof row, "| `%s` | %s | %s | %s | %s |\n", f->name, type_word(f->type),
+                 range_words(f, range), f->default_text, f->doc);
+        if (!strstr((char *)doc.data, row)) fail_msg("docs/api.md lacks: %s", row);
+    }
+    for (int code = GI_API_OK + 1; code < GI_API_CODE_COUNT; code++) {
+        const gi_api_error_info *e = gi_api_error_get((gi_api_code)code);
+        snprintf(row, sizeof row, "| %d | `%s` | `%s` | %s |\n", e->status, e->code, e->type,
+                 e->message);
+        if (!strstr((char *)doc.data, row)) fail_msg("docs/api.md lacks: %s", row);
+    }
+    gi_buf_done(&doc);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
@@ -312,6 +377,7 @@ int main(void) {
         cmocka_unit_test(picture_text),
         cmocka_unit_test(form_says_the_same),
         cmocka_unit_test(form_refused),
+        cmocka_unit_test(documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
