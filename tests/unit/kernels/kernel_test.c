@@ -134,14 +134,14 @@ void kt_begin(kt_run *r, uint64_t seed, uint64_t i_case, uint64_t i_round) {
 }
 
 void *kt_buffer(kt_run *r, size_t n_bytes, size_t align) {
-    if (r->n_blocks == KT_BLOCKS || n_bytes == 0 || n_bytes > MAP_BYTES - 2 * MARGIN ||
+    if (r->n_blocks == KT_BLOCKS || n_bytes == 0 || n_bytes > MAP_BYTES - MARGIN - r->slack ||
         n_bytes % align) {
         kt_fail(r, "the test asks for a buffer that it cannot have: %zu bytes", n_bytes);
         return r->blocks[0].map; /* big enough for whatever follows */
     }
     kt_block *b = &r->blocks[r->n_blocks++];
     const bool at_end = kt_range(r, 0, 3) > 0; /* reading too far is the likelier mistake */
-    b->data = at_end ? b->map + MAP_BYTES - n_bytes : b->map;
+    b->data = at_end ? b->map + MAP_BYTES - r->slack - n_bytes : b->map;
     b->n_bytes = n_bytes;
     b->n_rows = b->row_bytes = b->stride_bytes = 0;
     unsigned char *begin = at_end ? b->data - MARGIN : b->data;
@@ -150,6 +150,7 @@ void *kt_buffer(kt_run *r, size_t n_bytes, size_t align) {
         const size_t left = n_bytes + MARGIN - i;
         memcpy(begin + i, &bits, left < 8 ? left : 8);
     }
+    if (at_end) memset(b->data + n_bytes, 0x5A, r->slack);
     return b->data;
 }
 

@@ -37,6 +37,7 @@ typedef struct kt_run {
     uint64_t random;       /* state of the generator */
     kt_block blocks[KT_BLOCKS];
     size_t n_blocks;
+    size_t slack;    /* bytes between a buffer's end and the guard page; a multiple of 64 */
     char shape[160]; /* what the round is about, for messages */
     char fail[400];  /* first failure; "" = none */
     double worst;    /* largest error, as a part of what is allowed */
