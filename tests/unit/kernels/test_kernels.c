@@ -158,12 +158,12 @@ static int run_all(const options *o) {
 
 /* ---- options -------------------------------------------------------------------------------- */
 
+static const char USAGE[] =
+    "usage: test_kernels [NAME...] [--seed N] [--rounds N] [--slack N] [--verbose]\n"
+    "       test_kernels --list | --bench [NAME]\n";
+
 static int usage(const char *what) {
-    fprintf(stderr,
-            "test_kernels: bad option '%s'\n"
-            "usage: test_kernels [NAME...] [--seed N] [--rounds N] [--slack N] [--verbose]\n"
-            "       test_kernels --list | --bench [NAME]\n",
-            what);
+    fprintf(stderr, "test_kernels: bad option '%s'\n%s", what, USAGE);
     return 2;
 }
 
@@ -190,6 +190,10 @@ int main(int argc, char **argv) {
     if (slack && !parse_slack(slack, &o.slack)) return usage(slack);
     for (int i = 1; i < argc; i++) {
         const bool has_next = i + 1 < argc;
+        if (strcmp(argv[i], "--help") == 0) {
+            printf("%s", USAGE);
+            return 0;
+        }
         if (strcmp(argv[i], "--list") == 0) {
             each_case(list_case, NULL);
             return 0;
