@@ -1,0 +1,113 @@
+"""A product listing: objects, advertising lines, perhaps a price and a title; and its verdict."""
+
+from random import Random
+
+from world import policy, words
+from world.canvas import WHITE, Canvas, Colour, background, ink
+from world.stage import Question, Stage
+
+TITLED_PROMPTS = ("商品标题：{title}\n{ask}", "标题：{title}\n{ask}", "{ask}\n标题：{title}")
+
+
+def draw_listing(stage: Stage, rng: Random) -> tuple[Canvas, list[Question]]:
+    picture, colour_name, paper = background(rng)
+    canvas = Canvas(stage.assets, rng, picture)
+    objects = _choose_objects(stage, rng)
+    lines, violations = _choose_lines(rng, stage.assets.hanzi)
+    if rng.random() < 0.3:
+        lines.append(f"¥{rng.randint(1, 999)}{rng.choice(['', '.9', '.00'])}")
+    _lay_out(canvas, paper, objects, lines)
+    title, title_violation = _choose_title(rng, stage.assets.hanzi)
+
+    ask = rng.choice(words.ASK_AUDIT if rng.random() < 0.88 else words.ASK_AUDIT_EN)
+    if title:
+        ask = rng.choice(TITLED_PROMPTS).format(title=title, ask=ask)
+    audit = Question("audit", ask, policy.judge(objects, violations, title_violation))
+    text = "\n".join(lines) if lines else words.NO_TEXT
+    return canvas, [
+        audit,
+        audit,
+        Question("ocr", rng.choice(words.ASK_TEXT), text),
+        ask_objects(stage, rng, objects),
+        Question(
+            "describe", rng.choice(words.ASK_DESCRIPTION), _describe(colour_name, objects, lines)
+        ),
+    ]
+
+
+def ask_objects(stage: Stage, rng: Random, objects: list[str]) -> Question:
+    if rng.random() < 0.8:
+        return Question("objects", rng.choice(words.ASK_OBJECTS), "、".join(objects))
+    answer = ", ".join(stage.english(objects))
+    return Question("objects", rng.choice(words.ASK_OBJECTS_EN), answer)
+
+
+def _choose_objects(stage: Stage, rng: Random) -> list[str]:
+    """One to three different ones, of which about one in five is forbidden."""
+    objects = []
+    for _ in range(rng.choice([1, 1, 1, 2, 2, 3])):
+        role = rng.random()
+        if role < 0.22:
+            objects.append(rng.choice(stage.forbidden))
+        elif role < 0.3:
+            objects.append(rng.choice(stage.licensed))
+        else:
+            objects.append(rng.choice(stage.ordinary))
+    return list(dict.fromkeys(objects))
+
+
+def _choose_lines(rng: Random, characters: str) -> tuple[list[str], list[policy.Violation]]:
+    lines: list[str] = []
+    violations = []
+    for _ in range(rng.choice([0, 1, 1, 2, 2])):
+        if rng.random() < 0.35:
+            violations.append(policy.draw_violation(rng, characters))
+            lines.append(violations[-1].text)
+        else:
+            lines.append(words.advertisement(rng, characters))
+    return lines, violations
+
+
+def _choose_title(rng: Random, characters: str) -> tuple[str | None, policy.Violation | None]:
+    """The title is not in the picture: it comes with the question."""
+    if rng.random() >= 0.55:
+        return None, None
+    if rng.random() < 0.4:
+        violation = policy.draw_violation(rng, characters)
+        return violation.text, violation
+    return words.advertisement(rng, characters), None
+
+
+def _lay_out(canvas: Canvas, paper: Colour, objects: list[str], lines: list[str]) -> None:
+    """A band of objects in a row, a band of lines above or below it."""
+    rng, width, height = canvas.rng, canvas.width, canvas.height
+    text_on_top = rng.random() < 0.5
+    text_height = int(height * (0.16 * len(lines) + 0.04))
+    object_height = height - text_height
+    object_top = text_height if text_on_top else 0
+    side = min(int(object_height * 0.78), int(width / len(objects) * 0.8))
+    side = max(56, int(side * rng.uniform(0.6, 1)))
+    for i, zh in enumerate(objects):
+        x = width * (i + 0.5) / len(objects) + rng.uniform(-6, 6)
+        y = (2 * object_top + object_height) / 2 + rng.uniform(-8, 8)
+        canvas.put(zh, x, y, side)
+
+    top = (0 if text_on_top else object_height) + 8
+    for text in lines:
+        line = canvas.fit(text, rng.randint(22, 46), width - 20)
+        fill = ink(rng, paper)
+        if rng.random() < 0.5:
+            left = rng.randint(6, max(6, width - 8 - line.width))
+        else:
+            left = (width - line.width) // 2
+        if rng.random() < 0.2:
+            plate = (left - 5, top - 3, left + line.width + 5, top + line.height + 4)
+            canvas.pen.rectangle(plate, fill=WHITE)
+            fill = ink(rng, WHITE)
+        canvas.write(line, left, top, fill)
+        top += max(int(height * 0.15), line.height + 8)
+
+
+def _describe(colour_name: str, objects: list[str], lines: list[str]) -> str:
+    text = f"图中文字：{'；'.join(lines)}。" if lines else words.NO_TEXT
+    return f"{colour_name}背景上有{'、'.join(objects)}。{text}"
