@@ -268,19 +268,21 @@ static void mixed_batch_equals_alone(void **state) {
     }
 }
 
-/* A prompt in pieces: no piece has 4 rows or fewer, but for the last two sizes. */
+/* A prompt in pieces. Only the last two sizes have pieces of 4 rows or fewer. */
 static void chunked_prefill_equals_whole(void **state) {
     (void)state;
-    static const size_t chunks[] = {5, 16, 63, 64, 100, 512, 1000, 4, 1};
-    static numbers whole[1 + STEPS], got[1 + STEPS];
+    static const struct {
+        size_t index, chunk;
+    } rows[] = {{5, 16}, {5, 63}, {5, 64}, {5, 100}, {5, 512}, {5, 1000}, {4, 5}, {4, 4}, {4, 1}};
+    static numbers whole[SEQUENCES][1 + STEPS], got[1 + STEPS];
     for (size_t f = 0; f < N_FORMATS; f++) {
         rig r = open_rig(&formats[f], 2);
-        run_alone(&r, 5, CONTEXT, whole);
-        for (size_t k = 0; k < sizeof chunks / sizeof chunks[0]; k++) {
-            run_alone(&r, 5, chunks[k], got);
+        for (size_t i = 4; i <= 5; i++) run_alone(&r, i, CONTEXT, whole[i]);
+        for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+            run_alone(&r, rows[k].index, rows[k].chunk, got);
             for (size_t step = 0; step <= STEPS; step++)
-                compare(&r, "chunks", chunks[k], &got[step], &whole[step], chunks[k] > F32_ROWS,
-                        true);
+                compare(&r, "chunks", rows[k].chunk, &got[step], &whole[rows[k].index][step],
+                        rows[k].chunk > F32_ROWS, true);
         }
         close_rig(&r);
     }
@@ -303,19 +305,22 @@ static void threads_make_no_difference(void **state) {
 /* Blocks that held NaN: nothing of it comes through. */
 static void old_values_do_not_leak(void **state) {
     (void)state;
-    static numbers clean[1 + STEPS], got[1 + STEPS];
-    static const size_t chunks[] = {CONTEXT, 33, 1};
-    for (size_t f = 0; f < N_FORMATS; f++)
-        for (size_t index = 0; index < 5; index++)
-            for (size_t k = 0; k < 3; k++) {
-                rig r = open_rig(&formats[f], 2);
-                run_alone(&r, index, chunks[k], clean);
-                poison(&r);
-                run_alone(&r, index, chunks[k], got);
-                for (size_t step = 0; step <= STEPS; step++)
-                    compare(&r, "poison", index, &got[step], &clean[step], true, true);
-                close_rig(&r);
-            }
+    enum { N = 5, CHUNKS = 3 };
+    static const size_t chunks[CHUNKS] = {CONTEXT, 33, 1};
+    static numbers clean[N][CHUNKS][1 + STEPS], got[1 + STEPS];
+    for (size_t f = 0; f < N_FORMATS; f++) {
+        rig r = open_rig(&formats[f], 2);
+        for (size_t i = 0; i < N * CHUNKS; i++)
+            run_alone(&r, i / CHUNKS, chunks[i % CHUNKS], clean[i / CHUNKS][i % CHUNKS]);
+        for (size_t i = 0; i < N * CHUNKS; i++) {
+            poison(&r);
+            run_alone(&r, i / CHUNKS, chunks[i % CHUNKS], got);
+            for (size_t step = 0; step <= STEPS; step++)
+                compare(&r, "poison", i / CHUNKS, &got[step], &clean[i / CHUNKS][i % CHUNKS][step],
+                        true, true);
+        }
+        close_rig(&r);
+    }
 }
 
 /* Blocks go from sequence to sequence while another one lives on, in a poisoned store. */
