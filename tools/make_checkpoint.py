@@ -135,16 +135,17 @@ def tensors(config):
         out.append((name + ".weight", (size,), 0.1, 1.0))
 
     hidden, ffn = t["hidden_size"], t["intermediate_size"]
-    head = hidden // t["num_attention_heads"]
+    head = t.get("head_dim") or hidden // t["num_attention_heads"]
+    wide = t["num_attention_heads"] * head
     p = "model.language_model."
     out.append((p + "embed_tokens.weight", (t["vocab_size"], hidden), 0.5, 0.0))
     for i in range(t["num_hidden_layers"]):
         q = f"{p}layers.{i}."
         bias = t["attention_bias"]
-        linear(q + "self_attn.q_proj", hidden, hidden, bias)
+        linear(q + "self_attn.q_proj", wide, hidden, bias)
         linear(q + "self_attn.k_proj", t["num_key_value_heads"] * head, hidden, bias)
         linear(q + "self_attn.v_proj", t["num_key_value_heads"] * head, hidden, bias)
-        linear(q + "self_attn.o_proj", hidden, hidden)
+        linear(q + "self_attn.o_proj", hidden, wide)
         linear(q + "mlp.gate_up_proj", 2 * ffn, hidden)
         linear(q + "mlp.down_proj", hidden, ffn)
         for name in ("input", "post_self_attn", "post_attention"):

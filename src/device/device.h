@@ -164,6 +164,7 @@ typedef struct gi_device_ops {
     void (*vector_free)(gi_device *dev, gi_vector *v);
     /** Tokens per KV block this device works with. */
     size_t (*kv_block_tokens)(gi_device *dev);
+    /** GLINT_ERR_MEMORY; GLINT_ERR_UNSUPPORTED when the format cannot hold heads of that size. */
     glint_status (*kv_create)(gi_device *dev, const gi_kv_shape *shape, gi_kv_store **ret,
                               glint_error *err);
     void (*kv_free)(gi_device *dev, gi_kv_store *kv);

@@ -154,6 +154,10 @@ static size_t kv_block_tokens(gi_device *dev) {
 static glint_status kv_create(gi_device *dev, const gi_kv_shape *shape, gi_kv_store **ret,
                               glint_error *err) {
     const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
+    if (cpu->options.kv_format == GI_CPU_S8 && shape->head_dim % 4 != 0)
+        return gi_fail(err, GLINT_ERR_UNSUPPORTED,
+                       "an INT8 KV cache needs heads of a multiple of 4 dimensions, not %zu",
+                       shape->head_dim);
     gi_kv_store *kv = gi_calloc(1, sizeof *kv);
     bool ok = kv != NULL;
     if (ok) {
@@ -164,7 +168,7 @@ static glint_status kv_create(gi_device *dev, const gi_kv_shape *shape, gi_kv_st
         kv->shape = *shape;
         kv->format = cpu->options.kv_format;
         const bool is_packed = kv->format != GI_CPU_F32;
-        gi_assert(!is_packed || (b == GI_CPU_PACKED_BLOCK && d % 4 == 0));
+        gi_assert(!is_packed || (b == GI_CPU_PACKED_BLOCK && d % 2 == 0));
         kv->key_head = d * b;
         kv->value_head = (is_packed ? gi_round_up(d, GI_TILE_N) : d) * b;
         size_t n_heads, n_keys, n_values;

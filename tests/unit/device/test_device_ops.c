@@ -32,7 +32,9 @@ static void fill(float *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] = uniform();
 }
 
-static gi_device *open_device(gi_cpu_format format, int n_threads) {
+enum { HEADS = 4, KV_HEADS = 2, HEAD_DIM = 24 };
+
+static gi_device *open_device_for(gi_cpu_format format, int n_threads, size_t head_dim) {
     const gi_device_cpu_options o = {
         .n_threads = n_threads,
         .text_format = format,
@@ -43,15 +45,19 @@ static gi_device *open_device(gi_cpu_format format, int n_threads) {
         .linear_rows_max = ROWS_MAX,
         .kv_tokens_max = 256,
         .patches_max = ROWS_MAX,
-        .text_cols = 96,
-        .text_head_dim = 24,
-        .vision_cols = 96,
-        .vision_heads = 4,
+        .text_cols = HEADS * head_dim,
+        .text_head_dim = head_dim,
+        .vision_cols = HEADS * HEAD_DIM,
+        .vision_heads = HEADS,
     };
     gi_device *dev = NULL;
     glint_error err = {0};
     if (gi_device_cpu_create(&o, &dev, &err)) fail_msg("%s", err.message);
     return dev;
+}
+
+static gi_device *open_device(gi_cpu_format format, int n_threads) {
+    return open_device_for(format, n_threads, HEAD_DIM);
 }
 
 static gi_act make_act(gi_device *dev, const float *src, size_t rows, size_t cols) {
@@ -281,7 +287,7 @@ static double attention_bar(gi_cpu_format format) {
 /* All patches of a picture see all; the angles are turns by a half: q and k change sign. */
 static void vision_attention_sees_all_patches(void **state) {
     (void)state;
-    enum { HEADS = 4, D = 24, COLS = HEADS * D };
+    enum { D = HEAD_DIM, COLS = HEADS * D };
     static const gi_cpu_format formats[] = {GI_CPU_F32, GI_CPU_BF16};
     static const size_t counts[] = {4, 60, 64, 68, 132, 300};
     float *qkv = gi_calloc((size_t)ROWS_MAX * 3 * COLS, sizeof *qkv);
@@ -321,54 +327,70 @@ static void vision_attention_sees_all_patches(void **state) {
     gi_free(got);
 }
 
-/* One sequence in pieces through blocks in any order: token t sees 0..t. H 4, Hkv 2. */
-static void text_attention_is_causal(void **state) {
-    (void)state;
-    enum { HEADS = 4, KV = 2, D = 24, LD = (HEADS + 2 * KV) * D, TOKENS = 200 };
-    static const gi_cpu_format formats[] = {GI_CPU_F32, GI_CPU_BF16, GI_CPU_S8};
+enum { TOKENS = 200, LD_MAX = (HEADS + 2 * KV_HEADS) * HEAD_DIM };
+
+/* One sequence in pieces through blocks in any order; layer 1 of 2. */
+static void run_text(gi_device *dev, gi_kv_store *kv, const float *qkv, size_t d, float *got) {
     static const size_t pieces[] = {1, 70, 6, 64, 2, 57};
     static const int32_t blocks[] = {12, 3, 7, 0, 9, 1, 15, 4, 2, 8, 14, 5, 11};
-    static float qkv[TOKENS * LD], got[TOKENS * HEADS * D], cos_[TOKENS * D / 2],
-        sin_[TOKENS * D / 2];
-    fill(qkv, sizeof qkv / sizeof qkv[0]);
+    static float cos_[TOKENS * HEAD_DIM / 2], sin_[TOKENS * HEAD_DIM / 2];
+    const size_t ld = (HEADS + 2 * KV_HEADS) * d;
     for (size_t i = 0; i < sizeof cos_ / sizeof cos_[0]; i++) cos_[i] = -1;
-    for (size_t f = 0; f < 3; f++) {
-        gi_device *dev = open_device(formats[f], 2);
+    for (size_t i = 0, past = 0; i < sizeof pieces / sizeof pieces[0]; past += pieces[i++]) {
+        gi_act in = make_act(dev, qkv + past * ld, pieces[i], ld);
+        gi_act out = make_act(dev, NULL, pieces[i], HEADS * d);
+        const gi_span span = {.n_rows = pieces[i], .n_past = past, .blocks = blocks};
+        dev->ops->attention(dev, &(gi_attention_args){.out = out,
+                                                      .qkv = in,
+                                                      .spans = &span,
+                                                      .n_spans = 1,
+                                                      .rope_cos = cos_,
+                                                      .rope_sin = sin_,
+                                                      .rotary_dim = d,
+                                                      .n_heads = HEADS,
+                                                      .layer = 1,
+                                                      .kv = kv});
+        dev->ops->act_download(dev, out, 0, got + past * HEADS * d, pieces[i]);
+        dev->ops->act_free(dev, &in);
+        dev->ops->act_free(dev, &out);
+    }
+}
+
+/* Token t sees 0..t. */
+static void text_attention_is_causal(void **state) {
+    (void)state;
+    static const struct {
+        gi_cpu_format format;
+        size_t head_dim;
+        glint_status status;
+    } rows[] = {
+        {GI_CPU_F32, HEAD_DIM, GLINT_OK}, {GI_CPU_BF16, HEAD_DIM, GLINT_OK},
+        {GI_CPU_S8, HEAD_DIM, GLINT_OK},  {GI_CPU_F32, 6, GLINT_OK},
+        {GI_CPU_BF16, 6, GLINT_OK},       {GI_CPU_S8, 6, GLINT_ERR_UNSUPPORTED},
+    };
+    static float qkv[TOKENS * LD_MAX], got[TOKENS * HEADS * HEAD_DIM];
+    fill(qkv, sizeof qkv / sizeof qkv[0]);
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        const size_t d = rows[r].head_dim, ld = (HEADS + 2 * KV_HEADS) * d;
+        gi_device *dev = open_device_for(rows[r].format, 2, d);
         const gi_kv_shape shape = {.n_layers = 2,
                                    .n_blocks = 16,
-                                   .n_kv_heads = KV,
-                                   .head_dim = D,
+                                   .n_kv_heads = KV_HEADS,
+                                   .head_dim = d,
                                    .block_tokens = dev->ops->kv_block_tokens(dev)};
         gi_kv_store *kv = NULL;
-        assert_int_equal(dev->ops->kv_create(dev, &shape, &kv, NULL), GLINT_OK);
-        for (size_t i = 0, past = 0; i < sizeof pieces / sizeof pieces[0]; past += pieces[i++]) {
-            gi_act in = make_act(dev, qkv + past * LD, pieces[i], LD);
-            gi_act out = make_act(dev, NULL, pieces[i], HEADS * D);
-            const gi_span span = {.n_rows = pieces[i], .n_past = past, .blocks = blocks};
-            dev->ops->attention(dev, &(gi_attention_args){.out = out,
-                                                          .qkv = in,
-                                                          .spans = &span,
-                                                          .n_spans = 1,
-                                                          .rope_cos = cos_,
-                                                          .rope_sin = sin_,
-                                                          .rotary_dim = D,
-                                                          .n_heads = HEADS,
-                                                          .layer = 1,
-                                                          .kv = kv});
-            dev->ops->act_download(dev, out, 0, got + past * HEADS * D, pieces[i]);
-            dev->ops->act_free(dev, &in);
-            dev->ops->act_free(dev, &out);
+        assert_int_equal(dev->ops->kv_create(dev, &shape, &kv, NULL), rows[r].status);
+        if (kv) run_text(dev, kv, qkv, d, got);
+        double worst = 0, want[HEAD_DIM];
+        for (size_t i = 0; kv && i < TOKENS * HEADS; i++) {
+            const size_t t = i / HEADS, h = i % HEADS;
+            const float *k = qkv + (HEADS + h / (HEADS / KV_HEADS)) * d;
+            attend(qkv + t * ld + h * d, k, k + KV_HEADS * d, ld, t + 1, d, want);
+            for (size_t c = 0; c < d; c++)
+                worst = fmax(worst, sqrt((double)t + 1) * fabs((double)got[i * d + c] - want[c]));
         }
-        double worst = 0, want[D];
-        for (size_t t = 0; t < TOKENS; t++)
-            for (size_t h = 0; h < HEADS; h++) {
-                const float *k = qkv + (HEADS + h / (HEADS / KV)) * D;
-                attend(qkv + t * LD + h * D, k, k + KV * D, LD, t + 1, D, want);
-                for (size_t i = 0; i < D; i++)
-                    worst = fmax(worst, sqrt((double)t + 1) *
-                                            fabs((double)got[(t * HEADS + h) * D + i] - want[i]));
-            }
-        if (!(worst < attention_bar(formats[f]))) fail_msg("format %d: %.2e", formats[f], worst);
+        if (!(worst < attention_bar(rows[r].format)))
+            fail_msg("format %d, %zu dimensions: %.2e", rows[r].format, d, worst);
         dev->ops->kv_free(dev, kv);
         gi_device_free(dev);
     }
