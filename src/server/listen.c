@@ -69,14 +69,16 @@ static unsigned address_text(const struct sockaddr_storage *addr, char out[GI_LI
     char host[INET6_ADDRSTRLEN] = "?";
     unsigned port;
     if (addr->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)addr;
-        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        port = ntohs(v6->sin6_port);
+        struct sockaddr_in6 v6;
+        memcpy(&v6, addr, sizeof v6);
+        inet_ntop(AF_INET6, &v6.sin6_addr, host, sizeof host);
+        port = ntohs(v6.sin6_port);
         snprintf(out, GI_LISTEN_TEXT_BYTES, "[%s]:%u", host, port);
     } else {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)addr;
-        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-        port = ntohs(v4->sin_port);
+        struct sockaddr_in v4;
+        memcpy(&v4, addr, sizeof v4);
+        inet_ntop(AF_INET, &v4.sin_addr, host, sizeof host);
+        port = ntohs(v4.sin_port);
         snprintf(out, GI_LISTEN_TEXT_BYTES, "%s:%u", host, port);
     }
     return port;
