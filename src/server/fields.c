@@ -63,6 +63,7 @@ const gi_field *gi_fields_find(const char *name, size_t n) {
 /* One field being read. */
 typedef struct reading {
     const gi_field *field;
+    const gi_json_lifted *body;
     const gi_field_limits *limits;
     gi_infer_fields *to;
     gi_api_error *error;
@@ -107,16 +108,25 @@ static bool read_number(const reading *r, const json_t *v) {
 }
 
 /* A string within the row's bytes; zeros only where a length goes with it. */
-static bool check_string(const reading *r, const json_t *v, bool zeros) {
+static bool read_string(const reading *r, const json_t *v, bool zeros, gi_json_span *ret) {
     if (!json_is_string(v)) return wrong_type(r, "a string");
-    const size_t n = json_string_length(v);
-    if ((double)n < r->field->min || (double)n > r->field->max)
+    const gi_json_span span = gi_json_lift_string(r->body, v);
+    if ((double)span.n < r->field->min || (double)span.n > r->field->max)
         return gi_api_fail_detail(r->error, GI_API_INVALID_VALUE, r->field->name,
                                   "%s must be %.0f to %.0f bytes long.", r->field->name,
                                   r->field->min, r->field->max);
-    if (!zeros && strlen(json_string_value(v)) != n)
+    if (!zeros && memchr(span.s, '\0', span.n))
         return gi_api_fail_detail(r->error, GI_API_INVALID_VALUE, r->field->name,
                                   "%s must not contain a zero byte.", r->field->name);
+    *ret = span;
+    return true;
+}
+
+/* A short one, zero-terminated: too short to have been lifted. */
+static bool read_name(const reading *r, const json_t *v, const char **ret) {
+    gi_json_span span;
+    if (!read_string(r, v, false, &span)) return false;
+    *ret = json_string_value(v);
     return true;
 }
 
@@ -130,8 +140,7 @@ static bool read_names(const reading *r, const json_t *v) {
                                   GLINT_STOPS_MAX);
     for (size_t i = 0; i < n; i++) {
         const json_t *s = json_is_array(v) ? json_array_get(v, i) : v;
-        if (!check_string(r, s, false)) return false;
-        r->to->stops[i] = json_string_value(s);
+        if (!read_name(r, s, &r->to->stops[i])) return false;
     }
     r->to->n_stops = n;
     return true;
@@ -146,9 +155,10 @@ static bool add_picture(const reading *r, gi_field_picture picture) {
 
 static bool read_picture(const reading *r, const json_t *v) {
     if (!json_is_string(v)) return wrong_type(r, "a string");
+    const gi_json_span span = gi_json_lift_string(r->body, v);
     gi_field_picture picture = {0};
-    if (!gi_picture_ref_parse(json_string_value(v), json_string_length(v), r->field->name,
-                              &picture.base64, &picture.n, r->error))
+    if (!gi_picture_ref_parse(span.s, span.n, r->field->name, &picture.base64, &picture.n,
+                              r->error))
         return false;
     return add_picture(r, picture);
 }
@@ -164,14 +174,9 @@ static bool read_field(const reading *r, const json_t *v) {
     if (json_is_null(v)) return true;
     switch (r->field->type) {
     case GI_FIELD_TEXT:
-        if (!check_string(r, v, true)) return false;
-        *(gi_field_text *)member(r) =
-            (gi_field_text){.s = json_string_value(v), .n = json_string_length(v)};
-        return true;
+        return read_string(r, v, true, member(r));
     case GI_FIELD_NAME:
-        if (!check_string(r, v, false)) return false;
-        *(const char **)member(r) = json_string_value(v);
-        return true;
+        return read_name(r, v, member(r));
     case GI_FIELD_INT:
         return read_int(r, v);
     case GI_FIELD_NUMBER:
@@ -198,9 +203,9 @@ static bool is_given(const json_t *body, const char *name) {
     return v && !json_is_null(v);
 }
 
-bool gi_fields_read(const json_t *body, const gi_field_picture *files, size_t n_files,
+bool gi_fields_read(const gi_json_lifted *body, const gi_field_picture *files, size_t n_files,
                     const gi_field_limits *limits, gi_infer_fields *ret, gi_api_error *error) {
-    if (!json_is_object(body))
+    if (!json_is_object(body->json))
         return gi_api_fail_detail(error, GI_API_INVALID_TYPE, NULL,
                                   "The body must be a JSON object.");
     gi_infer_fields f = {.prompt = {.s = ""},
@@ -208,18 +213,18 @@ bool gi_fields_read(const json_t *body, const gi_field_picture *files, size_t n_
                          .top_p = 1,
                          .cache = true,
                          .timeout_ms = limits->timeout_ms};
-    reading r = {.field = &FIELDS[0], .limits = limits, .to = &f, .error = error};
+    reading r = {.field = &FIELDS[0], .body = body, .limits = limits, .to = &f, .error = error};
     for (size_t i = 0; i < n_files; i++)
         if (!add_picture(&r, files[i])) return false;
     /* jansson keeps the order of the request, so the first mistake a reader sees is reported. */
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)body, key, value) {
+    json_object_foreach(body->json, key, value) {
         r.field = gi_fields_find(key, strlen(key));
         if (!r.field) return gi_api_fail(error, GI_API_UNKNOWN_FIELD, key);
         if (!read_field(&r, value)) return false;
     }
-    if (is_given(body, "image") && is_given(body, "images"))
+    if (is_given(body->json, "image") && is_given(body->json, "images"))
         return gi_api_fail(error, GI_API_CONFLICTING_FIELDS, "images");
     if (f.n_pictures == 0 && f.prompt.n == 0) return gi_api_fail(error, GI_API_MISSING_INPUT, NULL);
     *ret = f;

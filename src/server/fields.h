@@ -8,8 +8,8 @@
 
 #include <glint/glint.h>
 
-#include "base/json.h"
 #include "server/api_error.h"
+#include "server/json_lift.h"
 #include "server/multipart.h"
 
 #include <stdbool.h>
@@ -18,7 +18,7 @@
 
 /** How a field's value is read. */
 typedef enum gi_field_type {
-    GI_FIELD_TEXT,     /**< string of min..max bytes, any character -> gi_field_text */
+    GI_FIELD_TEXT,     /**< string of min..max bytes, any character -> gi_json_span */
     GI_FIELD_NAME,     /**< string of min..max bytes without zeros -> const char * */
     GI_FIELD_INT,      /**< integer min..max -> int64_t */
     GI_FIELD_NUMBER,   /**< finite number min..max -> double */
@@ -47,12 +47,6 @@ typedef struct gi_field_limits {
     int64_t timeout_ms;
 } gi_field_limits;
 
-/** A string with its length; may hold zeros. */
-typedef struct gi_field_text {
-    const char *s;
-    size_t n;
-} gi_field_text;
-
 /** One picture as it came. */
 typedef struct gi_field_picture {
     const char *base64; /**< [n] characters, or NULL */
@@ -64,7 +58,7 @@ typedef struct gi_field_picture {
 typedef struct gi_infer_fields {
     gi_field_picture pictures[GLINT_IMAGES_MAX];
     size_t n_pictures;
-    gi_field_text prompt;
+    gi_json_span prompt;
     const char *task;
     int64_t max_tokens; /**< 0 = the template's */
     double temperature, top_p;
@@ -89,7 +83,7 @@ const gi_field *gi_fields_find(const char *name, size_t n);
  * @param ret     filled in whole; borrows from `body` and `files`. Untouched on failure.
  * @return false with `error` set, naming the field.
  */
-bool gi_fields_read(const json_t *body, const gi_field_picture *files, size_t n_files,
+bool gi_fields_read(const gi_json_lifted *body, const gi_field_picture *files, size_t n_files,
                     const gi_field_limits *limits, gi_infer_fields *ret, gi_api_error *error);
 
 /**

@@ -37,7 +37,7 @@ typedef struct call {
     bool is_form;
     char boundary[GI_MULTIPART_BOUNDARY_BYTES];
     gi_multipart_part parts[GI_MULTIPART_PARTS_MAX];
-    json_t *json;           /* what fields borrow from, until the job is made */
+    gi_json_lifted json;    /* fields borrow from this and the body, until the job is made */
     gi_infer_fields fields; /* valid from admit to prepare */
     char task[TASK_BYTES];
     glint_job *job;
@@ -77,9 +77,7 @@ void gi_infer_check_head(gi_http_request *r) {
 
 static bool read_json(call *c) {
     gi_buf *body = gi_http_body(c->http);
-    const glint_status st =
-        gi_json_parse_any(body->data, body->len, "request body", &c->json, NULL);
-    gi_http_drop_body(c->http);
+    const glint_status st = gi_json_lift_parse((const char *)body->data, body->len, &c->json, NULL);
     if (st == GLINT_OK) return true;
     return gi_api_fail(&c->error, st == GLINT_ERR_MEMORY ? GI_API_OVERLOADED : GI_API_INVALID_JSON,
                        NULL);
@@ -91,7 +89,7 @@ static bool read_form(call *c, gi_field_picture *files, size_t *ret_n_files) {
     if (body->len == 0 || gi_multipart_parse(c->boundary, body->data, body->len, c->parts, &n_parts,
                                              NULL) != GLINT_OK)
         return gi_api_fail(&c->error, GI_API_INVALID_MULTIPART, NULL);
-    return gi_fields_from_form(c->parts, n_parts, &c->json, files, ret_n_files, &c->error);
+    return gi_fields_from_form(c->parts, n_parts, &c->json.json, files, ret_n_files, &c->error);
 }
 
 static bool is_task(const glint_engine *engine, const char *name) {
@@ -107,7 +105,7 @@ static bool admit(void *ctx, gi_sched_item *item) {
     gi_field_picture files[GLINT_IMAGES_MAX];
     size_t n_files = 0;
     if (!(c->is_form ? read_form(c, files, &n_files) : read_json(c))) return false;
-    if (!gi_fields_read(c->json, files, n_files, &s->config.limits, &c->fields, &c->error))
+    if (!gi_fields_read(&c->json, files, n_files, &s->config.limits, &c->fields, &c->error))
         return false;
     if (strlen(c->fields.task) >= sizeof c->task || !is_task(s->config.engine, c->fields.task))
         return gi_api_fail(&c->error, GI_API_UNKNOWN_TASK, "task");
@@ -210,8 +208,7 @@ static bool prepare(void *ctx, gi_sched_item *item) {
     decoded d = {0};
     const bool ok = decode_pictures(c, &d) && make_job(c, d.images);
     for (size_t i = 0; i < GLINT_IMAGES_MAX; i++) gi_free(d.bytes[i]);
-    json_decref(c->json);
-    c->json = NULL;
+    gi_json_lift_done(&c->json);
     gi_http_drop_body(c->http);
     return ok;
 }
@@ -263,7 +260,7 @@ static void answer(call *c) {
 
 static void free_call(call *c) {
     glint_job_free(c->job);
-    json_decref(c->json);
+    gi_json_lift_done(&c->json);
     gi_free(c);
 }
 

@@ -14,7 +14,7 @@ class Model(unittest.TestCase):
     def setUpClass(cls):
         with open(os.path.join(MODEL, "sample-listing.png"), "rb") as file:
             cls.picture = file.read()
-        cls.server = Server(binary=GLINT, model=MODEL)
+        cls.server = Server("--timeout-ms", "600000", binary=GLINT, model=MODEL)
 
     @classmethod
     def tearDownClass(cls):
@@ -51,8 +51,8 @@ class Model(unittest.TestCase):
             self.assertEqual(first[key], second[key])
 
     def test_several_clients(self):
-        fields = {"image": b64(self.picture), "prompt": TITLE, "max_side": 448}
-        answers = [Background(lambda: self.server.post(fields)) for _ in range(6)]
+        fields = {"image": b64(self.picture), "prompt": TITLE, "max_side": 336}
+        answers = [Background(lambda: self.server.post(fields)) for _ in range(4)]
         results = {tuple(a.result().json["reasons"]) for a in answers}
         self.assertEqual(len(results), 1)
 

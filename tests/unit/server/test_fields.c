@@ -15,28 +15,28 @@
 static const gi_field_limits LIMITS = {.max_side_px = 2048, .timeout_ms = 60000};
 
 /* Read `text`; on success the JSON stays alive in *ret_json for the strings in *ret. */
-static gi_api_error read_text(const char *text, gi_infer_fields *ret, json_t **ret_json) {
+static gi_api_error read_text(const char *text, gi_infer_fields *ret, gi_json_lifted *ret_json) {
     gi_api_error error = {0};
     glint_error err = {0};
-    if (gi_json_parse_any(text, strlen(text), "test", ret_json, &err) != GLINT_OK)
+    if (gi_json_lift_parse(text, strlen(text), ret_json, &err) != GLINT_OK)
         fail_msg("%s: %s", text, err.message);
-    gi_fields_read(*ret_json, NULL, 0, &LIMITS, ret, &error);
+    gi_fields_read(ret_json, NULL, 0, &LIMITS, ret, &error);
     return error;
 }
 
 static void expect(const char *text, gi_api_code code, const char *param) {
     gi_infer_fields f;
-    json_t *json = NULL;
+    gi_json_lifted json = {0};
     const gi_api_error error = read_text(text, &f, &json);
     if (error.code != code || strcmp(error.param, param) != 0)
         fail_msg("%s: code %d on \"%s\", not %d on \"%s\"", text, (int)error.code, error.param,
                  (int)code, param);
-    json_decref(json);
+    gi_json_lift_done(&json);
 }
 
 static void defaults(void **state) {
     gi_infer_fields f;
-    json_t *json = NULL;
+    gi_json_lifted json = {0};
     assert_int_equal(read_text("{\"prompt\":\"hi\"}", &f, &json).code, GI_API_OK);
     assert_string_equal(f.task, "audit");
     assert_int_equal(f.prompt.n, 2);
@@ -49,12 +49,12 @@ static void defaults(void **state) {
     assert_int_equal(f.max_side_px, 0);
     assert_int_equal(f.timeout_ms, LIMITS.timeout_ms);
     assert_true(f.cache);
-    json_decref(json);
+    gi_json_lift_done(&json);
 }
 
 static void everything(void **state) {
     gi_infer_fields f;
-    json_t *json = NULL;
+    gi_json_lifted json = {0};
     const gi_api_error error = read_text(
         "{\"images\":[\"Zm9v\",\"data:image/png;base64,Zm9vYg==\",\"DATA:Image/JPEG;Base64,Zm8=\"],"
         "\"prompt\":\"a\\u0000b\",\"task\":\"ocr\",\"max_tokens\":4096.0,\"temperature\":-0,"
@@ -78,7 +78,7 @@ static void everything(void **state) {
     assert_int_equal(f.max_side_px, 2048);
     assert_int_equal(f.timeout_ms, 1);
     assert_false(f.cache);
-    json_decref(json);
+    gi_json_lift_done(&json);
 }
 
 /* From the table itself: each number at its ends and one step beyond. */
@@ -229,12 +229,12 @@ static void add(form *f, const char *name, const char *value, bool is_file) {
     f->n++;
 }
 
-static gi_api_error read_form(form *form_, gi_infer_fields *ret, json_t **ret_json) {
+static gi_api_error read_form(form *form_, gi_infer_fields *ret, gi_json_lifted *ret_json) {
     gi_api_error error = {0};
     gi_field_picture files[GLINT_IMAGES_MAX];
     size_t n_files = 0;
-    if (gi_fields_from_form(form_->parts, form_->n, ret_json, files, &n_files, &error))
-        gi_fields_read(*ret_json, files, n_files, &LIMITS, ret, &error);
+    if (gi_fields_from_form(form_->parts, form_->n, &ret_json->json, files, &n_files, &error))
+        gi_fields_read(ret_json, files, n_files, &LIMITS, ret, &error);
     return error;
 }
 
@@ -250,7 +250,7 @@ static void form_says_the_same(void **state) {
     add(&f, "image", "Zm9v", false);
     add(&f, "image", "\xFF\xD8", true);
     gi_infer_fields got;
-    json_t *json = NULL;
+    gi_json_lifted json = {0};
     const gi_api_error error = read_form(&f, &got, &json);
     assert_int_equal(error.code, GI_API_OK);
     assert_int_equal(got.n_pictures, 3);
@@ -262,7 +262,7 @@ static void form_says_the_same(void **state) {
     assert_true(got.temperature == 0.5);
     assert_false(got.cache);
     assert_int_equal(got.n_stops, 2);
-    json_decref(json);
+    gi_json_lift_done(&json);
 }
 
 static void form_refused(void **state) {
@@ -287,17 +287,17 @@ static void form_refused(void **state) {
         form f = {0};
         add(&f, cases[i].name, cases[i].value, false);
         gi_infer_fields got;
-        json_t *json = NULL;
+        gi_json_lifted json = {0};
         const gi_api_error error = read_form(&f, &got, &json);
         if (error.code != cases[i].code)
             fail_msg("%s=%s: code %d", cases[i].name, cases[i].value, (int)error.code);
-        json_decref(json);
+        gi_json_lift_done(&json);
     }
     form twice = {0};
     add(&twice, "prompt", "a", false);
     add(&twice, "prompt", "b", false);
     gi_infer_fields got;
-    json_t *json = NULL;
+    gi_json_lifted json = {0};
     assert_int_equal(read_form(&twice, &got, &json).code, GI_API_DUPLICATE_FIELD);
     form many = {0};
     for (int i = 0; i <= GLINT_IMAGES_MAX; i++) add(&many, "image", "x", true);
