@@ -25,7 +25,8 @@ static inline size_t gi_pack_units_bf16(size_t n_cols) {
  * max |w| / 127, and w = round(row / scale).
  *
  * @param panel  u8 [gi_pack_units_s8(n_cols), 64, 4], written in full.
- * @param scales f32 [64]; 0 for rows past n_rows and for rows of zeros.
+ * @param scales f32 [64]; 0 for rows past n_rows and for rows below GI_QUANTIZE_MIN. A row that is
+ *               not finite gets NaN, so that its products are not taken for numbers.
  * @param rows   [n_rows] pointers to weight rows of `type`, n_cols long.
  * @param widen  the conversion to use.
  * @param scratch f32 [n_cols].
