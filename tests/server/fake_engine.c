@@ -9,6 +9,7 @@
  *     run=CODE        glint_job_run fails: deadline, memory, internal
  *     finish=NAME     length, invalid
  *     say=TEXT        the answer's text; in an audit its only reason
+ *     fail_alloc=N    the N-th allocation from here on fails, whoever makes it
  *
  * A model directory that ends in "load_ms=N" takes so long to load, one that ends in "broken"
  * fails.
@@ -151,6 +152,7 @@ glint_status glint_job_create(glint_engine *engine, const glint_request *request
         return st;
     }
     usleep((unsigned)get_number(&j->script, "prepare_ms") * 1000);
+    gi_alloc_fail_at(get_number(&j->script, "fail_alloc"));
     j->is_audit = strcmp(request->task, "audit") == 0;
     if (request->timeout_ms > 0) j->deadline_ms = gi_clock_ms() + request->timeout_ms;
     j->result.usage.prompt_tokens = (int)request->n_prompt_bytes;

@@ -142,6 +142,30 @@ class Load(unittest.TestCase):
                 thread.join(PATIENCE_S)
             self.assertEqual(server.post({"prompt": "x"}).status, 200)
 
+    def test_memory_runs_out_once(self):
+        """Wherever it does, that request has an answer or a closed connection, and the next is served."""
+        picture = b64(png())
+        with Server() as server:
+            seen = set()
+            for n in range(1, 40):
+                for fields in ({"prompt": f"say=x;fail_alloc={n}"},
+                               {"task": "ask", "image": picture, "prompt": f"say=x;fail_alloc={n}"}):
+                    try:
+                        answer = server.post(fields)
+                        self.assertIn(answer.status, (200, 503), answer.body)
+                        self.assertTrue(answer.body == b"" or answer.json)
+                        seen.add(answer.status)
+                    except (OSError, http.client.HTTPException):
+                        seen.add("closed")
+                    # The failure may be waiting for the next request's first allocations.
+                    for _ in range(3):
+                        try:
+                            server.post({"prompt": "x"})
+                        except (OSError, http.client.HTTPException):
+                            seen.add("closed")
+                self.assertEqual(server.post({"prompt": "say=fine;fail_alloc=0", "task": "ask"}).json["text"], "fine")
+            self.assertIn(503, seen)
+
     def test_slow_headers(self):
         with Server("--header-timeout-ms", "400", "--idle-timeout-ms", "600") as server:
             with server.socket() as s:
