@@ -15,6 +15,14 @@
 /* tests/golden/tiny/cases.json, one_picture, as far as it is whole characters. */
 #define ONE_PICTURE_BEGIN "E是什么"
 
+static const glint_engine_options formats[] = {
+    {.dtype = GLINT_DTYPE_F32},
+    {.dtype = GLINT_DTYPE_BF16},
+    {.dtype = GLINT_DTYPE_INT8},
+    {.dtype = GLINT_DTYPE_INT8_ALL, .kv_dtype = GLINT_DTYPE_INT8},
+};
+enum { N_FORMATS = sizeof formats / sizeof formats[0] };
+
 static glint_engine *engine;
 static rig_answer answer, other;
 
@@ -103,14 +111,9 @@ static void a_job_keeps_nothing_of_its_request(void **state) {
 
 static void greedy_is_the_same_every_time(void **state) {
     (void)state;
-    static const glint_engine_options formats[] = {
-        {.dtype = GLINT_DTYPE_F32},
-        {.dtype = GLINT_DTYPE_BF16},
-        {.dtype = GLINT_DTYPE_INT8},
-        {.dtype = GLINT_DTYPE_INT8_ALL, .kv_dtype = GLINT_DTYPE_INT8}};
     const glint_image image = rig_image(ALPHA);
     const glint_request r = question(&image);
-    for (size_t f = 0; f < 4; f++)
+    for (size_t f = 0; f < N_FORMATS; f++)
         for (int n_threads = 1; n_threads <= 4; n_threads++) {
             glint_engine_options o = formats[f];
             o.n_threads = n_threads;
@@ -232,25 +235,56 @@ static void stop_strings_end_the_answer(void **state) {
     }
 }
 
+/* ---- other models made of this one ---------------------------------------------------------- */
+
+static const char *const model_files[] = {
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "model.safetensors.index.json",
+    "chat_template.jinja",
+    "model-00001-of-00001.safetensors", /* last: the weights */
+};
+enum { N_MODEL_FILES = sizeof model_files / sizeof model_files[0] };
+
+static const char *file_in(const char *dir, size_t i) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, model_files[i]);
+    return path;
+}
+
+/* `dir` becomes the model, by links. */
+static void link_model(char *dir) {
+    char target[512];
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < N_MODEL_FILES; i++) {
+        snprintf(target, sizeof target, "%s/%s", RIG_TINY, model_files[i]);
+        assert_int_equal(symlink(rig_path(target), file_in(dir, i)), 0);
+    }
+}
+
+static void remove_model(const char *dir) {
+    for (size_t i = 0; i < N_MODEL_FILES; i++) assert_int_equal(unlink(file_in(dir, i)), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static glint_engine *open_dir(const char *dir, glint_engine_options o) {
+    glint_engine *e = NULL;
+    glint_error err = {0};
+    o.model_dir = dir;
+    if (glint_engine_open(&o, &e, &err)) fail_msg("%s", err.message);
+    return e;
+}
+
 /* The same weights under GLM-4.6V's chat template, which has a thinking switch. */
 static void thinking_and_nothink(void **state) {
     (void)state;
-    static const char *const files[] = {
-        "config.json",    "generation_config.json",       "preprocessor_config.json",
-        "tokenizer.json", "model.safetensors.index.json", "model-00001-of-00001.safetensors"};
-    enum { N = sizeof files / sizeof files[0] };
-    char dir[] = "/tmp/glint-job-XXXXXX", path[128], target[512];
-    assert_non_null(mkdtemp(dir));
-    for (size_t i = 0; i <= N; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, i < N ? files[i] : "chat_template.jinja");
-        snprintf(target, sizeof target, "%s/%s", i < N ? RIG_TINY : "reference/templates",
-                 i < N ? files[i] : "glm46v.jinja");
-        assert_int_equal(symlink(rig_path(target), path), 0);
-    }
-    glint_engine *e = NULL;
-    glint_error err = {0};
-    if (glint_engine_open(&(glint_engine_options){.model_dir = dir}, &e, &err))
-        fail_msg("%s", err.message);
+    char dir[] = "/tmp/glint-job-XXXXXX";
+    link_model(dir);
+    assert_int_equal(unlink(file_in(dir, 5)), 0);
+    assert_int_equal(symlink(rig_path("reference/templates/glm46v.jinja"), file_in(dir, 5)), 0);
+    glint_engine *e = open_dir(dir, (glint_engine_options){0});
     glint_request r = {.task = "ask", .prompt = "x", .max_tokens = 4};
     /* Off: /nothink, <think>, </think> and a newline more. */
     rig_ask(e, &r, &answer);
@@ -262,11 +296,55 @@ static void thinking_and_nothink(void **state) {
     rig_ask(e, &r, &answer);
     assert_true(answer.usage.prompt_tokens >= other.usage.prompt_tokens + 4);
     glint_engine_close(e);
-    for (size_t i = 0; i <= N; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, i < N ? files[i] : "chat_template.jinja");
-        assert_int_equal(unlink(path), 0);
+    remove_model(dir);
+}
+
+/* A copy of the weights with every number drawn from `values`, BF16. */
+static void spoil_weights(const char *dir, const uint16_t *values, size_t n_values) {
+    const glint_image file = rig_image(RIG_TINY "/model-00001-of-00001.safetensors");
+    const uint8_t *bytes = file.bytes;
+    uint64_t header = 0;
+    for (size_t i = 0; i < 8; i++) header |= (uint64_t)bytes[i] << 8 * i;
+    assert_int_equal(unlink(file_in(dir, N_MODEL_FILES - 1)), 0);
+    FILE *f = fopen(file_in(dir, N_MODEL_FILES - 1), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, 8 + header, f), 8 + header);
+    uint64_t rng = 1;
+    for (size_t i = 8 + header; i < file.n_bytes; i += 2) {
+        rng = rng * 6364136223846793005u + 1442695040888963407u;
+        fwrite(&values[(rng >> 40) % n_values], 2, 1, f);
     }
-    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Weights that are no numbers give answers that mean nothing, and nothing worse. */
+static void broken_weights_do_no_harm(void **state) {
+    (void)state;
+    static const struct {
+        uint16_t values[6];
+        size_t n;
+    } rows[] = {{{0x7FC0}, 1},                                          /* NaN */
+                {{0x7F80, 0xFF80}, 2},                                  /* infinities */
+                {{0x7F7F, 0xFF7F}, 2},                                  /* the largest */
+                {{0x0000}, 1},                                          /* zero */
+                {{0x7FC0, 0x7F80, 0xFF7F, 0x0001, 0x3F80, 0x8000}, 6}}; /* of everything */
+    const glint_image image = rig_image(ALPHA);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char dir[] = "/tmp/glint-job-XXXXXX";
+        link_model(dir);
+        spoil_weights(dir, rows[i].values, rows[i].n);
+        for (size_t f = 0; f < N_FORMATS; f++) {
+            glint_engine *e = open_dir(dir, formats[f]);
+            for (int sampled = 0; sampled < 2; sampled++) {
+                glint_request r = question(&image);
+                r.temperature = sampled;
+                rig_ask(e, &r, &answer);
+                assert_true(answer.confidence >= 0 && answer.confidence <= 1);
+            }
+            glint_engine_close(e);
+        }
+        remove_model(dir);
+    }
 }
 
 /* More jobs than KV blocks, each as long as the context: everything is given back. */
@@ -357,6 +435,7 @@ int main(void) {
         cmocka_unit_test(an_answer_without_its_shape_is_invalid),
         cmocka_unit_test(stop_strings_end_the_answer),
         cmocka_unit_test(thinking_and_nothink),
+        cmocka_unit_test(broken_weights_do_no_harm),
         cmocka_unit_test(blocks_come_back),
         cmocka_unit_test(jobs_are_made_on_any_thread),
     };
