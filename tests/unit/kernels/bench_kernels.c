@@ -47,23 +47,23 @@ typedef struct bench_entry {
 /* ---- one call of each kernel ---------------------------------------------------------------- */
 
 static void call_gemm_s8(const gi_kernels *k, bench_data *d, size_t n_m, size_t n) {
-    k->gemm_s8(d->acc, d->q, ROW, n_m, d->weights, n / 4);
+    k->gemm_s8(d->acc, d->q, n, n_m, d->weights, n / 4);
 }
 
 static void call_gemm_bf16(const gi_kernels *k, bench_data *d, size_t n_m, size_t n) {
-    k->gemm_bf16(d->y, GI_TILE_N, d->h, ROW, n_m, (const uint16_t *)(const void *)d->weights,
+    k->gemm_bf16(d->y, GI_TILE_N, d->h, n, n_m, (const uint16_t *)(const void *)d->weights,
                  n / 2);
 }
 
 /* All of the weights, panel after panel, as one row of a decoding step does. */
 static void stream_gemm_s8(const gi_kernels *k, bench_data *d, size_t n_m, size_t n) {
     for (size_t at = 0; at < STREAM_BYTES; at += n * GI_TILE_N)
-        k->gemm_s8(d->acc, d->q, ROW, n_m, d->weights + at, n / 4);
+        k->gemm_s8(d->acc, d->q, n, n_m, d->weights + at, n / 4);
 }
 
 static void stream_gemm_bf16(const gi_kernels *k, bench_data *d, size_t n_m, size_t n) {
     for (size_t at = 0; at < STREAM_BYTES; at += 2 * n * GI_TILE_N)
-        k->gemm_bf16(d->y, GI_TILE_N, d->h, ROW, n_m,
+        k->gemm_bf16(d->y, GI_TILE_N, d->h, n, n_m,
                      (const uint16_t *)(const void *)(d->weights + at), n / 2);
 }
 
