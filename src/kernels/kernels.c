@@ -20,6 +20,8 @@ int gi_kernels_get(const char *tier_max, gi_kernels *ret) {
     if (!(flags & GI_CPU_AVX512_VNNI)) return 0;
     gi_kernels_init_avx512vnni(ret);
     if (!(flags & GI_CPU_AVX512_BF16)) return 0;
+    const gi_gemm_bf16_fn by_f32 = ret->gemm_bf16;
     gi_kernels_init_avx512bf16(ret);
+    if (gi_cpu_is_bf16_slow()) ret->gemm_bf16 = by_f32;
     return 0;
 }

@@ -68,9 +68,10 @@ static uint64_t read_xcr0(void) {
     return (uint64_t)high << 32 | low;
 }
 
-unsigned gi_cpu_flags(void) {
+static gi_cpu_words read_words(void) {
     gi_cpu_words w = {0};
     uint32_t eax, ebx, ecx, edx;
+    if (__get_cpuid(0, &eax, &ebx, &ecx, &edx)) w.leaf0_ebx = ebx;
     if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) w.leaf1_ecx = ecx;
     if (w.leaf1_ecx & LEAF1_ECX_OSXSAVE) w.xcr0 = read_xcr0();
     if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
@@ -79,7 +80,23 @@ unsigned gi_cpu_flags(void) {
         /* eax is the last sub-leaf; what lies beyond it is undefined. */
         if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) w.leaf7_1_eax = eax;
     }
+    return w;
+}
+
+unsigned gi_cpu_flags(void) {
+    const gi_cpu_words w = read_words();
     return gi_cpu_flags_from(&w);
+}
+
+bool gi_cpu_is_bf16_slow_from(const gi_cpu_words *w) {
+    uint32_t intel;
+    memcpy(&intel, "Genu", sizeof intel); /* GenuineIntel */
+    return w->leaf0_ebx == intel;
+}
+
+bool gi_cpu_is_bf16_slow(void) {
+    const gi_cpu_words w = read_words();
+    return gi_cpu_is_bf16_slow_from(&w);
 }
 
 const char *gi_cpu_tier_name(unsigned flags) {

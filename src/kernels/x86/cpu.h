@@ -36,6 +36,7 @@ extern const gi_cpu_tier gi_cpu_tiers[GI_CPU_N_TIERS];
 
 /** What CPUID and XGETBV say: the input of the decision. Leaves that are absent are 0. */
 typedef struct gi_cpu_words {
+    uint32_t leaf0_ebx; /**< first four letters of the maker's name */
     uint32_t leaf1_ecx;
     uint32_t leaf7_ebx, leaf7_ecx; /**< sub-leaf 0 */
     uint32_t leaf7_1_eax;          /**< sub-leaf 1 */
@@ -47,6 +48,14 @@ unsigned gi_cpu_flags_from(const gi_cpu_words *w);
 
 /** Bundles of this processor. Threads: pure. Cost: a few CPUID, which a hypervisor may trap. */
 unsigned gi_cpu_flags(void);
+
+/**
+ * Whether a BF16 dot product takes as long as four F32 multiply-adds of the same width, which do
+ * twice its work: so on Intel's cores (Xeon of 2023, one core, in registers: 85 GFLOP/s of BF16,
+ * 171 of F32). AMD's do both at one a cycle. Threads: pure.
+ */
+bool gi_cpu_is_bf16_slow_from(const gi_cpu_words *w);
+bool gi_cpu_is_bf16_slow(void);
 
 /** Name of the best tier whose flags are all in `flags`; "ref" when there is none. */
 const char *gi_cpu_tier_name(unsigned flags);

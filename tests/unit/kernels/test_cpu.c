@@ -16,11 +16,12 @@
 static const gi_cpu_words NEHALEM = {.leaf1_ecx = 1u << 23 | 1u << 20, .xcr0 = 0};
 static const gi_cpu_words SANDY_BRIDGE = {.leaf1_ecx = 1u << 23 | 1u << 27 | 1u << 28,
                                           .xcr0 = 0x07};
-static const gi_cpu_words HASWELL = {LEAF1_AVX2, LEAF7_AVX2, 0, 0, 0x07};
-static const gi_cpu_words SKYLAKE_SERVER = {LEAF1_AVX2, LEAF7_AVX512, 0, 0, 0xe7};
-static const gi_cpu_words CASCADE_LAKE = {LEAF1_AVX2, LEAF7_AVX512, 1u << 11, 0, 0xe7};
+static const gi_cpu_words HASWELL = {0x756e6547u, LEAF1_AVX2, LEAF7_AVX2, 0, 0, 0x07};
+static const gi_cpu_words SKYLAKE_SERVER = {0x756e6547u, LEAF1_AVX2, LEAF7_AVX512, 0, 0, 0xe7};
+static const gi_cpu_words CASCADE_LAKE = {0x756e6547u, LEAF1_AVX2, LEAF7_AVX512, 1u << 11, 0, 0xe7};
 /* As read on an EPYC of family 25, model 17. */
-static const gi_cpu_words ZEN4 = {0xfffa3203u, 0xf1bf07abu, 0x00405fc6u, 0x00000020u, 0xe7};
+static const gi_cpu_words ZEN4 = {0x68747541u, 0xfffa3203u, 0xf1bf07abu,
+                                  0x00405fc6u, 0x00000020u, 0xe7};
 
 static const char *tier_of(gi_cpu_words w) {
     return gi_cpu_tier_name(gi_cpu_flags_from(&w));
@@ -81,6 +82,13 @@ static void test_each_bit(void **state) {
     w = ZEN4;
     w.leaf7_1_eax = 0;
     assert_string_equal(tier_of(w), "avx512vnni");
+}
+
+/* Intel's cores, AMD's, and one that does not say. */
+static void test_slow_bf16(void **state) {
+    assert_true(gi_cpu_is_bf16_slow_from(&CASCADE_LAKE));
+    assert_false(gi_cpu_is_bf16_slow_from(&ZEN4));
+    assert_false(gi_cpu_is_bf16_slow_from(&(gi_cpu_words){0}));
 }
 
 static void test_masks(void **state) {
@@ -148,9 +156,9 @@ static void test_this_processor(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_processors),     cmocka_unit_test(test_system_state),
-        cmocka_unit_test(test_each_bit),       cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_this_processor),
+        cmocka_unit_test(test_processors), cmocka_unit_test(test_system_state),
+        cmocka_unit_test(test_each_bit),   cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_slow_bf16),  cmocka_unit_test(test_this_processor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
