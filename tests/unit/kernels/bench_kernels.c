@@ -51,8 +51,7 @@ static void call_gemm_s8(const gi_kernels *k, bench_data *d, size_t n_m, size_t 
 }
 
 static void call_gemm_bf16(const gi_kernels *k, bench_data *d, size_t n_m, size_t n) {
-    k->gemm_bf16(d->y, GI_TILE_N, d->h, n, n_m, (const uint16_t *)(const void *)d->weights,
-                 n / 2);
+    k->gemm_bf16(d->y, GI_TILE_N, d->h, n, n_m, (const uint16_t *)(const void *)d->weights, n / 2);
 }
 
 /* All of the weights, panel after panel, as one row of a decoding step does. */
