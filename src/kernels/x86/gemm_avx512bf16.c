@@ -36,10 +36,26 @@ static inline __attribute__((always_inline)) void tile_bf16(float *restrict acc,
             _mm512_storeu_ps(acc + (size_t)m * ld_acc + 16 * v, sum[m][v]);
 }
 
+/* One row, with loads of 256 bits, as in gemm_avx512vnni.c. */
+static void row_bf16(float *restrict acc, const uint16_t *x, const uint16_t *panel,
+                     size_t n_units) {
+    enum { HALVES = 2 * VECS };
+    __m256 sum[HALVES];
+    for (int v = 0; v < HALVES; v++) sum[v] = _mm256_setzero_ps();
+    for (size_t u = 0; u < n_units; u++) {
+        const __m256i *w = (const __m256i *)(const void *)(panel + u * (GI_UNIT_BYTES / 2));
+        int32_t two;
+        memcpy(&two, x + 2 * u, sizeof two);
+        const __m256bh xv = (__m256bh)_mm256_set1_epi32(two);
+        for (int v = 0; v < HALVES; v++) sum[v] = _mm256_dpbf16_ps(sum[v], (__m256bh)w[v], xv);
+    }
+    for (int v = 0; v < HALVES; v++) _mm256_storeu_ps(acc + 8 * v, sum[v]);
+}
+
 static GI_DECL_GEMM_BF16(gemm_bf16) {
     switch (n_m) {
     case 1:
-        tile_bf16(acc, ld_acc, x, ld_x, panel, n_units, 1);
+        row_bf16(acc, x, panel, n_units);
         break;
     case 2:
         tile_bf16(acc, ld_acc, x, ld_x, panel, n_units, 2);

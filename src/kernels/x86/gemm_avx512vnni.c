@@ -47,10 +47,28 @@ static inline __attribute__((always_inline)) void tile_s8(int32_t *restrict acc,
         for (int v = 0; v < VECS; v++) _mm512_storeu_si512(acc + m * GI_TILE_N + 16 * v, sum[m][v]);
 }
 
+/*
+ * One row waits for memory alone, and from there loads of 256 bits brought 8 % more than those of
+ * 512 (Zen 4); the multipliers have time for twice as many.
+ */
+static void row_s8(int32_t *restrict acc, const int8_t *x, const uint8_t *panel, size_t n_units) {
+    enum { HALVES = 2 * VECS };
+    __m256i sum[HALVES];
+    for (int v = 0; v < HALVES; v++) sum[v] = _mm256_setzero_si256();
+    for (size_t u = 0; u < n_units; u++) {
+        const __m256i *w = (const __m256i *)(const void *)(panel + u * GI_UNIT_BYTES);
+        int32_t four;
+        memcpy(&four, x + 4 * u, sizeof four);
+        const __m256i xv = _mm256_set1_epi32(four);
+        for (int v = 0; v < HALVES; v++) sum[v] = _mm256_dpbusd_epi32(sum[v], w[v], xv);
+    }
+    for (int v = 0; v < HALVES; v++) _mm256_storeu_si256((__m256i *)(void *)acc + v, sum[v]);
+}
+
 static GI_DECL_GEMM_S8(gemm_s8) {
     switch (n_m) {
     case 1:
-        tile_s8(acc, x, ld_x, panel, n_units, 1);
+        row_s8(acc, x, panel, n_units);
         break;
     case 2:
         tile_s8(acc, x, ld_x, panel, n_units, 2);
