@@ -122,8 +122,9 @@ typedef struct gi_attention_args {
 
 /** Full attention over the patches of one picture, 2-D rope included. */
 typedef struct gi_vision_attention_args {
-    gi_act out;            /**< [P, C] */
-    gi_act qkv;            /**< [P, 3 * C]; q and k are roped in place */
+    gi_act out;            /**< [>= first_row + P, C] */
+    gi_act qkv;            /**< [>= first_row + P, 3 * C]; q and k are roped in place */
+    size_t first_row;      /**< of the picture's patches in both */
     size_t n_patches;      /**< P */
     size_t n_heads;        /**< H; D = C / H */
     const float *rope_cos; /**< host f32 [P, D / 2]; pair (j, j + D/2), rotate-half form */
@@ -132,7 +133,8 @@ typedef struct gi_vision_attention_args {
 
 /** Position table sampled at a grid and added to the patches. */
 typedef struct gi_add_position_args {
-    gi_act x;               /**< [grid_h * grid_w, C], merge-block order; += table */
+    gi_act x;               /**< [>= first_row + grid_h * grid_w, C], merge-block order; += table */
+    size_t first_row;       /**< of the picture's patches */
     const gi_matrix *table; /**< [side * side, C] */
     size_t side;            /**< table rows and columns (24) */
     size_t grid_h, grid_w;  /**< patches */

@@ -33,9 +33,12 @@ static glint_status encode_pictures(glint_job *job, glint_error *err) {
         gi_job_picture *p = &job->pictures[i];
         GI_TRY(check_stop(job, err));
         const size_t n = p->place.rows * p->place.cols;
-        const gi_act tokens =
-            gi_vision_encode(e->vision, p->patches.rows, p->patches.grid_h, p->patches.grid_w);
-        e->dev->ops->copy_rows(e->dev, job->visual, row, tokens, 0, n);
+        const gi_vision_picture picture = {.patches = p->patches.rows,
+                                           .grid_h = p->patches.grid_h,
+                                           .grid_w = p->patches.grid_w};
+        gi_vision_begin(e->vision, &picture, 1);
+        gi_vision_run(e->vision, SIZE_MAX);
+        e->dev->ops->copy_rows(e->dev, job->visual, row, gi_vision_end(e->vision), 0, n);
         gi_patches_done(&p->patches);
         row += n;
     }

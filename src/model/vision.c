@@ -19,34 +19,59 @@ static gi_act merge_rows(gi_act act, size_t n) {
     return (gi_act){.data = act.data, .rows = act.rows / n, .cols = act.cols * n};
 }
 
-void gi_vision_stem(gi_vision *v, const float *patches, size_t grid_h, size_t grid_w) {
+void gi_vision_begin(gi_vision *v, const gi_vision_picture *pictures, size_t n) {
     const gi_device_ops *op = v->dev->ops;
-    const size_t n = grid_h * grid_w;
-    gi_assert(n > 0 && n <= v->patches_max);
-    op->act_upload(v->dev, v->pixels, 0, patches, n);
+    gi_assert(n >= 1 && n <= GI_VISION_BATCH_MAX);
+    v->n_pictures = n;
+    v->n_rows = v->n_blocks_run = 0;
+    for (size_t i = 0; i < n; i++) {
+        v->n_patches[i] = pictures[i].grid_h * pictures[i].grid_w;
+        gi_assert(v->n_patches[i] > 0 && v->n_patches[i] <= v->patches_max - v->n_rows);
+        op->act_upload(v->dev, v->pixels, v->n_rows, pictures[i].patches, v->n_patches[i]);
+        v->n_rows += v->n_patches[i];
+    }
     op->linear(v->dev, &(gi_linear_args){
                            .out = v->x,
                            .x = v->pixels,
-                           .n_tokens = n,
+                           .n_tokens = v->n_rows,
                            .matrix = v->patch,
                            .epilogue = GI_EPILOGUE_STORE,
                        });
-    op->rms_norm(v->dev, v->x, v->x, n, v->post_conv_norm, v->cfg.rms_eps);
-    op->add_position(v->dev, &(gi_add_position_args){
-                                 .x = v->x,
-                                 .table = v->positions,
-                                 .side = v->cfg.pos_side,
-                                 .grid_h = grid_h,
-                                 .grid_w = grid_w,
-                                 .merge = v->cfg.merge,
-                             });
-    gi_vision_angles(&v->cfg, grid_h, grid_w, v->cos, v->sin);
+    op->rms_norm(v->dev, v->x, v->x, v->n_rows, v->post_conv_norm, v->cfg.rms_eps);
+    const size_t n_pairs = v->cfg.head_dim / 2;
+    for (size_t i = 0, row = 0; i < n; row += v->n_patches[i++]) {
+        op->add_position(v->dev, &(gi_add_position_args){
+                                     .x = v->x,
+                                     .first_row = row,
+                                     .table = v->positions,
+                                     .side = v->cfg.pos_side,
+                                     .grid_h = pictures[i].grid_h,
+                                     .grid_w = pictures[i].grid_w,
+                                     .merge = v->cfg.merge,
+                                 });
+        gi_vision_angles(&v->cfg, pictures[i].grid_h, pictures[i].grid_w, v->cos + row * n_pairs,
+                         v->sin + row * n_pairs);
+    }
 }
 
-void gi_vision_run_block(gi_vision *v, size_t i, size_t n_patches) {
+/* Every picture attends to itself alone. */
+static void attend(gi_vision *v) {
+    const size_t n_pairs = v->cfg.head_dim / 2;
+    for (size_t i = 0, row = 0; i < v->n_pictures; row += v->n_patches[i++])
+        v->dev->ops->vision_attention(v->dev, &(gi_vision_attention_args){
+                                                  .out = v->attn,
+                                                  .qkv = v->qkv,
+                                                  .first_row = row,
+                                                  .n_patches = v->n_patches[i],
+                                                  .n_heads = v->cfg.n_heads,
+                                                  .rope_cos = v->cos + row * n_pairs,
+                                                  .rope_sin = v->sin + row * n_pairs,
+                                              });
+}
+
+static void run_block(gi_vision *v, const gi_vision_block *b) {
     const gi_device_ops *op = v->dev->ops;
-    const gi_vision_block *b = &v->blocks[i];
-    gi_linear_args lin = {.n_tokens = n_patches, .rms_eps = v->cfg.rms_eps};
+    gi_linear_args lin = {.n_tokens = v->n_rows, .rms_eps = v->cfg.rms_eps};
 
     lin.out = v->qkv;
     lin.x = v->x;
@@ -54,14 +79,7 @@ void gi_vision_run_block(gi_vision *v, size_t i, size_t n_patches) {
     lin.matrix = b->qkv;
     lin.epilogue = GI_EPILOGUE_STORE;
     op->linear(v->dev, &lin);
-    op->vision_attention(v->dev, &(gi_vision_attention_args){
-                                     .out = v->attn,
-                                     .qkv = v->qkv,
-                                     .n_patches = n_patches,
-                                     .n_heads = v->cfg.n_heads,
-                                     .rope_cos = v->cos,
-                                     .rope_sin = v->sin,
-                                 });
+    attend(v);
     lin.out = v->x;
     lin.x = v->attn;
     lin.rms_norm = NULL;
@@ -83,10 +101,16 @@ void gi_vision_run_block(gi_vision *v, size_t i, size_t n_patches) {
     op->linear(v->dev, &lin);
 }
 
-void gi_vision_merge(gi_vision *v, size_t n_patches) {
+void gi_vision_run(gi_vision *v, size_t n_blocks) {
+    for (; n_blocks > 0 && v->n_blocks_run < v->cfg.depth; n_blocks--)
+        run_block(v, &v->blocks[v->n_blocks_run++]);
+}
+
+gi_act gi_vision_end(gi_vision *v) {
+    gi_assert(v->n_blocks_run == v->cfg.depth);
     const gi_device_ops *op = v->dev->ops;
-    const size_t block = v->cfg.merge * v->cfg.merge, n = n_patches / block;
-    op->rms_norm(v->dev, v->x, v->x, n_patches, v->post_norm, v->cfg.rms_eps);
+    const size_t block = v->cfg.merge * v->cfg.merge, n = v->n_rows / block;
+    op->rms_norm(v->dev, v->x, v->x, v->n_rows, v->post_norm, v->cfg.rms_eps);
     gi_linear_args lin = {.n_tokens = n, .epilogue = GI_EPILOGUE_STORE};
     lin.out = v->merged;
     lin.x = merge_rows(v->x, block);
@@ -108,12 +132,5 @@ void gi_vision_merge(gi_vision *v, size_t n_patches) {
     lin.matrix = v->merger_down;
     lin.epilogue = GI_EPILOGUE_STORE;
     op->linear(v->dev, &lin);
-}
-
-gi_act gi_vision_encode(gi_vision *v, const float *patches, size_t grid_h, size_t grid_w) {
-    const size_t n = grid_h * grid_w;
-    gi_vision_stem(v, patches, grid_h, grid_w);
-    for (size_t i = 0; i < v->cfg.depth; i++) gi_vision_run_block(v, i, n);
-    gi_vision_merge(v, n);
     return v->merged;
 }

@@ -11,6 +11,9 @@
 #include "device/device.h"
 #include "model/checkpoint.h"
 
+/** Most pictures of one batch. */
+#define GI_VISION_BATCH_MAX 32
+
 /** One block's weights on the device. */
 typedef struct gi_vision_block {
     gi_vector *norm1, *norm2; /**< [E] */
@@ -20,7 +23,7 @@ typedef struct gi_vision_block {
     gi_matrix *down;          /**< [E, M] */
 } gi_vision_block;
 
-/** The tower bound to a device, with room for pictures of up to patches_max patches. */
+/** The tower bound to a device, with room for batches of up to patches_max patches. */
 typedef struct gi_vision {
     gi_device *dev;
     gi_vision_config cfg;
@@ -42,6 +45,9 @@ typedef struct gi_vision {
     gi_act merged, merger_in;                 /**< [N, C] */
     gi_act merger_mlp;                        /**< [N, G] */
     float *cos, *sin;                         /**< [P, head_dim / 2] */
+    size_t n_patches[GI_VISION_BATCH_MAX];    /**< of each picture of the batch */
+    size_t n_pictures, n_rows;                /**< of the batch; rows are patches */
+    size_t n_blocks_run;
 } gi_vision;
 
 /**
@@ -56,25 +62,30 @@ glint_status gi_vision_create(gi_device *dev, const gi_checkpoint *ckpt, size_t 
 /** Free. NULL is fine. */
 void gi_vision_free(gi_vision *v);
 
+/** A picture to encode. */
+typedef struct gi_vision_picture {
+    const float *patches;  /**< f32 [grid_h * grid_w, 3 * patch^2], merge-block order */
+    size_t grid_h, grid_w; /**< patches; multiples of merge */
+} gi_vision_picture;
+
 /**
- * Encode one picture.
+ * Begin a batch of pictures: patch embedding, norm and positions into v->x, one picture behind the
+ * other. The pictures' patches are not needed afterwards. A batch under way is forgotten.
  *
- * @param patches        f32 [grid_h * grid_w, 3 * patch^2], merge-block order.
- * @param grid_h, grid_w patches; multiples of merge; product at most patches_max.
- * @return the visual tokens, [N, C] in `merged`, valid until the next call.
- * Threads: one at a time per device.
+ * @param n 1..GI_VISION_BATCH_MAX; their patches together at most patches_max.
+ * Threads: one at a time per device, as for all below.
  */
-gi_act gi_vision_encode(gi_vision *v, const float *patches, size_t grid_h, size_t grid_w);
+void gi_vision_begin(gi_vision *v, const gi_vision_picture *pictures, size_t n);
 
-/* The stages of gi_vision_encode, for tests against golden vectors. */
+/** Run the batch's next n_blocks blocks (fewer when no more are left). */
+void gi_vision_run(gi_vision *v, size_t n_blocks);
 
-/** Patch embedding, norm and positions into v->x; angles into v->cos, v->sin. */
-void gi_vision_stem(gi_vision *v, const float *patches, size_t grid_h, size_t grid_w);
-
-/** Block `i` over v->x. */
-void gi_vision_run_block(gi_vision *v, size_t i, size_t n_patches);
-
-/** Norm, downsample and merger: v->x to v->merged. */
-void gi_vision_merge(gi_vision *v, size_t n_patches);
+/**
+ * End a batch all of whose blocks have run: norm, downsample and merger.
+ *
+ * @return the visual tokens of all pictures, [N, C] in `merged`, in the order of gi_vision_begin,
+ *         valid until a batch ends again.
+ */
+gi_act gi_vision_end(gi_vision *v);
 
 #endif

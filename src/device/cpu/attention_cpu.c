@@ -208,17 +208,21 @@ static void run_vision(void *ctx, size_t begin, size_t end, int i_worker) {
 
 void gi_cpu_vision_attention(gi_device *dev, const gi_vision_attention_args *args) {
     gi_device_cpu *cpu = (gi_device_cpu *)dev;
-    vision_job job = {.cpu = cpu, .args = args, .cols = args->qkv.cols / 3};
-    gi_assert(job.cols % args->n_heads == 0 && job.cols == args->out.cols);
-    gi_assert(job.cols <= cpu->options.vision_cols);
-    gi_assert(args->n_patches <= cpu->options.patches_max && args->n_patches <= args->qkv.rows);
+    gi_assert(args->first_row + args->n_patches <= args->qkv.rows);
+    gi_assert(args->first_row + args->n_patches <= args->out.rows);
+    gi_vision_attention_args a = *args; /* of the picture's rows alone */
+    a.qkv = gi_cpu_rows_from(args->qkv, args->first_row);
+    a.out = gi_cpu_rows_from(args->out, args->first_row);
+    vision_job job = {.cpu = cpu, .args = &a, .cols = a.qkv.cols / 3};
+    gi_assert(job.cols % a.n_heads == 0 && job.cols == a.out.cols);
+    gi_assert(job.cols <= cpu->options.vision_cols && a.n_patches <= cpu->options.patches_max);
     if (cpu->options.vision_format != GI_CPU_F32) {
-        gi_cpu_vision_attention_packed(cpu, args);
+        gi_cpu_vision_attention_packed(cpu, &a);
         return;
     }
-    job.head_dim = job.cols / args->n_heads;
+    job.head_dim = job.cols / a.n_heads;
     job.scale = 1.0f / sqrtf((float)job.head_dim);
-    const size_t n_tiles = (args->n_patches + GI_QUERY_ROWS - 1) / GI_QUERY_ROWS;
-    gi_workers_run(cpu->workers, args->n_patches, 16, run_vision_rope, &job);
-    gi_workers_run(cpu->workers, n_tiles * args->n_heads, 1, run_vision, &job);
+    const size_t n_tiles = (a.n_patches + GI_QUERY_ROWS - 1) / GI_QUERY_ROWS;
+    gi_workers_run(cpu->workers, a.n_patches, 16, run_vision_rope, &job);
+    gi_workers_run(cpu->workers, n_tiles * a.n_heads, 1, run_vision, &job);
 }

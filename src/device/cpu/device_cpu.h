@@ -135,6 +135,11 @@ static inline float *gi_cpu_row(gi_act act, size_t row) {
     return (float *)act.data + row * act.cols;
 }
 
+/** The rows of an activation from `row` on. */
+static inline gi_act gi_cpu_rows_from(gi_act act, size_t row) {
+    return (gi_act){.data = gi_cpu_row(act, row), .rows = act.rows - row, .cols = act.cols};
+}
+
 /** Source row `row` of a matrix: n_cols elements of its type. */
 const void *gi_cpu_matrix_row(const gi_matrix *m, size_t row);
 

@@ -148,14 +148,15 @@ static void run_positions(void *ctx, size_t begin, size_t end, int i_worker) {
                 job->cpu->kernels.widen(row, src, a->table->type, cols);
                 for (size_t c = 0; c < cols; c++) sum[c] += w * row[c];
             }
-        float *x = gi_cpu_row(a->x, p);
+        float *x = gi_cpu_row(a->x, a->first_row + p);
         for (size_t c = 0; c < cols; c++) x[c] += sum[c];
     }
 }
 
 void gi_cpu_add_position(gi_device *dev, const gi_add_position_args *args) {
     const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
-    gi_assert(args->grid_h * args->grid_w <= args->x.rows && args->table->n_cols == args->x.cols);
+    gi_assert(args->first_row + args->grid_h * args->grid_w <= args->x.rows);
+    gi_assert(args->table->n_cols == args->x.cols);
     gi_assert(2 * args->x.cols <= cpu->scratch_floats);
     gi_assert(args->grid_h % args->merge == 0 && args->grid_w % args->merge == 0);
     position_job job = {.cpu = cpu, .args = args};

@@ -269,11 +269,13 @@ static void vision_block_and_merger(void **state) {
         assert_int_equal(gi_vision_create(l->dev, &l->ckpt, PATCHES, &v, NULL), GLINT_OK);
         gi_vision_angles(&v->cfg, GRID, GRID, v->cos, v->sin);
         l->dev->ops->act_upload(l->dev, v->x, 0, block_input, PATCHES);
-        gi_vision_run_block(v, 0, PATCHES);
+        v->n_pictures = 1;
+        v->n_patches[0] = v->n_rows = PATCHES;
+        gi_vision_run(v, 1);
         l->dev->ops->act_download(l->dev, v->x, 0, x, PATCHES);
         compare(l, "vision.output", formats[f].name, formats[f].vision_bar, x);
         l->dev->ops->act_upload(l->dev, v->x, 0, merge_input, PATCHES);
-        gi_vision_merge(v, PATCHES);
+        gi_vision_end(v);
         l->dev->ops->act_download(l->dev, v->merged, 0, x, PATCHES / 4);
         compare(l, "merge.output", formats[f].name, formats[f].vision_bar, x);
         gi_vision_free(v);

@@ -117,25 +117,23 @@ static void encode_pictures(run *r) {
     const gi_device_ops *op = v->dev->ops;
     const size_t e = v->cfg.hidden, block = v->cfg.merge * v->cfg.merge;
     const size_t out = v->cfg.out_hidden;
-    size_t row = 0, n_all = 0;
+    size_t n_all = 0;
     for (size_t i = 0; i < r->n_pictures; i++)
         n_all += (size_t)r->pictures[i].grid_h * r->pictures[i].grid_w;
     if (n_all == 0) return;
     assert_true(n_all <= PATCHES_MAX);
     assert_int_equal(op->act_create(v->dev, n_all / block, out, &r->visual, NULL), GLINT_OK);
-    for (size_t i = 0; i < r->n_pictures; i++) {
-        const gi_patches *p = &r->pictures[i];
-        const size_t n = (size_t)p->grid_h * p->grid_w;
-        gi_vision_stem(v, p->rows, p->grid_h, p->grid_w);
-        for (size_t b = 0; b < v->cfg.depth; b++) {
-            gi_vision_run_block(v, b, n);
-            if (b == 0) op->act_download(v->dev, v->x, 0, r->block_first + row * e, n);
-        }
-        op->act_download(v->dev, v->x, 0, r->block_last + row * e, n);
-        gi_vision_merge(v, n);
-        op->copy_rows(v->dev, r->visual, row / block, v->merged, 0, n / block);
-        row += n;
-    }
+    gi_vision_picture pictures[GLINT_IMAGES_MAX];
+    for (size_t i = 0; i < r->n_pictures; i++)
+        pictures[i] = (gi_vision_picture){.patches = r->pictures[i].rows,
+                                          .grid_h = r->pictures[i].grid_h,
+                                          .grid_w = r->pictures[i].grid_w};
+    gi_vision_begin(v, pictures, r->n_pictures);
+    gi_vision_run(v, 1);
+    op->act_download(v->dev, v->x, 0, r->block_first, n_all);
+    gi_vision_run(v, SIZE_MAX);
+    op->act_download(v->dev, v->x, 0, r->block_last, n_all);
+    op->copy_rows(v->dev, r->visual, 0, gi_vision_end(v), 0, n_all / block);
     r->n_visual = n_all / block;
     check_rows(r, "vision_block_first", "patch_rows", r->block_first, e);
     check_rows(r, "vision_block_last", "patch_rows", r->block_last, e);
