@@ -29,7 +29,7 @@ static glint_status make_kv(gi_bench_rig *rig, const gi_bench_rig_options *o, gl
     const size_t n_blocks = per_sequence * o->n_sequences;
     const gi_kv_shape shape = gi_language_kv_shape(&rig->ckpt->config.text, n_blocks, block);
     GI_TRY(rig->dev->ops->kv_create(rig->dev, &shape, &rig->kv, err));
-    GI_TRY(gi_kv_pool_init(&rig->pool, n_blocks, block, err));
+    GI_TRY(gi_kv_pool_init(&rig->pool, n_blocks, block, 0, err));
     rig->sequences = gi_calloc(o->n_sequences, sizeof *rig->sequences);
     if (!rig->sequences) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for sequences");
     rig->n_sequences = o->n_sequences;

@@ -214,7 +214,7 @@ static glint_status make_device(glint_engine *e, const glint_engine_options *o, 
     const size_t block = e->dev->ops->kv_block_tokens(e->dev);
     const size_t n_blocks = (context + block - 1) / block;
     const gi_kv_shape shape = gi_language_kv_shape(&c->text, n_blocks, block);
-    GI_TRY(gi_kv_pool_init(&e->kv_pool, n_blocks, block, err));
+    GI_TRY(gi_kv_pool_init(&e->kv_pool, n_blocks, block, 0, err));
     GI_TRY(e->dev->ops->kv_create(e->dev, &shape, &e->kv, err));
     e->logits = gi_alloc_aligned(c->text.vocab, sizeof *e->logits);
     if (!e->logits) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for logits");

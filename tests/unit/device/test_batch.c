@@ -81,7 +81,7 @@ static rig open_rig(const format *f, int n_threads) {
     assert_int_equal(gi_language_create(r.dev, r.ckpt, CONTEXT, SEQUENCES, &r.lm, NULL), GLINT_OK);
     const size_t block = r.dev->ops->kv_block_tokens(r.dev);
     const gi_kv_shape shape = gi_language_kv_shape(c, N_BLOCKS, block);
-    assert_int_equal(gi_kv_pool_init(&r.pool, N_BLOCKS, block, NULL), GLINT_OK);
+    assert_int_equal(gi_kv_pool_init(&r.pool, N_BLOCKS, block, 0, NULL), GLINT_OK);
     assert_int_equal(r.dev->ops->kv_create(r.dev, &shape, &r.kv, NULL), GLINT_OK);
     assert_int_equal(r.dev->ops->act_create(r.dev, 16, HIDDEN, &r.visual, NULL), GLINT_OK);
     float rows[16 * HIDDEN];
