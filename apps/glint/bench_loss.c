@@ -8,7 +8,7 @@
 #include "engine_args.h"
 
 #include "base/alloc.h"
-#include "engine/job.h"
+#include "engine/step.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -81,8 +81,8 @@ static void log_softmax(const float *logits, size_t n, float *ret) {
 /* Kullback-Leibler divergence of the candidate's next token from the reference's, in nats. */
 static double divergence(const loss_bench *b) {
     const size_t n = (size_t)gi_tokenizer_count(b->reference->tokenizer);
-    log_softmax(b->reference->logits, n, b->log_p);
-    const float *q = b->candidate->logits;
+    log_softmax(gi_engine_logits(b->reference, 0), n, b->log_p);
+    const float *q = gi_engine_logits(b->candidate, 0);
     double max = (double)q[0], sum = 0, kl = 0;
     for (size_t i = 1; i < n; i++) max = fmax(max, (double)q[i]);
     for (size_t i = 0; i < n; i++) sum += exp((double)q[i] - max);
@@ -106,10 +106,10 @@ static glint_status compare_steps(loss_bench *b, glint_job *ref, glint_job *cand
         b->total.kl_sum += kl;
         b->total.kl_worst = fmax(b->total.kl_worst, kl);
         b->total.steps++;
-        const int32_t id = gi_sampler_next(&ref->sampler, b->reference->logits);
+        const int32_t id = gi_sampler_next(&ref->sampler, gi_engine_logits(b->reference, 0));
         if (gi_engine_is_eos(b->reference, id)) break;
-        st = gi_job_feed(ref, id, n, err);
-        if (st == GLINT_OK) st = gi_job_feed(cand, id, n, err);
+        st = gi_job_feed(ref, id, err);
+        if (st == GLINT_OK) st = gi_job_feed(cand, id, err);
     }
     gi_job_end(cand);
     gi_job_end(ref);

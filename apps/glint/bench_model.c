@@ -153,7 +153,7 @@ static glint_status measure(model_bench *b, glint_error *err) {
 /* Operations of one run. */
 static double item_ops(const model_bench *b, const item *it) {
     const gi_config *c = &b->rig.ckpt->config;
-    if (it->work == WORK_VISION) return gi_bench_vision_ops(&c->vision, it->grid * it->grid);
+    if (it->work == WORK_VISION) return gi_vision_ops(&c->vision, it->grid * it->grid);
     if (it->work == WORK_PREFILL) return gi_bench_text_ops(&c->text, 0, it->size, 1);
     const size_t n = (size_t)b->decode_tokens;
     return (double)it->size * gi_bench_text_ops(&c->text, (size_t)b->decode_past, n, n);

@@ -161,15 +161,6 @@ double gi_bench_text_ops(const gi_text_config *c, size_t n_past, size_t n_tokens
            2 * (double)c->vocab * (double)c->hidden * (double)n_logits;
 }
 
-double gi_bench_vision_ops(const gi_vision_config *c, size_t n_patches) {
-    const double p = (double)n_patches, e = (double)c->hidden, m = (double)c->block_ffn;
-    const double out = (double)c->out_hidden, block = (double)(c->merge * c->merge);
-    const double patch = (double)(c->in_channels * c->patch * c->patch);
-    const double per_patch = 2 * (4 * e * e + 3 * e * m) + 4 * p * e;
-    const double per_token = 2 * (out * block * e + out * out + 3 * out * (double)c->merger_ffn);
-    return p * (2 * patch * e + (double)c->depth * per_patch) + p / block * per_token;
-}
-
 size_t gi_bench_grid(const gi_vision_config *c, size_t px) {
     const size_t block_px = c->patch * c->merge;
     const size_t blocks = (px + block_px / 2) / block_px;

@@ -61,9 +61,6 @@ const char *gi_bench_rig_format(const gi_bench_rig *rig);
 double gi_bench_text_ops(const gi_text_config *cfg, size_t n_past, size_t n_tokens,
                          size_t n_logits);
 
-/** Operations of encoding a picture of n_patches, counted likewise. */
-double gi_bench_vision_ops(const gi_vision_config *cfg, size_t n_patches);
-
 /** Weights that every decoding step must read: layers, final norm and head; one embedding row
  * aside. */
 double gi_bench_decode_params(const gi_text_config *cfg);

@@ -67,6 +67,9 @@ typedef struct glint_engine_options {
     const char *template_dir; /**< more task templates (*.json); NULL = only the built-in ones */
     int n_threads;            /**< 1..256; 0 = the CPUs this process may use */
     int context_tokens_max;   /**< longest prompt + answer; 0 = min(model's own, 8192) */
+    int sequences_max;        /**< jobs that a scheduler may run together, 1..256; 0 = 1 */
+    int kv_tokens_max;        /**< tokens in the KV cache, all jobs together, at least
+                                   context_tokens_max; 0 = that, or 1024 for each sequence */
     int max_side_px;          /**< longest picture side after the cap, 28..16384; 0 = 1024 */
     glint_dtype dtype;        /**< 0 = GLINT_DTYPE_AUTO */
     glint_dtype kv_dtype;     /**< of the KV cache: AUTO and BF16 = BF16, INT8; F32 goes with F32 */
@@ -84,6 +87,8 @@ typedef struct glint_engine_info {
     uint64_t weight_bytes;  /**< bytes of weights mapped or held */
     uint64_t kv_bytes;      /**< bytes of the KV cache */
     int context_tokens_max; /**< longest prompt + answer, in tokens */
+    int sequences_max;      /**< jobs that a scheduler may run together */
+    int kv_tokens_max;      /**< tokens in the KV cache */
     int vocab_size;         /**< tokens in the vocabulary */
 } glint_engine_info;
 

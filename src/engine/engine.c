@@ -16,6 +16,7 @@
 enum {
     MAX_SIDE_DEFAULT_PX = 1024,
     CONTEXT_DEFAULT_TOKENS = 8192,
+    KV_DEFAULT_TOKENS = 1024, /* for each of several jobs */
     TEMPLATE_BYTES_MAX = 1 << 20,
 };
 
@@ -58,7 +59,7 @@ static size_t most_patches(const gi_config *cfg, uint32_t max_side_px) {
 }
 
 void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, glint_dtype kv_dtype,
-                     size_t context_tokens, uint32_t max_side_px, uint64_t *ret_kv_bytes,
+                     size_t kv_tokens, uint32_t max_side_px, uint64_t *ret_kv_bytes,
                      uint64_t *ret_scratch_bytes) {
     const gi_text_config *t = &cfg->text;
     const gi_vision_config *v = &cfg->vision;
@@ -72,7 +73,7 @@ void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, glint_dtype kv_dty
     const uint64_t head_bytes = is_f32  ? elems * sizeof(float)
                                 : is_s8 ? elems + 2 * sizeof(float)
                                         : elems * sizeof(uint16_t);
-    *ret_kv_bytes = t->n_layers * t->n_kv_heads * head_bytes * context_tokens;
+    *ret_kv_bytes = t->n_layers * t->n_kv_heads * head_bytes * kv_tokens;
     const uint64_t vision_floats =
         p * (v->patch * v->patch * v->in_channels + 7 * v->hidden + v->block_ffn) +
         n * (2 * c + v->merger_ffn);
@@ -91,6 +92,9 @@ static glint_status check_options(const glint_engine_options *o, glint_error *er
     if (o->n_threads < 0 || o->n_threads > GI_WORKERS_MAX)
         return gi_fail(err, GLINT_ERR_ARG, "threads must be 1 to %d, not %d", GI_WORKERS_MAX,
                        o->n_threads);
+    if (o->sequences_max < 0 || o->sequences_max > GI_ENGINE_SEQUENCES_MAX)
+        return gi_fail(err, GLINT_ERR_ARG, "sequences must be 1 to %d, not %d",
+                       GI_ENGINE_SEQUENCES_MAX, o->sequences_max);
     if (o->context_tokens_max < 0)
         return gi_fail(err, GLINT_ERR_ARG, "context must be at least 1 token, not %d",
                        o->context_tokens_max);
@@ -207,18 +211,18 @@ static glint_status make_device(glint_engine *e, const glint_engine_options *o, 
     progress(o, 0.3, "preparing the vision tower");
     GI_TRY(gi_vision_create(e->dev, e->ckpt, e->patches_max, &e->vision, err));
     progress(o, 0.5, "preparing the decoder");
-    GI_TRY(gi_language_create(e->dev, e->ckpt, GI_ENGINE_PREFILL_TOKENS, 1, &e->language, err));
+    GI_TRY(gi_language_create(e->dev, e->ckpt, GI_ENGINE_PREFILL_TOKENS,
+                              (size_t)e->info.sequences_max, &e->language, err));
     /* Packing has read every plain row once; what is read again comes back by itself. */
     if (cpu.text_format != GI_CPU_F32) gi_checkpoint_drop_pages(e->ckpt);
     progress(o, 0.9, "making the KV cache");
     const size_t block = e->dev->ops->kv_block_tokens(e->dev);
-    const size_t n_blocks = (context + block - 1) / block;
+    const size_t n_blocks = ((size_t)e->info.kv_tokens_max + block - 1) / block;
     const gi_kv_shape shape = gi_language_kv_shape(&c->text, n_blocks, block);
     GI_TRY(gi_kv_pool_init(&e->kv_pool, n_blocks, block, 0, err));
     GI_TRY(e->dev->ops->kv_create(e->dev, &shape, &e->kv, err));
-    e->logits = gi_alloc_aligned(c->text.vocab, sizeof *e->logits);
-    if (!e->logits) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for logits");
-    return GLINT_OK;
+    return gi_step_init(&e->step, GI_ENGINE_PREFILL_TOKENS, (size_t)e->info.sequences_max,
+                        c->text.vocab, err);
 }
 
 static glint_status fill_info(glint_engine *e, const glint_engine_options *o, glint_error *err) {
@@ -231,13 +235,36 @@ static glint_status fill_info(glint_engine *e, const glint_engine_options *o, gl
     e->model_name = gi_strndup(dir + begin, end - begin);
     if (!e->model_name) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the model's name");
     uint64_t scratch_bytes;
-    gi_engine_sizes(c, o->dtype, o->kv_dtype, (size_t)e->info.context_tokens_max, e->max_side_px,
+    gi_engine_sizes(c, o->dtype, o->kv_dtype, (size_t)e->info.kv_tokens_max, e->max_side_px,
                     &e->info.kv_bytes, &scratch_bytes);
     e->info.model_name = e->model_name;
     e->info.device = e->dev->description;
     e->info.n_params = e->ckpt->sizes.total_params;
     e->info.weight_bytes = e->ckpt->sizes.total_bytes;
     e->info.vocab_size = (int)c->text.vocab;
+    return GLINT_OK;
+}
+
+/* How many tokens there is room for: of one job, and of all. */
+static glint_status size_context(glint_engine *e, const glint_engine_options *o, glint_error *err) {
+    const size_t positions = e->ckpt->config.text.positions_max;
+    glint_engine_info *info = &e->info;
+    if (o->context_tokens_max > 0 && (size_t)o->context_tokens_max > positions)
+        return gi_fail(err, GLINT_ERR_ARG, "context of %d tokens: the model has %zu positions",
+                       o->context_tokens_max, positions);
+    info->context_tokens_max =
+        (int)(positions < CONTEXT_DEFAULT_TOKENS ? positions : CONTEXT_DEFAULT_TOKENS);
+    if (o->context_tokens_max > 0) info->context_tokens_max = o->context_tokens_max;
+    info->sequences_max = o->sequences_max > 0 ? o->sequences_max : 1;
+    info->kv_tokens_max = info->sequences_max * KV_DEFAULT_TOKENS;
+    if (info->kv_tokens_max < info->context_tokens_max || info->sequences_max == 1)
+        info->kv_tokens_max = info->context_tokens_max;
+    if (o->kv_tokens_max == 0) return GLINT_OK;
+    if (o->kv_tokens_max < info->context_tokens_max)
+        return gi_fail(err, GLINT_ERR_ARG,
+                       "a KV cache of %d tokens cannot hold the context of %d tokens",
+                       o->kv_tokens_max, info->context_tokens_max);
+    info->kv_tokens_max = o->kv_tokens_max;
     return GLINT_OK;
 }
 
@@ -255,17 +282,7 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
                                   e->image_limits.file_bytes_max, &e->pictures, err));
     progress(options, 0.0, "reading the checkpoint");
     GI_TRY_DONE(gi_checkpoint_open(options->model_dir, &e->ckpt, err));
-    const size_t positions = e->ckpt->config.text.positions_max;
-    e->info.context_tokens_max =
-        (int)(positions < CONTEXT_DEFAULT_TOKENS ? positions : CONTEXT_DEFAULT_TOKENS);
-    if (options->context_tokens_max > 0) {
-        if ((size_t)options->context_tokens_max > positions) {
-            st = gi_fail(err, GLINT_ERR_ARG, "context of %d tokens: the model has %zu positions",
-                         options->context_tokens_max, positions);
-            goto done;
-        }
-        e->info.context_tokens_max = options->context_tokens_max;
-    }
+    GI_TRY_DONE(size_context(e, options, err));
     e->patches_max = most_patches(&e->ckpt->config, e->max_side_px);
     progress(options, 0.1, "reading the tokenizer");
     GI_TRY_DONE(load_text(e, options->model_dir, err));
@@ -283,6 +300,7 @@ done:
 void glint_engine_close(glint_engine *e) {
     if (!e) return;
     gi_assert(!atomic_load(&e->is_running));
+    gi_step_done(&e->step); /* gives pictures back, which lie on the device */
     if (e->dev) {
         e->dev->ops->kv_free(e->dev, e->kv);
         gi_language_free(e->language);
@@ -294,7 +312,6 @@ void glint_engine_close(glint_engine *e) {
     gi_tokenizer_free(e->tokenizer);
     gi_checkpoint_close(e->ckpt);
     gi_decoder_free(e->pictures);
-    gi_free(e->logits);
     gi_free(e->model_name);
     gi_free(e);
 }

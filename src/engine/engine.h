@@ -19,8 +19,21 @@
 
 /** Tokens per KV block. */
 #define GI_ENGINE_BLOCK_TOKENS   16
-/** Prompt tokens that run through the decoder at once. */
+/** Tokens that run through the decoder in one step, of all jobs together. */
 #define GI_ENGINE_PREFILL_TOKENS 512
+/** Most jobs in one step. */
+#define GI_ENGINE_SEQUENCES_MAX  256
+
+/** What a step is put together in; made with the engine. See step.h. */
+typedef struct gi_step_scratch {
+    int32_t *ids, *pos[3];                            /**< [GI_ENGINE_PREFILL_TOKENS] */
+    gi_span *spans;                                   /**< [sequences_max] */
+    gi_embed_rows *embeds;                            /**< [sequences_max * GLINT_IMAGES_MAX] */
+    size_t *logit_rows;                               /**< [sequences_max] */
+    float *logits;                                    /**< [sequences_max, V] */
+    struct gi_picture *encoding[GI_VISION_BATCH_MAX]; /**< pictures in the vision tower */
+    size_t n_encoding;
+} gi_step_scratch;
 
 struct glint_engine {
     glint_engine_info info;
@@ -38,19 +51,19 @@ struct glint_engine {
     gi_language *language;
     gi_kv_pool kv_pool;
     gi_kv_store *kv;
-    float *logits;          /**< [V] of the running job's newest token */
-    atomic_bool is_running; /**< a job is in glint_job_run */
+    gi_step_scratch step;
+    atomic_bool is_running; /**< gi_engine_acquire */
 };
 
 /** True if `id` ends an answer. */
 bool gi_engine_is_eos(const glint_engine *engine, int32_t id);
 
 /**
- * Bytes of KV cache and scratch an engine would take, beside the weights, for `context_tokens` of
- * one sequence and pictures up to max_side_px. Scratch is what is touched at full use.
+ * Bytes of KV cache and scratch an engine would take, beside the weights, for kv_tokens in the
+ * cache and pictures up to max_side_px. Scratch is what is touched at full use by one job.
  */
 void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, glint_dtype kv_dtype,
-                     size_t context_tokens, uint32_t max_side_px, uint64_t *ret_kv_bytes,
+                     size_t kv_tokens, uint32_t max_side_px, uint64_t *ret_kv_bytes,
                      uint64_t *ret_scratch_bytes);
 
 /**
@@ -64,5 +77,10 @@ void gi_engine_sizes(const gi_config *cfg, glint_dtype dtype, glint_dtype kv_dty
 gi_device_cpu_options gi_engine_cpu_options(const gi_checkpoint *ckpt,
                                             const glint_engine_options *o, size_t rows_max,
                                             size_t context_tokens, size_t patches_max);
+
+/** Make room for steps of n_rows tokens of n_jobs jobs. GLINT_ERR_MEMORY; _done is due anyway. */
+glint_status gi_step_init(gi_step_scratch *s, size_t n_rows, size_t n_jobs, size_t vocab,
+                          glint_error *err);
+void gi_step_done(gi_step_scratch *s);
 
 #endif

@@ -1,55 +1,76 @@
 /**
  * @file
  * Inside a job: a request's pictures, tokens and answer. glint_job_create fills it on any thread
- * (job_create.c), glint_job_run computes it (job.c).
+ * (job_create.c); then either glint_job_run computes it (job.c), or a scheduler does, together
+ * with others (step.h): it feeds the known tokens, and gi_job_take adds to them.
  */
 #ifndef GI_ENGINE_JOB_H
 #define GI_ENGINE_JOB_H
 
 #include "engine/answer.h"
 #include "engine/engine.h"
+#include "engine/picture.h"
 #include "grammar/confidence.h"
 #include "model/mrope.h"
 #include "model/sampler.h"
 
-/** A picture of a job: its patches until it is encoded, its place in the prompt. */
-typedef struct gi_job_picture {
-    gi_patches patches;
-    gi_mrope_image place;
-} gi_job_picture;
-
 struct glint_job {
     glint_engine *engine;
     const gi_task *task;
-    gi_job_picture pictures[GLINT_IMAGES_MAX];
+    gi_picture *pictures[GLINT_IMAGES_MAX];
+    gi_mrope_image places[GLINT_IMAGES_MAX]; /**< of each picture in the prompt */
     size_t n_pictures;
-    gi_ids prompt;         /**< token ids, visual tokens as <|image|> */
-    int32_t *positions;    /**< [3][prompt.n] */
+    int32_t *known; /**< [n_prompt + max_tokens] ids: the prompt, visual tokens as <|image|>, and
+                         the answer so far */
+    size_t n_prompt, n_known;
+    int32_t *positions;    /**< [3][n_prompt] */
     int32_t next_position; /**< of the first generated token */
-    gi_act visual;         /**< [visual tokens of all pictures, C], in prompt order */
     gi_kv_sequence sequence;
     gi_sampler sampler;
     gi_confidence confidence;
     gi_answer *answer;
+    glint_text_fn on_text; /**< or NULL */
+    void *text_ctx;
     int max_tokens;
     double created_ms;
-    double deadline_ms; /**< on gi_clock_ms; 0 = none */
+    double deadline_ms;                           /**< on gi_clock_ms; 0 = none */
+    double begun_ms, encoded_ms, first_logits_ms; /**< on gi_clock_ms; 0 = not yet */
     atomic_bool is_cancelled;
     bool has_run;
     glint_result result;
 };
 
 /**
- * The first half of glint_job_run: encode the pictures and prefill the prompt. The logits of the
- * first answer token are in engine->logits. For measurements that look at logits; nobody else may
- * run a job of this engine until gi_job_end. Errors as glint_job_run.
+ * The job begins to run: its times count from now. on_text may be NULL.
+ * GLINT_ERR_ARG when it ran before.
+ */
+glint_status gi_job_start(glint_job *job, glint_text_fn on_text, void *ctx, glint_error *err);
+
+/**
+ * All known tokens are stored: choose the next one from their logits (f32 [V]).
+ *
+ * @param ret_goes_on true: there are new known tokens to be fed; false: the answer has ended, and
+ *                    the result is complete.
+ * @return GLINT_ERR_CANCELLED (its reader does not want more), GLINT_ERR_MEMORY.
+ * Allocates only when the answer ends.
+ */
+glint_status gi_job_take(glint_job *job, const float *logits, bool *ret_goes_on, glint_error *err);
+
+/** Whatever came of it: fill in the result as far as the answer got, and the times. */
+void gi_job_conclude(glint_job *job);
+
+/* For measurements that look at logits, and for glint_job_run: one job alone. */
+
+/**
+ * Take the engine, encode the pictures and prefill the prompt: the logits of the first answer
+ * token are row 0 of gi_engine_logits. Errors as glint_job_run; the engine is then given back.
  */
 glint_status gi_job_begin(glint_job *job, glint_error *err);
 
-/** Run the n-th (from 0) answer token through the decoder; its logits replace the old ones. */
-glint_status gi_job_feed(glint_job *job, int32_t id, int n_before, glint_error *err);
+/** Run one more token through the decoder; its logits replace the old ones. */
+glint_status gi_job_feed(glint_job *job, int32_t id, glint_error *err);
 
-/** Give the KV blocks back. */
+/** Give the KV blocks and the engine back. */
 void gi_job_end(glint_job *job);
 
 #endif

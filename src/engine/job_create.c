@@ -63,28 +63,19 @@ static glint_status prepare_pictures(glint_job *job, const glint_request *r, gli
     glint_engine *e = job->engine;
     const uint32_t max_side = r->max_side_px ? (uint32_t)r->max_side_px : e->max_side_px;
     for (size_t i = 0; i < r->n_images; i++) {
-        gi_job_picture *p = &job->pictures[i];
-        const glint_status st =
-            gi_image_prepare(r->images[i].bytes, r->images[i].n_bytes, &e->ckpt->config.image,
-                             &e->image_limits, max_side, e->pictures, &p->patches, err);
-        if (st != GLINT_OK) return gi_fail_param(err, st, "image");
+        GI_TRY(gi_picture_create(e, &r->images[i], max_side, &job->pictures[i], err));
+        const gi_picture *p = job->pictures[i];
         job->n_pictures++;
-        if ((size_t)p->patches.grid_h * p->patches.grid_w > e->patches_max) {
-            gi_fail(err, GLINT_ERR_LIMIT, "picture gives %zu patches; the limit is %zu",
-                    (size_t)p->patches.grid_h * p->patches.grid_w, e->patches_max);
-            return gi_fail_param(err, GLINT_ERR_LIMIT, "image");
-        }
-        p->place.rows = p->patches.grid_h / e->ckpt->config.vision.merge;
-        p->place.cols = p->patches.grid_w / e->ckpt->config.vision.merge;
+        job->places[i] = (gi_mrope_image){.rows = p->rows, .cols = p->cols};
         job->result.timing.decode_image_ms += p->patches.decode_ms;
         job->result.timing.preprocess_ms += p->patches.preprocess_ms;
-        job->result.usage.image_tokens += (int)(p->place.rows * p->place.cols);
+        job->result.usage.image_tokens += (int)(p->rows * p->cols);
     }
     return GLINT_OK;
 }
 
 static glint_status encode_prompt(glint_job *job, const glint_request *r, size_t n_prompt,
-                                  glint_error *err) {
+                                  gi_ids *ret, glint_error *err) {
     const glint_engine *e = job->engine;
     const gi_task *task = job->task;
     gi_buf text;
@@ -94,8 +85,7 @@ static glint_status encode_prompt(glint_job *job, const glint_request *r, size_t
     if (st != GLINT_OK) goto done;
     gi_chat_part parts[GLINT_IMAGES_MAX + 1], system = {0};
     for (size_t i = 0; i < job->n_pictures; i++)
-        parts[i] = (gi_chat_part){.n_image_tokens =
-                                      job->pictures[i].place.rows * job->pictures[i].place.cols};
+        parts[i] = (gi_chat_part){.n_image_tokens = job->places[i].rows * job->places[i].cols};
     parts[job->n_pictures] =
         (gi_chat_part){.text = (const char *)text.data, .n_text_bytes = text.len};
     gi_chat_turn turns[2];
@@ -106,9 +96,9 @@ static glint_status encode_prompt(glint_job *job, const glint_request *r, size_t
     }
     turns[n_turns++] =
         (gi_chat_turn){.role = GI_CHAT_USER, .parts = parts, .n_parts = job->n_pictures + 1};
-    st = gi_chat_encode(&e->chat, turns, n_turns, r->thinking, &job->prompt, starts, err);
+    st = gi_chat_encode(&e->chat, turns, n_turns, r->thinking, ret, starts, err);
     if (st != GLINT_OK) goto done;
-    for (size_t i = 0; i < job->n_pictures; i++) job->pictures[i].place.first_token = starts[i];
+    for (size_t i = 0; i < job->n_pictures; i++) job->places[i].first_token = starts[i];
 done:
     gi_buf_done(&text);
     return st;
@@ -117,23 +107,23 @@ done:
 /* The prompt must leave room for at least one token of answer. */
 static glint_status check_length(const glint_job *job, glint_error *err) {
     const size_t context = (size_t)job->engine->info.context_tokens_max;
-    if (job->prompt.n < context) return GLINT_OK;
+    if (job->n_prompt < context) return GLINT_OK;
     gi_fail(err, GLINT_ERR_LIMIT, "prompt and pictures are %zu tokens; the context holds %zu",
-            job->prompt.n, context);
+            job->n_prompt, context);
     return gi_fail_param(err, GLINT_ERR_LIMIT, "prompt");
 }
 
-static glint_status make_buffers(glint_job *job, const glint_request *r, glint_error *err) {
+static glint_status make_buffers(glint_job *job, const glint_request *r, const gi_ids *prompt,
+                                 glint_error *err) {
     glint_engine *e = job->engine;
-    const size_t n = job->prompt.n;
+    const size_t n = job->n_prompt;
+    job->known = gi_calloc(n + (size_t)job->max_tokens, sizeof *job->known);
     job->positions = gi_calloc(3 * n, sizeof *job->positions);
-    if (!job->positions) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a prompt");
-    gi_mrope_image places[GLINT_IMAGES_MAX];
-    for (size_t i = 0; i < job->n_pictures; i++) places[i] = job->pictures[i].place;
-    job->next_position = gi_mrope_positions(n, places, job->n_pictures, job->positions);
-    if (job->n_pictures > 0)
-        GI_TRY(e->dev->ops->act_create(e->dev, (size_t)job->result.usage.image_tokens,
-                                       e->ckpt->config.text.hidden, &job->visual, err));
+    if (!job->known || !job->positions)
+        return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a prompt");
+    memcpy(job->known, prompt->ids, n * sizeof *job->known);
+    job->n_known = n;
+    job->next_position = gi_mrope_positions(n, job->places, job->n_pictures, job->positions);
     GI_TRY(
         gi_kv_sequence_init(&job->sequence, &e->kv_pool, (size_t)e->info.context_tokens_max, err));
     GI_TRY(gi_sampler_init(&job->sampler, (size_t)gi_tokenizer_count(e->tokenizer), r->temperature,
@@ -176,28 +166,30 @@ glint_status glint_job_create(glint_engine *engine, const glint_request *request
     job->deadline_ms = request->timeout_ms > 0 ? now + request->timeout_ms : 0;
     job->max_tokens = request->max_tokens ? request->max_tokens : task->max_tokens;
     job->result.text = "";
-    gi_ids_init(&job->prompt, (size_t)GLINT_PROMPT_BYTES_MAX * 2);
+    gi_ids ids;
+    gi_ids_init(&ids, (size_t)GLINT_PROMPT_BYTES_MAX * 2);
     GI_TRY_DONE(prepare_pictures(job, request, err));
     const double text_begin = gi_clock_ms();
-    GI_TRY_DONE(encode_prompt(job, request, n_prompt, err));
+    GI_TRY_DONE(encode_prompt(job, request, n_prompt, &ids, err));
+    job->n_prompt = ids.n;
     GI_TRY_DONE(check_length(job, err));
-    GI_TRY_DONE(make_buffers(job, request, err));
+    GI_TRY_DONE(make_buffers(job, request, &ids, err));
     job->result.timing.preprocess_ms += gi_clock_ms() - text_begin;
-    job->result.usage.prompt_tokens = (int)job->prompt.n;
+    job->result.usage.prompt_tokens = (int)ids.n;
     *ret = job;
-    return GLINT_OK;
+    job = NULL;
 done:
+    gi_ids_done(&ids);
     glint_job_free(job);
     return st;
 }
 
 void glint_job_free(glint_job *job) {
     if (!job) return;
-    for (size_t i = 0; i < job->n_pictures; i++) gi_patches_done(&job->pictures[i].patches);
-    gi_ids_done(&job->prompt);
+    for (size_t i = 0; i < job->n_pictures; i++) gi_picture_unref(job->pictures[i]);
+    gi_free(job->known);
     gi_free(job->positions);
-    job->engine->dev->ops->act_free(job->engine->dev, &job->visual);
-    /* Blocks are the running job's; glint_job_run has given them back. */
+    /* Blocks are the running job's; whoever ran it has given them back. */
     gi_assert(job->sequence.n_blocks == 0);
     gi_kv_sequence_done(&job->sequence);
     gi_sampler_done(&job->sampler);

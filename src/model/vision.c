@@ -134,3 +134,12 @@ gi_act gi_vision_end(gi_vision *v) {
     op->linear(v->dev, &lin);
     return v->merged;
 }
+
+double gi_vision_ops(const gi_vision_config *c, size_t n_patches) {
+    const double p = (double)n_patches, e = (double)c->hidden, m = (double)c->block_ffn;
+    const double out = (double)c->out_hidden, block = (double)(c->merge * c->merge);
+    const double patch = (double)(c->in_channels * c->patch * c->patch);
+    const double per_patch = 2 * (4 * e * e + 3 * e * m) + 4 * p * e;
+    const double per_token = 2 * (out * block * e + out * out + 3 * out * (double)c->merger_ffn);
+    return p * (2 * patch * e + (double)c->depth * per_patch) + p / block * per_token;
+}

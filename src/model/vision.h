@@ -62,6 +62,10 @@ glint_status gi_vision_create(gi_device *dev, const gi_checkpoint *ckpt, size_t 
 /** Free. NULL is fine. */
 void gi_vision_free(gi_vision *v);
 
+/** Operations of encoding a picture of n_patches; a multiply-add is two. Norms, activations and
+ * softmax are not counted. */
+double gi_vision_ops(const gi_vision_config *cfg, size_t n_patches);
+
 /** A picture to encode. */
 typedef struct gi_vision_picture {
     const float *patches;  /**< f32 [grid_h * grid_w, 3 * patch^2], merge-block order */

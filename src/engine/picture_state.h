@@ -1,0 +1,19 @@
+/**
+ * @file
+ * What whoever plans the work of the vision tower must know of a picture.
+ */
+#ifndef GI_ENGINE_PICTURE_STATE_H
+#define GI_ENGINE_PICTURE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/** A picture to be encoded; shared by the requests that show the same one. */
+typedef struct gi_picture_state {
+    size_t n_patches; /**< rows in the vision tower */
+    double work;      /**< operations to encode it, gi_vision_ops */
+    bool is_encoded;  /**< its visual tokens are there; the planner's to set */
+    bool is_encoding; /**< it is in the batch under way; the planner's to set */
+} gi_picture_state;
+
+#endif
