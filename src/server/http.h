@@ -1,18 +1,20 @@
 /**
  * @file
  * HTTP/1.1 towards the rest of the server: requests come in whole, an answer goes out from any
- * thread, and whoever works on an answer is told when nobody waits for it any more. The library
- * underneath is known to http_mhd.c alone.
+ * thread, whole or piece by piece, and whoever works on an answer is told when nobody waits for it
+ * any more. The library underneath is known to the files of http_mhd.h alone.
  *
  * Life of a request, in this order:
  *
  *     on_headers    network thread; the body is not there yet. May answer at once (a refusal); then
  *                   the body is read and thrown away, and nothing else is called.
  *     on_request    network thread, with the whole body. Answer now, or later from any thread.
- *     on_hangup     the client closed the connection, or its sending half, before the answer. It
- *                   must be answered all the same, which then only ends the request.
+ *     on_hangup     the client closed the connection, or its sending half, or takes nothing of a
+ *                   stream, before the answer's end. It must be answered (and a stream ended) all
+ *                   the same, which then only ends the request.
  *
- * Every request is answered exactly once with gi_http_respond, after which it must not be used.
+ * Every request is answered exactly once: with gi_http_respond, after which it must not be used, or
+ * with gi_http_stream_begin, any number of writes, and gi_http_stream_end, after which likewise.
  */
 #ifndef GI_SERVER_HTTP_H
 #define GI_SERVER_HTTP_H
@@ -28,6 +30,9 @@
 #define GI_HTTP_LINE_BYTES_MAX   8192
 #define GI_HTTP_HEADER_BYTES_MAX 32768
 #define GI_HTTP_HEADERS_MAX      64
+
+/** Most bytes of a stream that wait for a client to take them. */
+#define GI_HTTP_STREAM_BYTES_MAX (256 * 1024)
 
 /** Longest request id a client may bring, and room for one. */
 #define GI_HTTP_ID_BYTES_MAX 64
@@ -52,6 +57,7 @@ typedef struct gi_http_config {
     double header_ms;            /**< from the connection to the end of the headers */
     double body_ms;              /**< from the headers to the end of the body */
     double idle_ms;              /**< between requests, and for the client to take an answer */
+    double keep_alive_ms;        /**< silence of a stream after which its keep_alive is sent */
     gi_http_ops ops;
     void *ctx;
 } gi_http_config;
@@ -118,6 +124,28 @@ void *gi_http_get_user(const gi_http_request *r);
 
 /** Answer. Takes reply->body. */
 void gi_http_respond(gi_http_request *r, gi_http_reply *reply);
+
+/**
+ * Begin an answer whose length is not known yet: chunked, or up to the end of the connection for
+ * HTTP/1.0. Memory for GI_HTTP_STREAM_BYTES_MAX is taken here; writing allocates nothing.
+ *
+ * @param media_type Content-Type; constant text.
+ * @param keep_alive sent after keep_alive_ms of silence, so that nobody on the way takes the
+ *                   connection for dead; constant text, or NULL.
+ * @return false without memory: nothing has happened, the request is still to be answered.
+ */
+bool gi_http_stream_begin(gi_http_request *r, int status, const char *media_type,
+                          const char *keep_alive);
+
+/**
+ * Send n bytes more. Never blocks. A client so slow that GI_HTTP_STREAM_BYTES_MAX would wait for it
+ * is broken off: its connection is closed and on_hangup called, on another thread.
+ * @return false when nobody takes it any more; the stream must still be ended.
+ */
+bool gi_http_stream_write(gi_http_request *r, const void *bytes, size_t n_bytes);
+
+/** The stream is complete; what waits is still sent. on_hangup is not called any more. */
+void gi_http_stream_end(gi_http_request *r);
 
 /** Answer with an error; `allow` for GI_API_METHOD_NOT_ALLOWED, else NULL. */
 void gi_http_respond_error(gi_http_request *r, const gi_api_error *error, const char *allow);

@@ -9,12 +9,19 @@
 #include "server/infer.h"
 #include "server/listen.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { CLOSE_GRACE_MS = 2000, STATE_BYTES_MAX = 256 };
+enum {
+    CLOSE_GRACE_MS = 2000,
+    STATE_BYTES_MAX = 256,
+    /* A stream is silent for this long at most, and for half the idle timeout where that is less:
+     * who sets a short one has proxies with short ones. */
+    KEEP_ALIVE_MS = 10000,
+};
 
 typedef enum state { STATE_LOADING, STATE_READY, STATE_DRAINING } state;
 
@@ -170,6 +177,7 @@ static glint_status open_http(gi_server *s, int fd, glint_error *err) {
         .header_ms = (double)g->header_timeout_ms,
         .body_ms = (double)g->body_timeout_ms,
         .idle_ms = (double)g->idle_timeout_ms,
+        .keep_alive_ms = fmin(KEEP_ALIVE_MS, (double)g->idle_timeout_ms / 2),
         .ops = {.on_headers = on_headers, .on_request = on_request, .on_hangup = on_hangup},
         .ctx = s,
     };

@@ -1,0 +1,109 @@
+/*
+ * Answers that are sent whole: kept until the network thread asks for them, then the library's.
+ * It answers in the middle of a body only by itself: http_raw does it for us, and what the client
+ * still sends is then read and dropped until it ends or GI_HTTP_LINGER_MS pass.
+ */
+#include "server/http_mhd.h"
+
+#include "base/alloc.h"
+#include "server/http_raw.h"
+
+#include <stdio.h>
+
+enum { ERROR_BYTES_MAX = 2048 };
+
+void gi_http_respond(gi_http_request *r, gi_http_reply *reply) {
+    gi_http *h = r->http;
+    gi_http_watch_lock(h->watch);
+    gi_assert(!r->is_answered);
+    r->reply = *reply;
+    r->is_answered = true;
+    if (r->connection->phase == GI_HTTP_HANDLING) {
+        gi_http_set_phase(r->connection, GI_HTTP_REPLYING, h->config.idle_ms);
+        if (r->is_suspended) MHD_resume_connection(r->connection->mhd);
+    }
+    gi_http_watch_unlock(h->watch);
+    *reply = (gi_http_reply){0};
+}
+
+void gi_http_respond_error(gi_http_request *r, const gi_api_error *error, const char *allow) {
+    const gi_api_error_info *info = gi_api_error_get(error->code);
+    gi_http_reply reply = {
+        .status = info->status,
+        .allow = allow,
+        .retry_after_s = error->retry_after_s ? error->retry_after_s : info->retry_after_s,
+    };
+    gi_buf_init(&reply.body, ERROR_BYTES_MAX);
+    /* Without memory even for this the body is empty and the status speaks. */
+    if (gi_api_error_write(error, r->id, &reply.body, NULL) != GLINT_OK) gi_buf_done(&reply.body);
+    gi_http_respond(r, &reply);
+}
+
+static void add_header(struct MHD_Response *response, const char *name, const char *value) {
+    /* A header that cannot be added for want of memory is left out. */
+    MHD_add_response_header(response, name, value);
+}
+
+static void free_body(void *data) {
+    gi_free(data);
+}
+
+/* From here on the library writes to the socket; false when somebody already did. */
+static bool begin_reply(gi_http_request *r) {
+    gi_http *h = r->http;
+    gi_http_watch_lock(h->watch);
+    const bool ok = !r->is_raw;
+    if (ok)
+        gi_http_set_phase(r->connection, r->stream.is_begun ? GI_HTTP_STREAMING : GI_HTTP_REPLYING,
+                          h->config.idle_ms);
+    gi_http_watch_unlock(h->watch);
+    return ok;
+}
+
+static struct MHD_Response *whole_response(gi_http_request *r) {
+    size_t n = 0;
+    void *data = gi_buf_take(&r->reply.body, &n);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(n, data, free_body);
+    if (!response) gi_free(data);
+    return response;
+}
+
+enum MHD_Result gi_http_reply_queue(gi_http_request *r, bool close) {
+    if (!begin_reply(r)) return MHD_NO;
+    const bool is_stream = r->stream.is_begun;
+    struct MHD_Response *response = is_stream ? gi_http_stream_response(r) : whole_response(r);
+    if (!response) return MHD_NO;
+    add_header(response, "Content-Type", is_stream ? r->stream.media_type : "application/json");
+    add_header(response, "X-Request-Id", r->id);
+    add_header(response, "Cache-Control", "no-store");
+    add_header(response, "X-Content-Type-Options", "nosniff");
+    /* Proxies that gather an answer before they send it on (nginx) do not gather this one. */
+    if (is_stream) add_header(response, "X-Accel-Buffering", "no");
+    if (r->reply.allow) add_header(response, "Allow", r->reply.allow);
+    if (r->reply.retry_after_s > 0) {
+        char seconds[16];
+        snprintf(seconds, sizeof seconds, "%d", r->reply.retry_after_s);
+        add_header(response, "Retry-After", seconds);
+    }
+    if (close || atomic_load(&r->http->draining)) add_header(response, "Connection", "close");
+    const enum MHD_Result result =
+        MHD_queue_response(r->connection->mhd, (unsigned)r->reply.status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+void gi_http_reply_raw(gi_http_request *r, gi_api_code code) {
+    gi_http *h = r->http;
+    gi_api_error error = {0};
+    gi_api_fail(&error, code, NULL);
+    gi_http_drop_body(r);
+    gi_http_watch_lock(h->watch);
+    if (!r->is_raw) {
+        r->is_raw = true;
+        r->reply.status = gi_api_error_get(code)->status;
+        gi_http_set_phase(r->connection, GI_HTTP_LINGER, GI_HTTP_LINGER_MS);
+        gi_http_raw_answer(r->connection->watched.fd, &error, r->id);
+    }
+    gi_http_watch_unlock(h->watch);
+}

@@ -1,0 +1,182 @@
+/*
+ * One request: what its worker may ask about it, how it begins, and how it ends once both the
+ * library and the worker have let go.
+ */
+#include "server/http_mhd.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/header_value.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void gi_http_set_phase(gi_http_connection *c, gi_http_phase to, double ms) {
+    c->phase = to;
+    const bool waits_for_client = to == GI_HTTP_FIRST || to == GI_HTTP_IDLE || to == GI_HTTP_BODY;
+    if (waits_for_client && c->is_half_closed && ms > GI_HTTP_HALF_CLOSED_MS)
+        ms = GI_HTTP_HALF_CLOSED_MS;
+    c->watched.deadline_ms = ms > 0 ? gi_clock_ms() + ms : 0;
+}
+
+/* ---- accessors ---- */
+
+const char *gi_http_method(const gi_http_request *r) {
+    return r->method;
+}
+
+const char *gi_http_path(const gi_http_request *r) {
+    return r->path;
+}
+
+const char *gi_http_request_id(const gi_http_request *r) {
+    return r->id;
+}
+
+double gi_http_received_ms(const gi_http_request *r) {
+    return r->received_ms;
+}
+
+gi_buf *gi_http_body(gi_http_request *r) {
+    return &r->body;
+}
+
+void gi_http_set_user(gi_http_request *r, void *user) {
+    r->user = user;
+}
+
+void *gi_http_get_user(const gi_http_request *r) {
+    return r->user;
+}
+
+void gi_http_set_route(gi_http_request *r, const char *route) {
+    r->route = route;
+}
+
+void gi_http_allow_body(gi_http_request *r, size_t n_bytes) {
+    const size_t max = r->http->config.body_bytes_max;
+    r->body_bytes_max = n_bytes < max ? n_bytes : max;
+}
+
+/* The values of one header. */
+typedef struct lookup {
+    const char *name, *value;
+    int n;
+} lookup;
+
+static enum MHD_Result look(void *ctx, enum MHD_ValueKind kind, const char *name,
+                            const char *value) {
+    (void)kind;
+    lookup *l = ctx;
+    if (strcasecmp(name, l->name) == 0) {
+        l->value = value;
+        l->n++;
+    }
+    return MHD_YES;
+}
+
+const char *gi_http_header(const gi_http_request *r, const char *name) {
+    lookup l = {.name = name};
+    MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, look, &l);
+    return l.n == 1 ? l.value : NULL;
+}
+
+void gi_http_drop_body(gi_http_request *r) {
+    gi_buf_done(&r->body);
+    atomic_fetch_sub(&r->http->body_bytes, r->body_counted);
+    r->body_counted = 0;
+}
+
+/* ---- life ---- */
+
+static bool is_id_char(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_' || c == '.';
+}
+
+void gi_http_make_id(gi_http *h, char out[GI_HTTP_ID_BYTES]) {
+    snprintf(out, GI_HTTP_ID_BYTES, "%016" PRIx64 "%08" PRIx64, h->boot_id,
+             atomic_fetch_add(&h->n_ids, 1));
+}
+
+static void set_id(gi_http_request *r) {
+    const char *given = gi_http_header(r, "X-Request-Id");
+    const size_t n = given ? strlen(given) : 0;
+    bool ok = n >= 1 && n <= GI_HTTP_ID_BYTES_MAX;
+    for (size_t i = 0; ok && i < n; i++) ok = is_id_char(given[i]);
+    if (ok)
+        memcpy(r->id, given, n + 1);
+    else
+        gi_http_make_id(r->http, r->id);
+}
+
+/* The path of an absolute-form target ("http://host/path") is what follows the authority. */
+static const char *path_of(const char *target) {
+    const char *authority = strstr(target, "://");
+    if (target[0] == '/' || !authority) return target;
+    const char *slash = strchr(authority + 3, '/');
+    return slash ? slash : "/";
+}
+
+gi_http_request *gi_http_request_begin(gi_http *h, gi_http_connection *c, const char *target,
+                                       const char *method) {
+    gi_http_request *r = gi_calloc(1, sizeof *r);
+    if (!r) return NULL;
+    /* Whoever was told that the headers came too late gets nothing done by sending them still. */
+    gi_http_watch_lock(h->watch);
+    const bool is_late = c->phase == GI_HTTP_LINGER;
+    gi_http_watch_unlock(h->watch);
+    if (is_late) {
+        gi_free(r);
+        return NULL;
+    }
+    *r = (gi_http_request){.http = h,
+                           .connection = c,
+                           .route = "-",
+                           .begun_ms = gi_clock_ms(),
+                           .is_head = strcmp(method, "HEAD") == 0,
+                           .path = path_of(target)};
+    r->method = r->is_head ? "GET" : method;
+    gi_buf_init(&r->body, h->config.body_bytes_max);
+    set_id(r);
+    atomic_fetch_add(&h->n_requests, 1);
+    gi_http_watch_lock(h->watch);
+    c->request = r;
+    gi_http_set_phase(c, GI_HTTP_BODY, h->config.body_ms);
+    gi_http_watch_unlock(h->watch);
+    return r;
+}
+
+void gi_http_request_gone(gi_http_request *r) {
+    gi_http *h = r->http;
+    const bool is_known = r->is_gone || r->stream.is_ended;
+    r->is_gone = true;
+    if (!is_known) h->config.ops.on_hangup(h->config.ctx, r);
+}
+
+void gi_http_request_free(gi_http_request *r) {
+    gi_http *h = r->http;
+    gi_http_drop_body(r);
+    gi_buf_done(&r->reply.body);
+    gi_buf_done(&r->stream.bytes);
+    gi_free(r);
+    atomic_fetch_sub(&h->n_requests, 1);
+}
+
+void gi_http_request_end(gi_http_request *r) {
+    gi_http *h = r->http;
+    gi_http_watch_lock(h->watch);
+    r->connection->request = NULL;
+    gi_http_set_phase(r->connection, GI_HTTP_IDLE, h->config.idle_ms);
+    const bool is_held = r->stream.is_begun && !r->stream.is_ended;
+    if (is_held) gi_http_request_gone(r);
+    const int status = r->is_gone ? GI_HTTP_CLIENT_GONE : r->reply.status;
+    gi_log(GI_LOG_INFO, "http", "id=%s method=%s route=%s status=%d ms=%.1f", r->id,
+           gi_is_token(r->method, strnlen(r->method, 16)) ? r->method : "-", r->route,
+           status ? status : GI_HTTP_CLIENT_GONE, gi_clock_ms() - r->begun_ms);
+    r->connection = NULL; /* from here on the worker may free it */
+    gi_http_watch_unlock(h->watch);
+    if (!is_held) gi_http_request_free(r);
+}

@@ -1,0 +1,160 @@
+/*
+ * Answers that come piece by piece. The worker fills a buffer; the library's reader empties it on
+ * the network thread and suspends the connection when there is nothing to take, so that a stream
+ * that waits for the model costs nothing but its memory.
+ *
+ * A stream is broken off, never slowed down: whoever writes does not wait for whoever reads. The
+ * buffers between (ours, the kernel's) are bounded, and a client that takes nothing for idle_ms is
+ * gone by definition, whether its kernel still answers or not.
+ */
+#include "server/http_mhd.h"
+
+#include "base/clock.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    /* What the library may ask for at once; chunks are cut to its own buffer. */
+    BLOCK_BYTES = 8192,
+    /* The kernel's share of what waits for a slow client; it takes twice that for its own needs. */
+    SOCKET_BYTES = 64 * 1024,
+};
+
+bool gi_http_stream_begin(gi_http_request *r, int status, const char *media_type,
+                          const char *keep_alive) {
+    gi_http *h = r->http;
+    gi_http_stream *s = &r->stream;
+    gi_buf_init(&s->bytes, GI_HTTP_STREAM_BYTES_MAX);
+    /* All at once: writing must not allocate. The pages cost nothing until they are written to. */
+    if (gi_buf_reserve(&s->bytes, GI_HTTP_STREAM_BYTES_MAX, NULL) != GLINT_OK) return false;
+    gi_http_watch_lock(h->watch);
+    gi_assert(!r->is_answered);
+    r->is_answered = true;
+    r->reply.status = status;
+    s->is_begun = true;
+    s->media_type = media_type;
+    s->keep_alive = keep_alive;
+    if (r->connection->phase == GI_HTTP_HANDLING) {
+        gi_http_set_phase(r->connection, GI_HTTP_STREAMING, h->config.idle_ms);
+        if (r->is_suspended) MHD_resume_connection(r->connection->mhd);
+    }
+    gi_http_watch_unlock(h->watch);
+    return true;
+}
+
+/* Something new is there for the reader. Under the lock. */
+static void wake_reader(gi_http_request *r) {
+    if (!r->connection || !r->stream.is_waiting) return;
+    r->stream.is_waiting = false;
+    gi_http_set_phase(r->connection, GI_HTTP_STREAMING, r->http->config.idle_ms);
+    MHD_resume_connection(r->connection->mhd);
+}
+
+/* Append to what waits; false when it would be too much. Under the lock. */
+static bool push(gi_http_stream *s, const char *bytes, size_t n) {
+    if (n > GI_HTTP_STREAM_BYTES_MAX - (s->bytes.len - s->n_taken)) return false;
+    if (n > GI_HTTP_STREAM_BYTES_MAX - s->bytes.len) {
+        memmove(s->bytes.data, s->bytes.data + s->n_taken, s->bytes.len - s->n_taken);
+        s->bytes.len -= s->n_taken;
+        s->n_taken = 0;
+    }
+    return gi_buf_push(&s->bytes, bytes, n, NULL) == GLINT_OK;
+}
+
+bool gi_http_stream_write(gi_http_request *r, const void *bytes, size_t n_bytes) {
+    gi_http *h = r->http;
+    gi_http_watch_lock(h->watch);
+    bool ok = !r->is_gone && r->connection;
+    if (ok && !push(&r->stream, bytes, n_bytes)) {
+        /* The watch's thread does the rest: it may call on_hangup, this one may hold locks. */
+        shutdown(r->connection->watched.fd, SHUT_RDWR);
+        r->connection->watched.deadline_ms = gi_clock_ms();
+        ok = false;
+    }
+    if (ok) wake_reader(r);
+    gi_http_watch_unlock(h->watch);
+    return ok;
+}
+
+void gi_http_stream_end(gi_http_request *r) {
+    gi_http *h = r->http;
+    gi_http_watch_lock(h->watch);
+    gi_assert(r->stream.is_begun && !r->stream.is_ended);
+    r->stream.is_ended = true;
+    wake_reader(r);
+    const bool is_held = r->connection != NULL;
+    gi_http_watch_unlock(h->watch);
+    if (!is_held) gi_http_request_free(r);
+}
+
+/* ---- network thread and watch ---- */
+
+static ssize_t take(gi_http_stream *s, char *out, size_t n_max) {
+    size_t n = s->bytes.len - s->n_taken;
+    if (n > n_max) n = n_max;
+    memcpy(out, s->bytes.data + s->n_taken, n);
+    s->n_taken += n;
+    if (s->n_taken == s->bytes.len) {
+        gi_buf_clear(&s->bytes);
+        s->n_taken = 0;
+    }
+    return (ssize_t)n;
+}
+
+/* The library has sent what it had, and asks for more. */
+static ssize_t read_stream(void *ctx, uint64_t at, char *out, size_t n_max) {
+    (void)at;
+    gi_http_request *r = ctx;
+    gi_http_connection *c = r->connection;
+    const gi_http_config *config = &r->http->config;
+    gi_http_stream *s = &r->stream;
+    ssize_t n = 0;
+    gi_http_watch_lock(r->http->watch);
+    if (r->is_gone) {
+        n = MHD_CONTENT_READER_END_WITH_ERROR;
+    } else if (s->bytes.len > s->n_taken) {
+        n = take(s, out, n_max);
+        gi_http_set_phase(c, GI_HTTP_STREAMING, config->idle_ms);
+    } else if (s->is_ended) {
+        n = MHD_CONTENT_READER_END_OF_STREAM;
+        gi_http_set_phase(c, GI_HTTP_REPLYING, config->idle_ms);
+    } else {
+        s->is_waiting = true;
+        gi_http_set_phase(c, GI_HTTP_STREAMING, s->keep_alive ? config->keep_alive_ms : 0);
+        MHD_suspend_connection(c->mhd);
+    }
+    gi_http_watch_unlock(r->http->watch);
+    return n;
+}
+
+/* A slow client's bytes wait in our buffer, where they are counted, not in the kernel's; and the
+ * kernel gives up on one that acknowledges nothing. Where this fails, the defaults hold. */
+static void bound_socket(const gi_http_request *r) {
+    const int fd = r->connection->watched.fd;
+    const int bytes = SOCKET_BYTES;
+    const unsigned ms = (unsigned)r->http->config.idle_ms;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
+struct MHD_Response *gi_http_stream_response(gi_http_request *r) {
+    bound_socket(r);
+    return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, r, NULL);
+}
+
+void gi_http_stream_break(gi_http_request *r) {
+    shutdown(r->connection->watched.fd, SHUT_RDWR);
+    gi_http_request_gone(r);
+    wake_reader(r);
+}
+
+void gi_http_stream_due(gi_http_request *r) {
+    gi_http_stream *s = &r->stream;
+    if (s->is_waiting && s->keep_alive && push(s, s->keep_alive, strlen(s->keep_alive)))
+        wake_reader(r);
+    else
+        gi_http_stream_break(r);
+}
