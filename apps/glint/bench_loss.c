@@ -8,7 +8,7 @@
 #include "engine_args.h"
 
 #include "base/alloc.h"
-#include "engine/step.h"
+#include "engine/job.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -6,8 +6,6 @@
 #include "engine/job.h"
 
 #include "base/clock.h"
-#include "engine/step.h"
-
 #include <math.h>
 
 const glint_result *glint_job_result(const glint_job *job) {
@@ -61,17 +59,21 @@ static glint_status finish(glint_job *job, glint_finish why, glint_error *err) {
     return GLINT_OK;
 }
 
-glint_status gi_job_take(glint_job *job, const float *logits, bool *ret_goes_on, glint_error *err) {
+glint_status gi_job_take(glint_job *job, size_t i_logits, size_t *ret_n_known, glint_error *err) {
     const glint_engine *e = job->engine;
+    const float *logits = gi_engine_logits(e, i_logits);
+    bool goes_on;
     if (job->first_logits_ms <= 0) job->first_logits_ms = gi_clock_ms();
-    *ret_goes_on = false;
+    *ret_n_known = 0;
     const int32_t id = gi_sampler_next(&job->sampler, logits);
     if (gi_engine_is_eos(e, id)) return finish(job, GLINT_FINISH_STOP, err);
-    GI_TRY(take_token(job, id, logits, ret_goes_on, err));
-    if (!*ret_goes_on) return finish(job, GLINT_FINISH_STOP, err);
-    *ret_goes_on = job->result.usage.completion_tokens < job->max_tokens &&
-                   job->n_known < (size_t)e->info.context_tokens_max;
-    return *ret_goes_on ? GLINT_OK : finish(job, GLINT_FINISH_LENGTH, err);
+    GI_TRY(take_token(job, id, logits, &goes_on, err));
+    if (!goes_on) return finish(job, GLINT_FINISH_STOP, err);
+    if (job->result.usage.completion_tokens >= job->max_tokens ||
+        job->n_known >= (size_t)e->info.context_tokens_max)
+        return finish(job, GLINT_FINISH_LENGTH, err);
+    *ret_n_known = job->n_known;
+    return GLINT_OK;
 }
 
 void gi_job_conclude(glint_job *job) {
@@ -108,10 +110,11 @@ static glint_status encode_pictures(glint_job *job, glint_error *err) {
     for (size_t i = 0; i < job->n_pictures; i++) {
         GI_TRY(check_stop(job, err));
         if (job->pictures[i]->state.is_encoded) continue;
-        gi_engine_vision_begin(e, &job->pictures[i], 1);
+        gi_picture_state *picture = &job->pictures[i]->state;
+        gi_engine_vision_begin(e, &picture, 1);
         gi_engine_vision_run(e, SIZE_MAX);
         gi_engine_vision_end(e);
-        job->pictures[i]->state.is_encoded = true;
+        picture->is_encoded = true;
     }
     return GLINT_OK;
 }
@@ -157,11 +160,10 @@ glint_status glint_job_run(glint_job *job, glint_text_fn on_text, void *ctx, gli
         if (st == GLINT_ERR_BUSY) job->has_run = false; /* it may be tried again */
         return st;
     }
-    bool goes_on = true;
-    while (st == GLINT_OK && goes_on) {
+    for (size_t n_known = SIZE_MAX; st == GLINT_OK && n_known > 0;) {
         st = check_stop(job, err);
-        if (st == GLINT_OK) st = gi_job_take(job, gi_engine_logits(job->engine, 0), &goes_on, err);
-        if (st == GLINT_OK && goes_on) st = feed_known(job, err);
+        if (st == GLINT_OK) st = gi_job_take(job, 0, &n_known, err);
+        if (st == GLINT_OK && n_known > 0) st = feed_known(job, err);
     }
     gi_job_conclude(job);
     gi_job_end(job);

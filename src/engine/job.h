@@ -10,6 +10,7 @@
 #include "engine/answer.h"
 #include "engine/engine.h"
 #include "engine/picture.h"
+#include "engine/step.h"
 #include "grammar/confidence.h"
 #include "model/mrope.h"
 #include "model/sampler.h"
@@ -39,25 +40,6 @@ struct glint_job {
     bool has_run;
     glint_result result;
 };
-
-/**
- * The job begins to run: its times count from now. on_text may be NULL.
- * GLINT_ERR_ARG when it ran before.
- */
-glint_status gi_job_start(glint_job *job, glint_text_fn on_text, void *ctx, glint_error *err);
-
-/**
- * All known tokens are stored: choose the next one from their logits (f32 [V]).
- *
- * @param ret_goes_on true: there are new known tokens to be fed; false: the answer has ended, and
- *                    the result is complete.
- * @return GLINT_ERR_CANCELLED (its reader does not want more), GLINT_ERR_MEMORY.
- * Allocates only when the answer ends.
- */
-glint_status gi_job_take(glint_job *job, const float *logits, bool *ret_goes_on, glint_error *err);
-
-/** Whatever came of it: fill in the result as far as the answer got, and the times. */
-void gi_job_conclude(glint_job *job);
 
 /* For measurements that look at logits, and for glint_job_run: one job alone. */
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "engine/job.h"
 
 #include <string.h>
 
@@ -17,6 +18,27 @@ glint_status gi_engine_acquire(glint_engine *e, glint_error *err) {
 
 void gi_engine_release(glint_engine *e) {
     atomic_store(&e->is_running, false);
+}
+
+gi_engine_bounds gi_engine_get_bounds(glint_engine *e) {
+    return (gi_engine_bounds){.sequences_max = (size_t)e->info.sequences_max,
+                              .rows_max = GI_ENGINE_PREFILL_TOKENS,
+                              .pictures_max = GI_VISION_BATCH_MAX,
+                              .patches_max = e->patches_max,
+                              .vision_blocks = e->ckpt->config.vision.depth,
+                              .kv_pool = &e->kv_pool};
+}
+
+gi_job_view gi_job_get_view(glint_job *job) {
+    gi_job_view view = {.kv = &job->sequence,
+                        .n_prompt = job->n_prompt,
+                        .n_known = job->n_known,
+                        .n_places = job->n_pictures};
+    for (size_t i = 0; i < job->n_pictures; i++)
+        view.places[i] = (gi_job_place){.picture = &job->pictures[i]->state,
+                                        .first_token = job->places[i].first_token,
+                                        .n_tokens = job->places[i].rows * job->places[i].cols};
+    return view;
 }
 
 /* ---- batch arrays --------------------------------------------------------------------------- */
@@ -45,20 +67,24 @@ void gi_step_done(gi_step_scratch *s) {
 
 /* ---- vision tower --------------------------------------------------------------------------- */
 
-void gi_engine_vision_begin(glint_engine *e, gi_picture *const *pictures, size_t n) {
+static gi_picture *picture_of(gi_picture_state *state) {
+    return (gi_picture *)(void *)((char *)state - offsetof(gi_picture, state));
+}
+
+void gi_engine_vision_begin(glint_engine *e, gi_picture_state *const *pictures, size_t n) {
     gi_step_scratch *s = &e->step;
     gi_vision_picture batch[GI_VISION_BATCH_MAX];
     gi_assert(n >= 1 && n <= GI_VISION_BATCH_MAX);
     for (size_t i = 0; i < s->n_encoding; i++) gi_picture_unref(s->encoding[i]);
     for (size_t i = 0; i < n; i++) {
-        s->encoding[i] = gi_picture_ref(pictures[i]);
-        batch[i] = (gi_vision_picture){.patches = pictures[i]->patches.rows,
-                                       .grid_h = pictures[i]->patches.grid_h,
-                                       .grid_w = pictures[i]->patches.grid_w};
+        gi_picture *p = gi_picture_ref(picture_of(pictures[i]));
+        batch[i] = (gi_vision_picture){
+            .patches = p->patches.rows, .grid_h = p->patches.grid_h, .grid_w = p->patches.grid_w};
+        s->encoding[i] = p;
     }
     s->n_encoding = n;
     gi_vision_begin(e->vision, batch, n);
-    for (size_t i = 0; i < n; i++) gi_patches_done(&pictures[i]->patches);
+    for (size_t i = 0; i < n; i++) gi_patches_done(&s->encoding[i]->patches);
 }
 
 void gi_engine_vision_run(glint_engine *e, size_t n_blocks) {

@@ -5,7 +5,7 @@
 #include "golden.h"
 
 #include "base/json.h"
-#include "engine/step.h"
+#include "engine/job.h"
 #include "model/quantize.h"
 
 #include <stdio.h>
