@@ -14,7 +14,7 @@
 #ifndef GI_KV_KV_PREFIX_H
 #define GI_KV_KV_PREFIX_H
 
-#include "base/fail.h"
+#include "base/sha256.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,9 +25,7 @@
  * token and picture from the start of the prompt to the end of the block (kv/prompt_keys.h). Equal
  * keys mean equal contents; all 256 bits are compared.
  */
-typedef struct gi_kv_key {
-    uint8_t bytes[32];
-} gi_kv_key;
+typedef gi_digest gi_kv_key;
 
 /** No block. */
 #define GI_KV_NO_BLOCK (-1)
