@@ -49,12 +49,65 @@ static bool is_expired(const gi_sched_item *item, double now_ms) {
     return item->deadline_ms > 0 && item->deadline_ms <= now_ms;
 }
 
-/* The oldest item of a list that has no reason to stop; the reaper takes the others. */
-static gi_sched_item *oldest_going(const gi_sched_list *list, double now_ms) {
-    for (gi_sched_item *i = list->head; i; i = i->next)
-        if (i->stop == GI_SCHED_STOP_NONE && !is_expired(i, now_ms)) return i;
-    return NULL;
+/* ---- turns ---- */
+
+/* Where tenants take turns; elsewhere all tags are 0, which makes it first in, first out. */
+static bool has_turns(gi_sched_state state) {
+    return state == GI_SCHED_ARRIVED || state == GI_SCHED_WAITING;
 }
+
+/* True if, of two items in one stage, `a` goes before `b`, which came later. */
+static bool is_before(const gi_sched_item *a, const gi_sched_item *b) {
+    return a->priority != b->priority ? a->priority > b->priority : a->tag <= b->tag;
+}
+
+/* The tag that an item gets in a stage with turns. Reading costs much the same for all, and so does
+ * an item whose cost is not known. */
+static double turn_tag(const gi_line *line, const gi_sched_item *item, gi_sched_state stage) {
+    double tag = line->taken_tag[stage][item->priority];
+    for (const gi_sched_item *i = line->lists[stage].head; i; i = i->next)
+        if (i->tenant == item->tenant && i->priority == item->priority && i->tag > tag)
+            tag = i->tag;
+    return tag + (stage == GI_SCHED_WAITING && item->cost_ms > 0 ? item->cost_ms : 1);
+}
+
+/* The item whose turn it is, of those that have no reason to stop; the reaper takes the others. */
+static gi_sched_item *next_going(const gi_sched_list *list, double now_ms) {
+    gi_sched_item *first = NULL;
+    for (gi_sched_item *i = list->head; i; i = i->next)
+        if (i->stop == GI_SCHED_STOP_NONE && !is_expired(i, now_ms) &&
+            (!first || !is_before(first, i)))
+            first = i;
+    return first;
+}
+
+/* ---- work ahead ---- */
+
+static double item_ms(const gi_line *line, const gi_sched_item *item) {
+    return item->cost_ms > 0 ? item->cost_ms : line->run_avg_ms;
+}
+
+static double running_ms(const gi_line *line) {
+    return line->running_ms > 0 ? line->running_ms
+                                : line->run_avg_ms * (double)line->lists[GI_SCHED_RUNNING].n;
+}
+
+/* Work that will be done before an item about to enter WAITING. */
+static double ahead_ms(const gi_line *line, const gi_sched_item *item) {
+    double ms = running_ms(line);
+    for (size_t s = GI_SCHED_WAITING; s <= GI_SCHED_READY; s++)
+        for (const gi_sched_item *i = line->lists[s].head; i; i = i->next)
+            if (i->stop == GI_SCHED_STOP_NONE && (s != GI_SCHED_WAITING || is_before(i, item)))
+                ms += item_ms(line, i);
+    return ms;
+}
+
+static bool is_meetable(const gi_line *line, const gi_sched_item *item, double now_ms) {
+    if (item->deadline_ms <= 0 || item->cost_ms <= 0) return true;
+    return now_ms + ahead_ms(line, item) + item->cost_ms <= item->deadline_ms;
+}
+
+/* ---- moving ---- */
 
 void gi_line_init(gi_line *line, size_t queue_max, size_t ready_max) {
     gi_assert(queue_max >= 1 && ready_max >= 1);
@@ -73,7 +126,13 @@ static size_t count_before_run(const gi_line *line) {
 
 glint_status gi_line_submit(gi_line *line, gi_sched_item *item, double now_ms) {
     if (line->draining || count_before_run(line) >= line->queue_max) return GLINT_ERR_BUSY;
-    *item = (gi_sched_item){.state = GI_SCHED_ARRIVED, .deadline_ms = item->deadline_ms};
+    gi_assert(item->priority >= 0 && item->priority <= GI_SCHED_PRIORITY_MAX);
+    *item = (gi_sched_item){.state = GI_SCHED_ARRIVED,
+                            .deadline_ms = item->deadline_ms,
+                            .cost_ms = item->cost_ms,
+                            .tenant = item->tenant,
+                            .priority = item->priority};
+    item->tag = turn_tag(line, item, GI_SCHED_ARRIVED);
     item->entered_ms[GI_SCHED_ARRIVED] = now_ms;
     list_push(&line->lists[GI_SCHED_ARRIVED], item);
     return GLINT_OK;
@@ -84,15 +143,25 @@ gi_sched_item *gi_line_take(gi_line *line, gi_sched_state to, double now_ms) {
     if (to == GI_SCHED_PREPARING &&
         line->lists[GI_SCHED_PREPARING].n + line->lists[GI_SCHED_READY].n >= line->ready_max)
         return NULL;
-    gi_sched_item *item = oldest_going(&line->lists[to - 1], now_ms);
-    if (item) move(line, item, to, now_ms);
+    gi_sched_item *item = next_going(&line->lists[to - 1], now_ms);
+    if (!item) return NULL;
+    if (has_turns(item->state)) line->taken_tag[item->state][item->priority] = item->tag;
+    item->tag = 0;
+    move(line, item, to, now_ms);
     return item;
 }
 
-void gi_line_put(gi_line *line, gi_sched_item *item, double now_ms) {
+bool gi_line_put(gi_line *line, gi_sched_item *item, double now_ms) {
     gi_assert(item->stop == GI_SCHED_STOP_NONE);
     gi_assert(item->state == GI_SCHED_ADMITTING || item->state == GI_SCHED_PREPARING);
+    if (item->state == GI_SCHED_ADMITTING) {
+        gi_assert(item->priority >= 0 && item->priority <= GI_SCHED_PRIORITY_MAX);
+        item->tag = turn_tag(line, item, GI_SCHED_WAITING);
+        if (!is_meetable(line, item, now_ms)) item->stop = GI_SCHED_STOP_UNMEETABLE;
+    }
+    if (item->stop != GI_SCHED_STOP_NONE) return false;
     move(line, item, item->state + 1, now_ms);
+    return true;
 }
 
 void gi_line_leave(gi_line *line, gi_sched_item *item, double now_ms) {
@@ -141,5 +210,8 @@ double gi_line_next_deadline_ms(const gi_line *line) {
 }
 
 double gi_line_wait_estimate_ms(const gi_line *line) {
-    return line->run_avg_ms * (double)(count_before_run(line) + line->lists[GI_SCHED_RUNNING].n);
+    double ms = running_ms(line);
+    for (size_t s = 0; s < GI_SCHED_RUNNING; s++)
+        for (const gi_sched_item *i = line->lists[s].head; i; i = i->next) ms += item_ms(line, i);
+    return ms;
 }

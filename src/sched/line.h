@@ -9,7 +9,17 @@
  * checked, so that a bad one is refused at once and a deadline known, however long the line.
  * WAITING holds checked requests, PREPARING those whose pictures are being decoded, READY those
  * whose pictures lie in memory: as these are large, at most ready_max requests are in PREPARING and
- * READY together. RUNNING is the engine's. Every stage is first in, first out.
+ * READY together. RUNNING is the engine's, for many items at once.
+ *
+ * Who goes first out of a stage: higher priority; within one, tenants take turns out of ARRIVED and
+ * WAITING, so that a tenant's thousand requests delay another's single one by one turn; otherwise
+ * first in, first out. A turn is worth the item's cost: who asked for more waits longer for the
+ * next. These are the finish tags of self-clocked fair queueing (Golestani, INFOCOM 1994): an item
+ * gets tag = max(tag of the last one taken, last tag of its tenant) + cost, and the smallest tag is
+ * taken. Tags of one stage and priority only grow, so nobody is overtaken for ever.
+ *
+ * An item whose deadline cannot be met, going by the cost of all that is ahead of it, is refused
+ * when it would enter WAITING: waiting would cost others time and bring it nothing.
  *
  * An item moves on by gi_line_take and gi_line_put; with a reason to stop it leaves instead, found
  * by gi_line_reap in the stages where it only waits (ARRIVED, WAITING, READY).
@@ -24,6 +34,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /** Where an item is. */
 typedef enum gi_sched_state {
@@ -42,17 +53,26 @@ typedef enum gi_sched_state {
 /** Why an item should go no further. The first reason stays. */
 typedef enum gi_sched_stop {
     GI_SCHED_STOP_NONE,
-    GI_SCHED_STOP_CANCELLED, /**< nobody waits for the answer any more */
-    GI_SCHED_STOP_EXPIRED,   /**< its deadline passed */
-    GI_SCHED_STOP_DRAINED,   /**< the program ends and its patience is used up */
+    GI_SCHED_STOP_CANCELLED,  /**< nobody waits for the answer any more */
+    GI_SCHED_STOP_EXPIRED,    /**< its deadline passed */
+    GI_SCHED_STOP_DRAINED,    /**< the program ends and its patience is used up */
+    GI_SCHED_STOP_UNMEETABLE, /**< its deadline would pass before it could be answered */
 } gi_sched_stop;
 
-/** One request; embedded in the caller's own. Only the line writes to it, but for the deadline. */
+/** Priorities are 0..GI_SCHED_PRIORITY_MAX; higher goes first. */
+#define GI_SCHED_PRIORITY_MAX 7
+
+/** One request; embedded in the caller's own. The first four fields are the caller's, who may
+ * change them until it is WAITING; only the line writes to the others. */
 typedef struct gi_sched_item {
+    double deadline_ms; /**< on the caller's clock, 0 = none */
+    double cost_ms;     /**< time it will take of the machine, as estimated; 0 = not known */
+    uint64_t tenant;    /**< who takes turns with whom */
+    int priority;       /**< 0..GI_SCHED_PRIORITY_MAX */
     struct gi_sched_item *prev, *next;
     gi_sched_state state;
     gi_sched_stop stop;
-    double deadline_ms; /**< on the caller's clock, 0 = none; may change until it is WAITING */
+    double tag;                           /**< in ARRIVED and WAITING: whose turn it is */
     double entered_ms[GI_SCHED_DONE + 1]; /**< when it entered each state; 0 = never */
 } gi_sched_item;
 
@@ -68,26 +88,36 @@ typedef struct gi_line {
     size_t queue_max;                    /**< most items before RUNNING */
     size_t ready_max;                    /**< most items in PREPARING and READY */
     double run_avg_ms;                   /**< smoothed time in RUNNING, 0 before the first */
+    double running_ms;                   /**< work left of what runs, the caller's to set; 0 = not
+                                              known: run_avg_ms for each */
     bool draining;                       /**< takes no new items */
+    /** Tag of the last item taken out of ARRIVED and WAITING. */
+    double taken_tag[GI_SCHED_WAITING + 1][GI_SCHED_PRIORITY_MAX + 1];
 } gi_line;
 
 /** An empty line; both limits at least 1. */
 void gi_line_init(gi_line *line, size_t queue_max, size_t ready_max);
 
 /**
- * Put an item at the end of ARRIVED. item->deadline_ms is set by the caller, the rest is not read.
+ * Put an item at the end of ARRIVED. Its first four fields are set by the caller, the rest is not
+ * read.
  * @return GLINT_ERR_BUSY when the line is full or draining; the item is then untouched.
  */
 glint_status gi_line_submit(gi_line *line, gi_sched_item *item, double now_ms);
 
 /**
- * Move the oldest item that may go on into state `to`: ADMITTING from ARRIVED, PREPARING from
- * WAITING, RUNNING from READY. NULL when there is none, or when PREPARING and READY are full.
+ * Move the item whose turn it is into state `to`: ADMITTING from ARRIVED, PREPARING from WAITING,
+ * RUNNING from READY. NULL when there is none that may go on, or when PREPARING and READY are full.
  */
 gi_sched_item *gi_line_take(gi_line *line, gi_sched_state to, double now_ms);
 
-/** Move an item without a reason to stop from ADMITTING to WAITING, or from PREPARING to READY. */
-void gi_line_put(gi_line *line, gi_sched_item *item, double now_ms);
+/**
+ * Move an item without a reason to stop from ADMITTING to WAITING, or from PREPARING to READY.
+ * @return false when its deadline cannot be met: that is then its reason to stop, and it must leave
+ *         instead. Only out of ADMITTING, and only with a known cost and a deadline.
+ */
+bool gi_line_put(gi_line *line, gi_sched_item *item, double now_ms)
+    __attribute__((warn_unused_result));
 
 /** Move an item from ADMITTING, PREPARING or RUNNING to DONE. */
 void gi_line_leave(gi_line *line, gi_sched_item *item, double now_ms);
@@ -116,7 +146,8 @@ double gi_line_next_deadline_ms(const gi_line *line);
 /** Items in a state other than DONE. */
 size_t gi_line_count(const gi_line *line, gi_sched_state state);
 
-/** Time until an item submitted now would begin to run, from the average; for Retry-After. */
+/** Work ahead of an item submitted now, by estimated costs; where these are not known, by the
+ * average time of a run. For Retry-After. */
 double gi_line_wait_estimate_ms(const gi_line *line);
 
 #endif

@@ -69,8 +69,7 @@ static void *crew_main(void *arg) {
         const bool ok = is_admitting ? s->ops.admit(s->ctx, item) : s->ops.prepare(s->ctx, item);
         pthread_mutex_lock(&s->lock);
         pthread_cond_signal(&s->crew_cv); /* it waits again, or has left room */
-        if (ok && item->stop == GI_SCHED_STOP_NONE) {
-            gi_line_put(&s->line, item, gi_clock_ms());
+        if (ok && item->stop == GI_SCHED_STOP_NONE && gi_line_put(&s->line, item, gi_clock_ms())) {
             if (!is_admitting) pthread_cond_signal(&s->run_cv);
             if (item->deadline_ms > 0) pthread_cond_signal(&s->clerk_cv);
         } else {

@@ -8,11 +8,15 @@
 #include <math.h>
 #include <string.h>
 
+static void put(gi_line *line, gi_sched_item *item, double now_ms) {
+    assert_true(gi_line_put(line, item, now_ms));
+}
+
 /* Hand an item in and admit it: it is WAITING. */
 static void arrive(gi_line *line, gi_sched_item *item, double now_ms) {
     assert_int_equal(gi_line_submit(line, item, now_ms), GLINT_OK);
     assert_ptr_equal(gi_line_take(line, GI_SCHED_ADMITTING, now_ms), item);
-    gi_line_put(line, item, now_ms);
+    put(line, item, now_ms);
     assert_int_equal(item->state, GI_SCHED_WAITING);
 }
 
@@ -35,8 +39,8 @@ static void first_in_first_out(void **state) {
     assert_ptr_equal(take_waiting(&line, 4), &b);
     assert_null(take_waiting(&line, 4));
     /* Who is ready first runs first: a slow picture holds nobody up. */
-    gi_line_put(&line, &b, 5);
-    gi_line_put(&line, &a, 6);
+    put(&line, &b, 5);
+    put(&line, &a, 6);
     assert_ptr_equal(take_ready(&line, 7), &b);
     assert_int_equal(gi_line_count(&line, GI_SCHED_RUNNING), 1);
     gi_line_leave(&line, &b, 17);
@@ -60,7 +64,7 @@ static void bounded(void **state) {
     assert_non_null(take_waiting(&line, 2));
     assert_non_null(take_waiting(&line, 2));
     assert_null(take_waiting(&line, 2));
-    gi_line_put(&line, &items[0], 3);
+    put(&line, &items[0], 3);
     assert_null(take_waiting(&line, 3));
     /* Running takes a place neither in the line nor in READY. */
     assert_ptr_equal(take_ready(&line, 4), &items[0]);
@@ -83,8 +87,8 @@ static void stopped_items_go_no_further(void **state) {
     assert_ptr_equal(take_waiting(&line, 1), &running);
     assert_ptr_equal(take_waiting(&line, 1), &ready);
     assert_ptr_equal(take_waiting(&line, 1), &preparing);
-    gi_line_put(&line, &running, 1);
-    gi_line_put(&line, &ready, 1);
+    put(&line, &running, 1);
+    put(&line, &ready, 1);
     assert_ptr_equal(take_ready(&line, 1), &running);
     arrive(&line, &waiting, 1);
 
@@ -137,7 +141,7 @@ static void deadlines(void **state) {
     assert_ptr_equal(gi_line_reap(&line, 10), &late);
     assert_int_equal(late.stop, GI_SCHED_STOP_EXPIRED);
     assert_ptr_equal(take_waiting(&line, 15), &later);
-    gi_line_put(&line, &later, 15);
+    put(&line, &later, 15);
     assert_true(gi_line_next_deadline_ms(&line) == 20);
     assert_null(take_ready(&line, 21));
     assert_ptr_equal(gi_line_reap(&line, 21), &later);
@@ -157,7 +161,7 @@ static void stop_all(void **state) {
     arrive(&line, &c, 1);
     assert_ptr_equal(take_waiting(&line, 1), &a);
     assert_ptr_equal(take_waiting(&line, 1), &b);
-    gi_line_put(&line, &a, 1);
+    put(&line, &a, 1);
     assert_ptr_equal(take_ready(&line, 1), &a);
     gi_line_stop(&line, &b, GI_SCHED_STOP_CANCELLED);
     int n_interrupted = 0;
@@ -169,6 +173,108 @@ static void stop_all(void **state) {
     assert_int_equal(c.stop, GI_SCHED_STOP_DRAINED);
 }
 
+static void higher_priority_goes_first(void **state) {
+    gi_line line;
+    gi_line_init(&line, 8, 8);
+    gi_sched_item a = {0}, b = {.priority = 2}, c = {.priority = 1}, d = {.priority = 2};
+    arrive(&line, &a, 1);
+    arrive(&line, &b, 1);
+    arrive(&line, &c, 1);
+    arrive(&line, &d, 1);
+    gi_sched_item *const want[] = {&b, &d, &c, &a};
+    for (int i = 0; i < 4; i++) assert_ptr_equal(take_waiting(&line, 2), want[i]);
+    put(&line, &a, 3);
+    put(&line, &c, 4);
+    put(&line, &b, 5);
+    assert_ptr_equal(take_ready(&line, 6), &b);
+    assert_ptr_equal(take_ready(&line, 6), &c);
+    assert_ptr_equal(take_ready(&line, 6), &a);
+}
+
+/* A thousand of one tenant, then one of another: it is next but one, at each stage with turns. */
+static void tenants_take_turns(void **state) {
+    enum { N = 1000 };
+    static gi_line line;
+    static gi_sched_item many[N];
+    gi_line_init(&line, N + 8, N + 8);
+    gi_sched_item one = {.tenant = 2, .cost_ms = 50}, dear = {.tenant = 3, .cost_ms = 150};
+    for (int i = 0; i < N; i++) {
+        many[i] = (gi_sched_item){.tenant = 1, .cost_ms = 50};
+        assert_int_equal(gi_line_submit(&line, &many[i], 1), GLINT_OK);
+    }
+    assert_int_equal(gi_line_submit(&line, &one, 1), GLINT_OK);
+    assert_ptr_equal(gi_line_take(&line, GI_SCHED_ADMITTING, 1), &many[0]);
+    assert_ptr_equal(gi_line_take(&line, GI_SCHED_ADMITTING, 1), &one);
+    put(&line, &many[0], 1);
+    for (int i = 1; i < N; i++) {
+        assert_ptr_equal(gi_line_take(&line, GI_SCHED_ADMITTING, 1), &many[i]);
+        put(&line, &many[i], 1);
+    }
+    /* However far the tenant with many has got; who asks for more waits for a longer turn. */
+    for (int i = 0; i < 700; i++) assert_ptr_equal(take_waiting(&line, 2), &many[i]);
+    put(&line, &one, 2);
+    assert_int_equal(gi_line_submit(&line, &dear, 2), GLINT_OK);
+    assert_ptr_equal(gi_line_take(&line, GI_SCHED_ADMITTING, 2), &dear);
+    put(&line, &dear, 2);
+    assert_ptr_equal(take_waiting(&line, 2), &many[700]);
+    assert_ptr_equal(take_waiting(&line, 2), &one);
+    assert_ptr_equal(take_waiting(&line, 2), &many[701]);
+    assert_ptr_equal(take_waiting(&line, 2), &many[702]);
+    assert_ptr_equal(take_waiting(&line, 2), &dear);
+    assert_ptr_equal(take_waiting(&line, 2), &many[703]);
+}
+
+/* New tenants keep coming: the second request of an old one is not put off for ever. */
+static void new_tenants_do_not_starve_an_old_one(void **state) {
+    enum { N = 50 };
+    static gi_sched_item fresh[N];
+    gi_line line;
+    gi_line_init(&line, 8, N + 8);
+    gi_sched_item first = {.tenant = 1, .cost_ms = 10}, second = first;
+    arrive(&line, &first, 1);
+    arrive(&line, &second, 1);
+    int n_before = -1;
+    for (int i = 0; i < N && second.state == GI_SCHED_WAITING; i++, n_before++) {
+        fresh[i] = (gi_sched_item){.tenant = 100 + (uint64_t)i, .cost_ms = 10};
+        arrive(&line, &fresh[i], 2);
+        assert_non_null(take_waiting(&line, 2));
+    }
+    assert_in_range(n_before, 1, 3);
+}
+
+static void unmeetable_deadlines_are_refused(void **state) {
+    gi_line line;
+    gi_line_init(&line, 16, 8);
+    line.running_ms = 30;
+    gi_sched_item ready = {.cost_ms = 10}, waiting = {.cost_ms = 20}, cheap = {.cost_ms = 5};
+    arrive(&line, &ready, 1);
+    assert_ptr_equal(take_waiting(&line, 1), &ready);
+    put(&line, &ready, 1);
+    arrive(&line, &waiting, 1);
+    arrive(&line, &cheap, 1);
+    assert_true(gi_line_wait_estimate_ms(&line) == 65);
+    /* 65 ms ahead and 40 of its own. */
+    gi_sched_item late = {.cost_ms = 40, .deadline_ms = 204.5}, fine = late, above = late,
+                  stranger = late, unknown = {.deadline_ms = 101};
+    fine.deadline_ms = 205;
+    assert_int_equal(gi_line_submit(&line, &late, 1), GLINT_OK);
+    assert_ptr_equal(gi_line_take(&line, GI_SCHED_ADMITTING, 1), &late);
+    assert_false(gi_line_put(&line, &late, 100));
+    assert_int_equal(late.stop, GI_SCHED_STOP_UNMEETABLE);
+    assert_int_equal(late.state, GI_SCHED_ADMITTING);
+    gi_line_leave(&line, &late, 100);
+    /* Those of lower priority and of later turns are not ahead; no estimate, no refusal. */
+    above.priority = 1;
+    above.deadline_ms = 100 + 30 + 10 + 40;
+    stranger.tenant = 9;
+    stranger.cost_ms = 1;
+    stranger.deadline_ms = 100 + 30 + 10 + 40 + 1;
+    gi_sched_item *const in[] = {&fine, &above, &stranger, &unknown};
+    for (int i = 0; i < 4; i++) arrive(&line, in[i], 100);
+    gi_sched_item none = {.cost_ms = 1e9};
+    arrive(&line, &none, 100);
+}
+
 /* ---- random histories ---- */
 
 enum { N_ITEMS = 24, N_HISTORIES = 3000, N_STEPS = 200 };
@@ -178,7 +284,7 @@ typedef struct history {
     gi_line line;
     gi_sched_item items[N_ITEMS];
     bool is_in[N_ITEMS]; /* submitted and not DONE, as the test sees it */
-    double now_ms, last_run_ready_ms;
+    double now_ms, last_run_ready_ms[2];
     int n_submitted, n_done;
 } history;
 
@@ -234,6 +340,9 @@ static void step_submit(history *h) {
     const uint32_t i = draw(h, N_ITEMS);
     if (h->is_in[i]) return;
     h->items[i].deadline_ms = draw(h, 3) ? 0 : h->now_ms + draw(h, 40);
+    h->items[i].cost_ms = 0;
+    h->items[i].tenant = draw(h, 3);
+    h->items[i].priority = (int)draw(h, 2);
     size_t n = 0;
     for (int s = 0; s < GI_SCHED_RUNNING; s++) n += gi_line_count(&h->line, (gi_sched_state)s);
     const bool full = n >= h->line.queue_max;
@@ -249,9 +358,12 @@ static void step_run(history *h) {
     if (!item) return;
     assert_int_equal(item->stop, GI_SCHED_STOP_NONE);
     assert_true(item->deadline_ms <= 0 || item->deadline_ms > h->now_ms);
-    /* First ready, first run. */
-    assert_true(item->entered_ms[GI_SCHED_READY] >= h->last_run_ready_ms);
-    h->last_run_ready_ms = item->entered_ms[GI_SCHED_READY];
+    /* First ready, first run, of those of one priority. */
+    assert_true(item->entered_ms[GI_SCHED_READY] >= h->last_run_ready_ms[item->priority]);
+    h->last_run_ready_ms[item->priority] = item->entered_ms[GI_SCHED_READY];
+    for (const gi_sched_item *i = h->line.lists[GI_SCHED_READY].head; i; i = i->next)
+        assert_true(i->priority <= item->priority || i->stop != GI_SCHED_STOP_NONE ||
+                    (i->deadline_ms > 0 && i->deadline_ms <= h->now_ms));
 }
 
 static void step_put(history *h, gi_sched_state from) {
@@ -260,7 +372,13 @@ static void step_put(history *h, gi_sched_state from) {
     if (item->stop == GI_SCHED_STOP_NONE && draw(h, 8)) {
         if (from == GI_SCHED_ADMITTING && draw(h, 4) == 0)
             item->deadline_ms = h->now_ms + draw(h, 20);
-        gi_line_put(&h->line, item, h->now_ms);
+        if (from == GI_SCHED_ADMITTING) item->cost_ms = draw(h, 4);
+        if (gi_line_put(&h->line, item, h->now_ms)) return;
+        assert_int_equal(from, GI_SCHED_ADMITTING);
+        assert_int_equal(item->stop, GI_SCHED_STOP_UNMEETABLE);
+        assert_true(item->deadline_ms > 0 && item->cost_ms > 0);
+        gi_line_leave(&h->line, item, h->now_ms);
+        has_left(h, item);
     } else {
         gi_line_leave(&h->line, item, h->now_ms);
         has_left(h, item);
@@ -341,6 +459,10 @@ int main(void) {
         cmocka_unit_test(stopped_items_go_no_further),
         cmocka_unit_test(deadlines),
         cmocka_unit_test(stop_all),
+        cmocka_unit_test(higher_priority_goes_first),
+        cmocka_unit_test(tenants_take_turns),
+        cmocka_unit_test(new_tenants_do_not_starve_an_old_one),
+        cmocka_unit_test(unmeetable_deadlines_are_refused),
         cmocka_unit_test(random_histories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
