@@ -90,6 +90,9 @@ typedef struct glint_engine_info {
     int sequences_max;      /**< jobs that a scheduler may run together */
     int kv_tokens_max;      /**< tokens in the KV cache */
     int vocab_size;         /**< tokens in the vocabulary */
+    /** 64 hex digits, equal only where the same request is answered by the same version,
+     * checkpoint, number formats, kernels and templates. */
+    const char *fingerprint;
 } glint_engine_info;
 
 /**

@@ -10,6 +10,15 @@
 
 #include <string.h>
 
+void gi_digest_hex(const gi_digest *digest, char ret[GI_DIGEST_HEX_BYTES]) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < sizeof digest->bytes; i++) {
+        ret[2 * i] = digits[digest->bytes[i] >> 4];
+        ret[2 * i + 1] = digits[digest->bytes[i] & 15];
+    }
+    ret[GI_DIGEST_HEX_BYTES - 1] = '\0';
+}
+
 glint_status gi_sha256_init(gi_sha256 *h, glint_error *err) {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     if (!ctx) {

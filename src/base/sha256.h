@@ -32,6 +32,12 @@ typedef struct gi_digest {
     uint8_t bytes[32];
 } gi_digest;
 
+/** Room for a digest as text. */
+#define GI_DIGEST_HEX_BYTES 65
+
+/** 64 small hex digits and a zero. */
+void gi_digest_hex(const gi_digest *digest, char ret[GI_DIGEST_HEX_BYTES]);
+
 typedef struct gi_sha256 {
     struct evp_md_ctx_st *ctx; /**< OpenSSL's */
     bool is_good;              /**< begun, and nothing has failed since */

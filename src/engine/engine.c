@@ -8,6 +8,7 @@
 #include "base/filemap.h"
 #include "base/json.h"
 #include "base/workers.h"
+#include "engine/fingerprint.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -242,6 +243,9 @@ static glint_status fill_info(glint_engine *e, const glint_engine_options *o, gl
     e->info.n_params = e->ckpt->sizes.total_params;
     e->info.weight_bytes = e->ckpt->sizes.total_bytes;
     e->info.vocab_size = (int)c->text.vocab;
+    GI_TRY(gi_engine_fingerprint(e, o, &e->fingerprint, err));
+    gi_digest_hex(&e->fingerprint, e->fingerprint_hex);
+    e->info.fingerprint = e->fingerprint_hex;
     return GLINT_OK;
 }
 

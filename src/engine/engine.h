@@ -8,6 +8,7 @@
 
 #include <glint/glint.h>
 
+#include "base/sha256.h"
 #include "engine/task.h"
 #include "image/decoder.h"
 #include "kv/kv_pool.h"
@@ -38,6 +39,8 @@ typedef struct gi_step_scratch {
 struct glint_engine {
     glint_engine_info info;
     char *model_name;
+    gi_digest fingerprint; /**< see fingerprint.h; the salt of KV keys, too */
+    char fingerprint_hex[GI_DIGEST_HEX_BYTES];
     gi_checkpoint *ckpt;
     gi_tokenizer *tokenizer;
     gi_chat chat;

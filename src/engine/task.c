@@ -32,6 +32,8 @@ struct gi_tasks {
     size_t n;
     gi_task items[TASKS_MAX];
     gi_shape *shapes[TASKS_MAX]; /* of the task with the same index, or NULL */
+    gi_sha256 hash;              /* while loading */
+    gi_digest digest;
 };
 
 /* A template being read. */
@@ -242,6 +244,7 @@ static glint_status add_template(gi_tasks *tasks, const void *data, size_t n_byt
     json_t *json = NULL;
     gi_shape *shape = NULL;
     gi_task t = {0};
+    gi_sha256_bytes(&tasks->hash, data, n_bytes);
     GI_TRY(gi_json_parse(data, n_bytes, what, &json, err));
     r.json = json;
     glint_status st = read_schema(&r, &shape);
@@ -308,10 +311,13 @@ glint_status gi_tasks_load(const char *dir, gi_tasks **ret, glint_error *err) {
     gi_tasks *tasks = gi_calloc(1, sizeof *tasks);
     if (!tasks) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for templates");
     gi_arena_init(&tasks->arena, (size_t)TASKS_MAX * 4 * TASK_TEXT_BYTES_MAX);
-    glint_status st = GLINT_OK;
+    glint_status st = gi_sha256_init(&tasks->hash, err);
+    if (st == GLINT_OK) gi_sha256_begin(&tasks->hash, "glint templates 1");
     for (const gi_embedded *f = gi_builtin_tasks; f->name && st == GLINT_OK; f++)
         st = add_template(tasks, f->data, f->size_bytes, f->name, err);
     if (st == GLINT_OK && dir) st = add_directory(tasks, dir, err);
+    if (st == GLINT_OK) st = gi_sha256_end(&tasks->hash, &tasks->digest, err);
+    gi_sha256_done(&tasks->hash);
     if (st != GLINT_OK) {
         gi_tasks_free(tasks);
         return st;
@@ -325,6 +331,10 @@ void gi_tasks_free(gi_tasks *tasks) {
     for (size_t i = 0; i < tasks->n; i++) gi_shape_free(tasks->shapes[i]);
     gi_arena_done(&tasks->arena);
     gi_free(tasks);
+}
+
+const gi_digest *gi_tasks_digest(const gi_tasks *tasks) {
+    return &tasks->digest;
 }
 
 const gi_task *gi_tasks_find(const gi_tasks *tasks, const char *name) {

@@ -8,6 +8,7 @@
 #define GI_ENGINE_TASK_H
 
 #include "base/buf.h"
+#include "base/sha256.h"
 #include "grammar/shape.h"
 
 /** A set of templates. Immutable after loading; any number of threads. */
@@ -39,6 +40,9 @@ glint_status gi_tasks_load(const char *dir, gi_tasks **ret, glint_error *err);
 
 /** Free. NULL is fine. */
 void gi_tasks_free(gi_tasks *tasks);
+
+/** Over the texts of all templates, in the order they were read. Lives as long as the set. */
+const gi_digest *gi_tasks_digest(const gi_tasks *tasks);
 
 /** The template called `name`, or NULL. */
 const gi_task *gi_tasks_find(const gi_tasks *tasks, const char *name);

@@ -81,7 +81,8 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
                                   .device = "none",
                                   .n_params = 1000000,
                                   .context_tokens_max = 8192,
-                                  .vocab_size = 256};
+                                  .vocab_size = 256,
+                                  .fingerprint = "fake"};
     *ret = e;
     return GLINT_OK;
 }

@@ -10,7 +10,6 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,9 +28,8 @@ static void counted_free(void *p, const char *file, int line) {
 }
 
 static void assert_hex(const gi_digest *digest, const char *want) {
-    char hex[2 * sizeof digest->bytes + 1];
-    for (size_t i = 0; i < sizeof digest->bytes; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest->bytes[i]);
+    char hex[GI_DIGEST_HEX_BYTES];
+    gi_digest_hex(digest, hex);
     assert_string_equal(hex, want);
 }
 
