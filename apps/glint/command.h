@@ -30,6 +30,7 @@ int gi_command_bench(int argc, char **argv);
 int gi_command_inspect(int argc, char **argv);
 int gi_command_quantize(int argc, char **argv);
 int gi_command_serve(int argc, char **argv);
+int gi_command_token(int argc, char **argv);
 
 /**
  * Print `glint COMMAND: message` on stderr.

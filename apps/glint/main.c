@@ -16,6 +16,7 @@ static const struct {
     {"inspect", "what a checkpoint is, and the memory it needs", gi_command_inspect},
     {"quantize", "rewrites a checkpoint with INT8 weights", gi_command_quantize},
     {"serve", "answers requests over HTTP", gi_command_serve},
+    {"token", "makes keys and tokens for the server", gi_command_token},
 };
 
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };

@@ -1,6 +1,7 @@
 /*
  * glint serve: the options of the server in one table, and its life: listen, load, serve, and on
- * SIGTERM or Ctrl-C finish what is under way. A second signal ends the process at once.
+ * SIGTERM or Ctrl-C finish what is under way. A second signal ends the process at once. SIGHUP
+ * reads the files of keys again, at any moment of that.
  */
 #include "command.h"
 #include "engine_args.h"
@@ -26,15 +27,17 @@ static const char ABOUT[] =
     "Serves POST /v1/multimodal/inference over HTTP, and GET /health, /live and /ready. Listens "
     "at\n"
     "once and becomes ready when the model is loaded. SIGTERM or Ctrl-C: refuses new requests,\n"
-    "finishes those under way, exits; a second one exits at once.\n";
+    "finishes those under way, exits; a second one exits at once. SIGHUP: reads the files of keys\n"
+    "again.\n";
 
 static const char FOOTER[] =
     "Examples:\n"
     "  glint serve\n"
     "  glint serve --model ~/GLM-4.6V-Flash --listen [::1]:8080 --queue-max 16\n"
+    "  glint serve --listen 0.0.0.0:8080 --api-keys keys.json --limit-requests-per-s 5\n"
     "  curl -F image=@photo.jpg -F task=describe 127.0.0.1:8080/v1/multimodal/inference\n\n"
-    "Exit status: 0 drained after a signal, 2 wrong use, 3 cannot listen, 4 the model cannot be\n"
-    "loaded, 5 out of memory.\n";
+    "Exit status: 0 drained after a signal, 2 wrong use, 3 cannot listen or read the keys, 4 the\n"
+    "model cannot be loaded, 5 out of memory.\n";
 
 /* Option targets that need a word of translation before they are settings. */
 typedef struct serve_options {
@@ -42,6 +45,7 @@ typedef struct serve_options {
     gi_engine_args engine;
     const char *log_level;
     int64_t body_max_mib, body_total_max_mib;
+    bool lists_routes;
 } serve_options;
 
 /* One option; `offset` is that of its target in serve_options. */
@@ -55,7 +59,8 @@ typedef struct row {
     const char *help;
 } row;
 
-#define AT(member) offsetof(serve_options, member)
+#define AT(member)     offsetof(serve_options, member)
+#define ACCESS(member) offsetof(serve_options, settings.access.member)
 
 static const row ROWS[] = {
     {"Network:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
@@ -75,6 +80,33 @@ static const row ROWS[] = {
      600000, "for a request's body, else 408"},
     {"idle-timeout-ms", 0, GI_OPTION_INT, AT(settings.idle_timeout_ms), "MS", "60000", NULL, 100,
      3600000, "between two requests of a connection"},
+    {"Access:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
+    {"jwt-keys", 0, GI_OPTION_TEXT, ACCESS(auth.jwt_keys), "FILE", NULL, NULL, 0, 0,
+     "take JSON Web Tokens signed with these\nkeys (JSON, see docs/security.md)"},
+    {"jwt-audience", 0, GI_OPTION_TEXT, ACCESS(auth.jwt.audience), "TEXT", NULL, NULL, 0, 0,
+     "what the token's aud must hold; without\nit a token with aud is refused"},
+    {"jwt-issuer", 0, GI_OPTION_TEXT, ACCESS(auth.jwt.issuer), "TEXT", NULL, NULL, 0, 0,
+     "what the token's iss must be (default:\nanything)"},
+    {"jwt-tenant-claim", 0, GI_OPTION_TEXT, ACCESS(auth.jwt.tenant_claim), "NAME", "tenant", NULL,
+     0, 0, "the token's claim with the tenant"},
+    {"jwt-clock-skew-s", 0, GI_OPTION_INT, ACCESS(auth.jwt.skew_s), "S", "30", NULL, 0, 300,
+     "how far clocks may be apart, in seconds"},
+    {"api-keys", 0, GI_OPTION_TEXT, ACCESS(auth.api_keys), "FILE", NULL, NULL, 0, 0,
+     "take these API keys (JSON with their\nhashes, see docs/security.md)"},
+    {"limit-requests-per-s", 0, GI_OPTION_NUMBER, ACCESS(auth.limits.requests.per_s), "N", "0",
+     NULL, 0, 1e6, "inference requests a second and tenant,\nelse 429; 0 = no limit"},
+    {"limit-requests-burst", 0, GI_OPTION_NUMBER, ACCESS(auth.limits.requests.burst), "N", "0",
+     NULL, 0, 1e6, "of these, saved up while unused; 0 = ten\nseconds' worth"},
+    {"limit-megapixels-per-s", 0, GI_OPTION_NUMBER, ACCESS(auth.limits.megapixels.per_s), "N", "0",
+     NULL, 0, 1e6, "megapixels of pictures a second and\ntenant, else 429; 0 = no limit"},
+    {"limit-megapixels-burst", 0, GI_OPTION_NUMBER, ACCESS(auth.limits.megapixels.burst), "N", "0",
+     NULL, 0, 1e6, "likewise"},
+    {"limit-failures-per-s", 0, GI_OPTION_NUMBER, ACCESS(auth_failures_per_s), "N", "10", NULL, 0,
+     1e6, "wrong credentials a second and address,\nelse 429; 0 = no limit"},
+    {"proxies", 0, GI_OPTION_INT, ACCESS(n_proxies), "N", "0", NULL, 0, 8,
+     "proxies in front that add to\nX-Forwarded-For; 0: it is not read"},
+    {"list-routes", 0, GI_OPTION_SWITCH, AT(lists_routes), NULL, NULL, NULL, 0, 0,
+     "print every route and whom it is for,\nand exit"},
     {"Requests:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
     {"queue-max", 0, GI_OPTION_INT, AT(settings.queue_max), "N", "64", NULL, 1, 65536,
      "requests that may wait, else 429"},
@@ -136,9 +168,10 @@ static void raise_file_limit(int64_t connections_max) {
                (unsigned long long)limit.rlim_cur, (long long)connections_max);
 }
 
-/* Both signals as a descriptor; blocked in this thread and those it starts. */
+/* The signals as a descriptor; blocked in this thread and those it starts. */
 static int open_signals(sigset_t *ret_set) {
     sigemptyset(ret_set);
+    sigaddset(ret_set, SIGHUP);
     sigaddset(ret_set, SIGTERM);
     sigaddset(ret_set, SIGINT);
     signal(SIGPIPE, SIG_IGN);
@@ -146,13 +179,37 @@ static int open_signals(sigset_t *ret_set) {
     return signalfd(-1, ret_set, SFD_CLOEXEC);
 }
 
-/* Wait for the model or a signal. True: the model is loaded. */
+static void reload(gi_server *server) {
+    glint_error err = {0};
+    if (!gi_server_has_auth(server))
+        gi_log(GI_LOG_INFO, "serve", "SIGHUP: there are no files of keys to read again");
+    else if (gi_server_reload(server, &err) == GLINT_OK)
+        gi_log(GI_LOG_INFO, "serve", "SIGHUP: the files of keys were read again");
+    else
+        gi_log(GI_LOG_ERROR, "serve", "SIGHUP: the old keys stay: %s", err.message);
+}
+
+/* Take a signal. True: it asks the server to stop. */
+static bool take_signal(gi_server *server, int signal_fd) {
+    struct signalfd_siginfo info;
+    ssize_t n;
+    while ((n = read(signal_fd, &info, sizeof info)) < 0 && errno == EINTR) {
+    }
+    if (n != sizeof info || info.ssi_signo != SIGHUP) return true;
+    reload(server);
+    return false;
+}
+
+/* Wait for the model or a signal to stop. True: the model is loaded. */
 static bool wait_loaded(run *r, int signal_fd, pthread_t loader, int *ret_exit) {
     struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
                            {.fd = r->loaded_fd, .events = POLLIN}};
-    while (poll(fds, 2, -1) < 0 && errno == EINTR) {
+    bool stops = false;
+    while (!stops && fds[1].revents == 0) {
+        if (poll(fds, 2, -1) < 0 && errno == EINTR) continue;
+        stops = fds[0].revents != 0 && take_signal(r->server, signal_fd);
     }
-    if (fds[1].revents == 0) {
+    if (stops) {
         /* Loading cannot be interrupted, and nothing is under way that would be lost. */
         gi_log(GI_LOG_INFO, "serve", "signal while loading: exiting");
         _exit(GI_EXIT_OK);
@@ -161,12 +218,6 @@ static bool wait_loaded(run *r, int signal_fd, pthread_t loader, int *ret_exit) 
     if (r->status == GLINT_OK) return true;
     *ret_exit = gi_command_fail("serve", GI_EXIT_MODEL, &r->err);
     return false;
-}
-
-static void wait_signal(int signal_fd) {
-    struct signalfd_siginfo info;
-    while (read(signal_fd, &info, sizeof info) < 0 && errno == EINTR) {
-    }
 }
 
 static int serve_until_signal(run *r, int signal_fd, const sigset_t *signals) {
@@ -180,16 +231,38 @@ static int serve_until_signal(run *r, int signal_fd, const sigset_t *signals) {
     }
     if (!wait_loaded(r, signal_fd, loader, &exit_code)) return exit_code;
     log_ready(r);
-    wait_signal(signal_fd);
+    while (!take_signal(r->server, signal_fd)) {
+    }
     gi_log(GI_LOG_INFO, "serve", "signal: finishing what is under way; once more to exit at once");
+    signal(SIGHUP, SIG_IGN); /* with the others below it would end the process */
     pthread_sigmask(SIG_UNBLOCK, signals, NULL);
     gi_server_drain(r->server);
     return GI_EXIT_OK;
 }
 
+/* Settings of access that only make sense together. */
+static glint_status check_access(gi_access_settings *a, glint_error *err) {
+    gi_tenant_limits *l = &a->auth.limits;
+    if (!a->auth.jwt_keys && (a->auth.jwt.audience || a->auth.jwt.issuer))
+        return gi_fail(err, GLINT_ERR_ARG,
+                       "--jwt-audience and --jwt-issuer do nothing without --jwt-keys");
+    if (l->requests.burst < 1) l->requests.burst = gi_rate_default_burst(l->requests.per_s);
+    if (l->megapixels.burst < 1) l->megapixels.burst = gi_rate_default_burst(l->megapixels.per_s);
+    return GLINT_OK;
+}
+
+static int list_routes(void) {
+    gi_server_route route;
+    for (size_t i = 0; gi_server_get_route(i, &route); i++)
+        printf("%-6s %-28s %s\n", route.method, route.path, route.access);
+    return fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+}
+
 static int start(serve_options *o) {
     gi_server_settings settings = o->settings;
     run r = {.loaded_fd = -1};
+    if (check_access(&settings.access, &r.err) != GLINT_OK)
+        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
     if (gi_engine_args_resolve(&o->engine, &settings.engine, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
     r.model_dir = settings.engine.model_dir;
@@ -206,9 +279,10 @@ static int start(serve_options *o) {
     }
     raise_file_limit(settings.connections_max);
     const glint_status st = gi_server_open(&settings, &r.server, &r.err);
-    if (st != GLINT_OK)
-        return gi_command_fail("serve", st == GLINT_ERR_ARG ? GI_EXIT_USAGE : GI_EXIT_INPUT,
-                               &r.err);
+    if (st != GLINT_OK) {
+        const bool is_usage = st == GLINT_ERR_ARG || st == GLINT_ERR_FORMAT;
+        return gi_command_fail("serve", is_usage ? GI_EXIT_USAGE : GI_EXIT_INPUT, &r.err);
+    }
     const int exit_code = serve_until_signal(&r, signal_fd, &signals);
     gi_server_close(r.server);
     if (exit_code == GI_EXIT_OK) gi_log(GI_LOG_INFO, "serve", "stopped");
@@ -245,7 +319,7 @@ int gi_command_serve(int argc, char **argv) {
     int exit_code;
     if (!gi_command_begin(&o, argc, argv, &exit_code)) return exit_code;
     gi_log_set_level((gi_log_level)gi_log_level_parse(s.log_level));
-    exit_code = start(&s);
+    exit_code = s.lists_routes ? list_routes() : start(&s);
     gi_options_done(&o);
     return exit_code;
 }

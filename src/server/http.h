@@ -21,6 +21,7 @@
 
 #include "base/buf.h"
 #include "server/api_error.h"
+#include "server/auth_principal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -95,6 +96,22 @@ const char *gi_http_path(const gi_http_request *r);
 /** The value of a header that comes once; NULL when it is missing or came twice. */
 const char *gi_http_header(const gi_http_request *r, const char *name);
 
+/** How often a header came. */
+size_t gi_http_header_count(const gi_http_request *r, const char *name);
+
+/** Room for an address without port, IPv6 included. */
+#define GI_HTTP_PEER_BYTES 46
+
+/** The address at the other end of the connection, "?" when the system does not tell. */
+void gi_http_peer(const gi_http_request *r, char out[GI_HTTP_PEER_BYTES]);
+
+/** Say who asks; in on_headers. Copied. */
+void gi_http_set_principal(gi_http_request *r, const gi_principal *p);
+
+/** Let the answer say how much of a limit is left: X-RateLimit-Limit, -Remaining and -Reset, which
+ * is in seconds; in on_headers. */
+void gi_http_set_rate(gi_http_request *r, int64_t limit, int64_t remaining, int64_t reset_s);
+
 /** Allow a body of at most n_bytes (not above body_bytes_max); in on_headers. Without this call a
  * body is refused. */
 void gi_http_allow_body(gi_http_request *r, size_t n_bytes);
@@ -108,6 +125,9 @@ void gi_http_set_route(gi_http_request *r, const char *route);
 
 /** The client's X-Request-Id when that is 1..64 of A-Z a-z 0-9 - _ . else one made here. */
 const char *gi_http_request_id(const gi_http_request *r);
+
+/** Who asks; of nobody (zeroed) until gi_http_set_principal. */
+const gi_principal *gi_http_principal(const gi_http_request *r);
 
 /** When its body was complete, by gi_clock_ms. */
 double gi_http_received_ms(const gi_http_request *r);

@@ -81,6 +81,8 @@ struct gi_http_request {
     size_t body_counted; /**< bytes of it in http->body_bytes */
     size_t body_bytes_max;
     double begun_ms, received_ms;
+    gi_principal principal;
+    int64_t rate_limit, rate_remaining, rate_reset_s; /**< limit 0: not told */
     bool is_head;
     /* Under the watch's lock. The status stays 0 when the library ended the request by itself. */
     bool is_answered, is_raw, is_suspended, is_gone;

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "server/http_raw.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 enum { ERROR_BYTES_MAX = 2048 };
@@ -48,6 +49,21 @@ static void free_body(void *data) {
     gi_free(data);
 }
 
+static void add_number(struct MHD_Response *response, const char *name, int64_t value) {
+    char digits[24];
+    snprintf(digits, sizeof digits, "%" PRId64, value);
+    add_header(response, name, digits);
+}
+
+static void add_access_headers(struct MHD_Response *response, const gi_http_request *r) {
+    if (r->reply.status == MHD_HTTP_UNAUTHORIZED)
+        add_header(response, "WWW-Authenticate", "Bearer");
+    if (r->rate_limit == 0) return;
+    add_number(response, "X-RateLimit-Limit", r->rate_limit);
+    add_number(response, "X-RateLimit-Remaining", r->rate_remaining);
+    add_number(response, "X-RateLimit-Reset", r->rate_reset_s);
+}
+
 /* From here on the library writes to the socket; false when somebody already did. */
 static bool begin_reply(gi_http_request *r) {
     gi_http *h = r->http;
@@ -81,11 +97,8 @@ enum MHD_Result gi_http_reply_queue(gi_http_request *r, bool close) {
     /* Proxies that gather an answer before they send it on (nginx) do not gather this one. */
     if (is_stream) add_header(response, "X-Accel-Buffering", "no");
     if (r->reply.allow) add_header(response, "Allow", r->reply.allow);
-    if (r->reply.retry_after_s > 0) {
-        char seconds[16];
-        snprintf(seconds, sizeof seconds, "%d", r->reply.retry_after_s);
-        add_header(response, "Retry-After", seconds);
-    }
+    add_access_headers(response, r);
+    if (r->reply.retry_after_s > 0) add_number(response, "Retry-After", r->reply.retry_after_s);
     if (close || atomic_load(&r->http->draining)) add_header(response, "Connection", "close");
     const enum MHD_Result result =
         MHD_queue_response(r->connection->mhd, (unsigned)r->reply.status, response);

@@ -10,6 +10,8 @@
 #include "server/header_value.h"
 
 #include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,6 +83,37 @@ const char *gi_http_header(const gi_http_request *r, const char *name) {
     lookup l = {.name = name};
     MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, look, &l);
     return l.n == 1 ? l.value : NULL;
+}
+
+size_t gi_http_header_count(const gi_http_request *r, const char *name) {
+    lookup l = {.name = name};
+    MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, look, &l);
+    return (size_t)l.n;
+}
+
+void gi_http_peer(const gi_http_request *r, char out[GI_HTTP_PEER_BYTES]) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const socklen_t n = info && info->client_addr->sa_family == AF_INET6
+                            ? sizeof(struct sockaddr_in6)
+                            : sizeof(struct sockaddr_in);
+    if (!info ||
+        getnameinfo(info->client_addr, n, out, GI_HTTP_PEER_BYTES, NULL, 0, NI_NUMERICHOST) != 0)
+        memcpy(out, "?", sizeof "?");
+}
+
+void gi_http_set_principal(gi_http_request *r, const gi_principal *p) {
+    r->principal = *p;
+}
+
+const gi_principal *gi_http_principal(const gi_http_request *r) {
+    return &r->principal;
+}
+
+void gi_http_set_rate(gi_http_request *r, int64_t limit, int64_t remaining, int64_t reset_s) {
+    r->rate_limit = limit;
+    r->rate_remaining = remaining;
+    r->rate_reset_s = reset_s;
 }
 
 void gi_http_drop_body(gi_http_request *r) {

@@ -203,10 +203,13 @@ static bool make_job(call *c, const glint_image *images) {
 }
 
 static bool prepare(void *ctx, gi_sched_item *item) {
-    (void)ctx;
+    gi_infer *s = ctx;
     call *c = call_of(item);
     decoded d = {0};
-    const bool ok = decode_pictures(c, &d) && make_job(c, d.images);
+    const bool ok = decode_pictures(c, &d) &&
+                    gi_access_take_pictures(s->config.access, gi_http_principal(c->http), d.images,
+                                            c->fields.n_pictures, &c->error) &&
+                    make_job(c, d.images);
     for (size_t i = 0; i < GLINT_IMAGES_MAX; i++) gi_free(d.bytes[i]);
     gi_json_lift_done(&c->json);
     gi_http_drop_body(c->http);

@@ -5,6 +5,7 @@
 #include "server/server.h"
 
 #include "base/alloc.h"
+#include "server/access.h"
 #include "server/http.h"
 #include "server/infer.h"
 #include "server/listen.h"
@@ -28,6 +29,7 @@ typedef enum state { STATE_LOADING, STATE_READY, STATE_DRAINING } state;
 struct gi_server {
     gi_server_settings settings;
     gi_http *http;
+    gi_access *access;
     glint_engine *engine;
     _Atomic(gi_infer *) infer; /* NULL until the model is loaded */
     _Atomic int state;         /* enum state */
@@ -38,6 +40,7 @@ struct gi_server {
 
 typedef struct route {
     const char *method, *path;
+    gi_access_level access;
     const char *allow;                                    /* Allow header of a 405 */
     void (*check_head)(gi_server *s, gi_http_request *r); /* NULL: no body, nothing to check */
     void (*serve)(gi_server *s, gi_http_request *r);
@@ -107,10 +110,10 @@ static void serve_infer(gi_server *s, gi_http_request *r) {
 }
 
 static const route ROUTES[] = {
-    {"GET", "/health", "GET, HEAD", NULL, serve_health},
-    {"GET", "/live", "GET, HEAD", NULL, serve_live},
-    {"GET", "/ready", "GET, HEAD", NULL, serve_ready},
-    {"POST", "/v1/multimodal/inference", "POST", check_infer, serve_infer},
+    {"GET", "/health", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_health},
+    {"GET", "/live", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_live},
+    {"GET", "/ready", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_ready},
+    {"POST", "/v1/multimodal/inference", GI_ACCESS_INFER, "POST", check_infer, serve_infer},
 };
 
 enum { N_ROUTES = sizeof ROUTES / sizeof ROUTES[0] };
@@ -130,7 +133,10 @@ static void refuse(gi_http_request *r, gi_api_code code, const char *allow) {
 }
 
 static void on_headers(void *ctx, gi_http_request *r) {
+    gi_server *s = ctx;
     const route *to = find_route(gi_http_path(r));
+    /* Whoever may not come in does not learn what exists. */
+    if (!gi_access_check(s->access, r, to ? to->access : GI_ACCESS_ANYONE)) return;
     if (!to) {
         refuse(r, GI_API_NOT_FOUND, NULL);
         return;
@@ -138,8 +144,8 @@ static void on_headers(void *ctx, gi_http_request *r) {
     gi_http_set_route(r, to->path);
     if (strcmp(gi_http_method(r), to->method) != 0)
         refuse(r, GI_API_METHOD_NOT_ALLOWED, to->allow);
-    else if (to->check_head)
-        to->check_head(ctx, r);
+    else if (gi_access_take_request(s->access, r, to->access) && to->check_head)
+        to->check_head(s, r);
 }
 
 static void on_request(void *ctx, gi_http_request *r) {
@@ -158,13 +164,14 @@ static void on_hangup(void *ctx, gi_http_request *r) {
 /* ---- life ---- */
 
 static glint_status check_address(const gi_server_settings *settings, const gi_listen_address *a,
-                                  glint_error *err) {
-    if (a->is_loopback || settings->allow_public_no_auth) return GLINT_OK;
-    return gi_fail(err, GLINT_ERR_ARG,
-                   "%s can be reached from other machines, and nothing would ask them who they "
-                   "are. Listen on 127.0.0.1 behind a proxy that does, or allow it with "
-                   "--insecure-no-auth",
-                   settings->listen);
+                                  bool has_auth, glint_error *err) {
+    if (a->is_loopback || has_auth || settings->allow_public_no_auth) return GLINT_OK;
+    return gi_fail(
+        err, GLINT_ERR_ARG,
+        "%s can be reached from other machines, and nothing would ask them who they "
+        "are. Name keys with --jwt-keys or --api-keys (glint token makes some), or allow "
+        "it with --insecure-no-auth",
+        settings->listen);
 }
 
 static glint_status open_http(gi_server *s, int fd, glint_error *err) {
@@ -187,20 +194,38 @@ static glint_status open_http(gi_server *s, int fd, glint_error *err) {
 glint_status gi_server_open(const gi_server_settings *settings, gi_server **ret, glint_error *err) {
     gi_listen_address a;
     GI_TRY(gi_listen_parse(settings->listen, &a, err));
-    GI_TRY(check_address(settings, &a, err));
     gi_server *s = gi_calloc(1, sizeof *s);
     if (!s) return gi_fail(err, GLINT_ERR_MEMORY, "server: no memory");
     s->settings = *settings;
     int fd = -1;
-    glint_status st = gi_listen_open(&a, &fd, s->address, err);
+    glint_status st = gi_access_create(&settings->access, &s->access, err);
+    if (st == GLINT_OK) st = check_address(settings, &a, gi_access_has_auth(s->access), err);
+    if (st == GLINT_OK) st = gi_listen_open(&a, &fd, s->address, err);
     if (st == GLINT_OK) st = open_http(s, fd, err);
     if (st != GLINT_OK) {
         if (fd >= 0) close(fd);
+        gi_access_free(s->access);
         gi_free(s);
         return st;
     }
     *ret = s;
     return GLINT_OK;
+}
+
+bool gi_server_get_route(size_t i, gi_server_route *ret) {
+    if (i >= N_ROUTES) return false;
+    *ret = (gi_server_route){.method = ROUTES[i].method,
+                             .path = ROUTES[i].path,
+                             .access = gi_access_level_name(ROUTES[i].access)};
+    return true;
+}
+
+bool gi_server_has_auth(const gi_server *s) {
+    return gi_access_has_auth(s->access);
+}
+
+glint_status gi_server_reload(gi_server *s, glint_error *err) {
+    return gi_access_reload(s->access, err);
 }
 
 const char *gi_server_address(const gi_server *s) {
@@ -214,6 +239,7 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
     GI_TRY(glint_engine_open(&g->engine, &engine, err));
     const gi_infer_config config = {
         .engine = engine,
+        .access = s->access,
         .queue_max = (size_t)g->queue_max,
         .ready_max = (size_t)(g->ready_max < g->queue_max ? g->ready_max : g->queue_max),
         .n_crew = (int)g->n_crew,
@@ -252,5 +278,6 @@ void gi_server_close(gi_server *s) {
     gi_http_close(s->http, CLOSE_GRACE_MS);
     gi_infer_free(atomic_load(&s->infer));
     glint_engine_close(s->engine);
+    gi_access_free(s->access);
     gi_free(s);
 }

@@ -14,6 +14,8 @@
 
 #include <glint/glint.h>
 
+#include "server/access.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +23,7 @@
 typedef struct gi_server_settings {
     const char *listen;          /**< see gi_listen_parse */
     bool allow_public_no_auth;   /**< serve other machines without authentication */
+    gi_access_settings access;   /**< who may use what */
     glint_engine_options engine; /**< model_dir and the rest; max_side_px is the server's cap */
     int64_t queue_max;           /**< most requests that wait, else 429 */
     int64_t ready_max;           /**< most waiting requests with decoded pictures in memory */
@@ -38,9 +41,24 @@ typedef struct gi_server gi_server;
 /**
  * Listen and answer what can be answered without a model.
  * @param settings copied; its strings must outlive the server.
- * @return GLINT_ERR_ARG (bad or public address), GLINT_ERR_IO (cannot listen), GLINT_ERR_MEMORY.
+ * @return GLINT_ERR_ARG (bad or public address), GLINT_ERR_IO (cannot listen), GLINT_ERR_MEMORY;
+ *         for the files of keys as gi_auth_create.
  */
 glint_status gi_server_open(const gi_server_settings *settings, gi_server **ret, glint_error *err);
+
+/** One route, for people: which there are and whom they are for. */
+typedef struct gi_server_route {
+    const char *method, *path, *access;
+} gi_server_route;
+
+/** The i-th route; false behind the last. */
+bool gi_server_get_route(size_t i, gi_server_route *ret);
+
+/** True when requests are asked for credentials. */
+bool gi_server_has_auth(const gi_server *s);
+
+/** Read the files of keys again; when that fails the old keys stay. Any thread. */
+glint_status gi_server_reload(gi_server *s, glint_error *err);
 
 /** "127.0.0.1:8080", with the port that was given for port 0. */
 const char *gi_server_address(const gi_server *s);

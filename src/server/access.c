@@ -1,0 +1,236 @@
+/*
+ * The door. Order: an address that failed too often waits; then the credential; then its scope;
+ * then the tenant's limit. Wrong credentials are counted by address, where IPv6 counts by /64, the
+ * least that one client is given. They are counted and not missing ones: those cost nothing.
+ */
+#include "server/access.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "image/probe.h"
+
+#include <arpa/inet.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    TENANTS_MAX = 8192,    /* two buckets each */
+    ADDRESSES_MAX = 16384, /* whose failures are remembered */
+    FORWARDED_BYTES_MAX = 2048,
+    RETRY_AFTER_MAX_S = 3600,
+};
+
+struct gi_access {
+    gi_access_settings settings;
+    gi_auth *auth; /* NULL: nobody is asked */
+    gi_rate_limiter *tenants, *failures;
+};
+
+const char *gi_access_level_name(gi_access_level level) {
+    switch (level) {
+    case GI_ACCESS_NOBODY:
+        return "nobody";
+    case GI_ACCESS_OPEN:
+        return "open";
+    case GI_ACCESS_ANYONE:
+        return "any credential";
+    case GI_ACCESS_INFER:
+        return "infer";
+    case GI_ACCESS_METRICS:
+        return "metrics";
+    }
+    return "nobody";
+}
+
+static bool is_allowed(gi_access_level level, unsigned scopes) {
+    switch (level) {
+    case GI_ACCESS_NOBODY:
+        return false;
+    case GI_ACCESS_OPEN:
+    case GI_ACCESS_ANYONE:
+        return true;
+    case GI_ACCESS_INFER:
+        return (scopes & GI_SCOPE_INFER) != 0;
+    case GI_ACCESS_METRICS:
+        return (scopes & GI_SCOPE_METRICS) != 0;
+    }
+    return false;
+}
+
+/* ---- life ---- */
+
+glint_status gi_access_create(const gi_access_settings *settings, gi_access **ret,
+                              glint_error *err) {
+    gi_access *a = gi_calloc(1, sizeof *a);
+    if (!a) return gi_fail(err, GLINT_ERR_MEMORY, "access: no memory");
+    a->settings = *settings;
+    glint_status st = gi_rate_limiter_create_local(2 * TENANTS_MAX, &a->tenants, err);
+    if (st == GLINT_OK) st = gi_rate_limiter_create_local(ADDRESSES_MAX, &a->failures, err);
+    if (st == GLINT_OK && (settings->auth.jwt_keys || settings->auth.api_keys))
+        st = gi_auth_create(&settings->auth, &a->auth, err);
+    if (st != GLINT_OK) {
+        gi_access_free(a);
+        return st;
+    }
+    *ret = a;
+    return GLINT_OK;
+}
+
+void gi_access_free(gi_access *a) {
+    if (!a) return;
+    gi_auth_free(a->auth);
+    if (a->tenants) a->tenants->free(a->tenants);
+    if (a->failures) a->failures->free(a->failures);
+    gi_free(a);
+}
+
+bool gi_access_has_auth(const gi_access *a) {
+    return a->auth != NULL;
+}
+
+glint_status gi_access_reload(gi_access *a, glint_error *err) {
+    return a->auth ? gi_auth_reload(a->auth, err) : GLINT_OK;
+}
+
+/* ---- addresses ---- */
+
+/* The n-th address from the right of "a, b, c"; false when it is none. */
+static bool forwarded_address(const char *value, int64_t n, char out[GI_HTTP_PEER_BYTES]) {
+    const char *end = value + strlen(value), *begin;
+    if (end - value > FORWARDED_BYTES_MAX) return false;
+    for (;; end = begin - 1) {
+        begin = end;
+        while (begin > value && begin[-1] != ',') begin--;
+        if (--n == 0) break;
+        if (begin == value) return false;
+    }
+    while (begin < end && *begin == ' ') begin++;
+    while (end > begin && end[-1] == ' ') end--;
+    const size_t len = (size_t)(end - begin);
+    struct in6_addr scratch;
+    if (len == 0 || len >= GI_HTTP_PEER_BYTES) return false;
+    memcpy(out, begin, len);
+    out[len] = '\0';
+    return inet_pton(AF_INET, out, &scratch) == 1 || inet_pton(AF_INET6, out, &scratch) == 1;
+}
+
+static void client_address(const gi_access *a, const gi_http_request *r,
+                           char out[GI_HTTP_PEER_BYTES]) {
+    const char *value = a->settings.n_proxies > 0 ? gi_http_header(r, "X-Forwarded-For") : NULL;
+    char forwarded[GI_HTTP_PEER_BYTES];
+    if (value && forwarded_address(value, a->settings.n_proxies, forwarded))
+        memcpy(out, forwarded, sizeof forwarded);
+    else
+        gi_http_peer(r, out);
+}
+
+/* The name of an address's bucket: itself, or the first half of an IPv6 address. */
+static void failure_key(const char *address, char out[GI_RATE_KEY_BYTES_MAX + 1]) {
+    struct in6_addr v6;
+    if (inet_pton(AF_INET6, address, &v6) != 1) {
+        snprintf(out, GI_RATE_KEY_BYTES_MAX + 1, "%s", address);
+        return;
+    }
+    const uint8_t *b = v6.s6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(&v6))
+        snprintf(out, GI_RATE_KEY_BYTES_MAX + 1, "%u.%u.%u.%u", b[12], b[13], b[14], b[15]);
+    else
+        snprintf(out, GI_RATE_KEY_BYTES_MAX + 1, "%02x%02x:%02x%02x:%02x%02x:%02x%02x", b[0], b[1],
+                 b[2], b[3], b[4], b[5], b[6], b[7]);
+}
+
+/* ---- answers ---- */
+
+static int seconds_of(double ms) {
+    return (int)fmin(fmax(ceil(ms / 1e3), 1), RETRY_AFTER_MAX_S);
+}
+
+static bool answer(gi_http_request *r, gi_api_code code, double retry_ms) {
+    gi_api_error error = {0};
+    gi_api_fail(&error, code, NULL);
+    if (retry_ms > 0) error.retry_after_s = seconds_of(retry_ms);
+    gi_http_respond_error(r, &error, NULL);
+    return false;
+}
+
+/* ---- the door ---- */
+
+/* Who asks, or an answer that refuses. */
+static bool authenticate(gi_access *a, gi_http_request *r, gi_principal *ret) {
+    const gi_auth_headers headers = {
+        .authorization = gi_http_header(r, "Authorization"),
+        .n_authorization = gi_http_header_count(r, "Authorization"),
+        .api_key = gi_http_header(r, "X-API-Key"),
+        .n_api_key = gi_http_header_count(r, "X-API-Key"),
+    };
+    if (headers.n_authorization + headers.n_api_key == 0)
+        return answer(r, GI_API_UNAUTHENTICATED, 0);
+    const double per_s = a->settings.auth_failures_per_s, now_ms = gi_clock_ms();
+    const gi_rate_rule rule = {per_s, gi_rate_default_burst(per_s)};
+    char address[GI_HTTP_PEER_BYTES], key[GI_RATE_KEY_BYTES_MAX + 1];
+    client_address(a, r, address);
+    failure_key(address, key);
+    const gi_rate_verdict blocked = a->failures->peek(a->failures, key, rule, 1, now_ms);
+    if (!blocked.is_allowed) {
+        gi_log(GI_LOG_DEBUG, "auth", "id=%s from=%s blocked", gi_http_request_id(r), address);
+        return answer(r, GI_API_AUTH_BLOCKED, blocked.retry_ms);
+    }
+    gi_jwt_refusal why;
+    const gi_auth_outcome outcome = gi_auth_check(a->auth, &headers, time(NULL), ret, &why);
+    if (outcome == GI_AUTH_ACCEPTED) return true;
+    if (outcome == GI_AUTH_NO_MEMORY) return answer(r, GI_API_OVERLOADED, 0);
+    a->failures->take(a->failures, key, rule, 1, now_ms);
+    gi_log(GI_LOG_INFO, "auth", "id=%s from=%s key=%s refused: %s", gi_http_request_id(r), address,
+           why.key_id[0] ? why.key_id : "-", why.reason);
+    return answer(r, GI_API_UNAUTHENTICATED, 0);
+}
+
+bool gi_access_check(gi_access *a, gi_http_request *r, gi_access_level level) {
+    gi_principal p = {.scopes = GI_SCOPE_ALL, .limits = a->settings.auth.limits};
+    if (level == GI_ACCESS_OPEN) return true;
+    if (a->auth && !authenticate(a, r, &p)) return false;
+    if (!is_allowed(level, p.scopes)) {
+        gi_log(GI_LOG_INFO, "auth", "id=%s key=%s refused: it lacks the scope",
+               gi_http_request_id(r), p.key_id[0] ? p.key_id : "-");
+        return answer(r, GI_API_FORBIDDEN, 0);
+    }
+    gi_http_set_principal(r, &p);
+    return true;
+}
+
+/* ---- limits ---- */
+
+bool gi_access_take_request(gi_access *a, gi_http_request *r, gi_access_level level) {
+    const gi_principal *p = gi_http_principal(r);
+    const gi_rate_rule rule = p->limits.requests;
+    if (level != GI_ACCESS_INFER || rule.per_s <= 0) return true;
+    char key[GI_RATE_KEY_BYTES_MAX + 1];
+    snprintf(key, sizeof key, "requests/%s", p->tenant);
+    const gi_rate_verdict v = a->tenants->take(a->tenants, key, rule, 1, gi_clock_ms());
+    gi_http_set_rate(r, (int64_t)rule.burst, (int64_t)fmax(floor(v.remaining), 0),
+                     (int64_t)ceil(v.until_full_ms / 1e3));
+    return v.is_allowed || answer(r, GI_API_RATE_LIMITED, v.retry_ms);
+}
+
+bool gi_access_take_pictures(gi_access *a, const gi_principal *p, const glint_image *images,
+                             size_t n_images, gi_api_error *error) {
+    const gi_rate_rule rule = p->limits.megapixels;
+    double megapixels = 0;
+    if (rule.per_s <= 0) return true;
+    for (size_t i = 0; i < n_images; i++) {
+        uint32_t width, height;
+        if (gi_image_probe(images[i].bytes, images[i].n_bytes, &width, &height))
+            megapixels += (double)width * height / 1e6;
+    }
+    if (megapixels <= 0) return true;
+    char key[GI_RATE_KEY_BYTES_MAX + 1];
+    snprintf(key, sizeof key, "megapixels/%s", p->tenant);
+    const gi_rate_verdict v = a->tenants->take(a->tenants, key, rule, megapixels, gi_clock_ms());
+    if (v.is_allowed) return true;
+    gi_api_fail(error, GI_API_MEGAPIXELS_LIMITED, NULL);
+    error->retry_after_s = seconds_of(v.retry_ms);
+    return false;
+}

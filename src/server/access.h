@@ -1,0 +1,69 @@
+/**
+ * @file
+ * Who may use a route, and how much: authentication, scopes and limits, in front of every request
+ * and before its body. A refusal is answered here, in fixed words that do not tell which part of a
+ * credential was wrong; the log has the reason.
+ */
+#ifndef GI_SERVER_ACCESS_H
+#define GI_SERVER_ACCESS_H
+
+#include <glint/glint.h>
+
+#include "server/auth.h"
+#include "server/http.h"
+
+/** Whom a route is for. The zero is the strictest, so that a forgotten one opens nothing. */
+typedef enum gi_access_level {
+    GI_ACCESS_NOBODY,
+    GI_ACCESS_OPEN,    /**< everybody, without a credential */
+    GI_ACCESS_ANYONE,  /**< any valid credential */
+    GI_ACCESS_INFER,   /**< scope "infer"; requests are counted */
+    GI_ACCESS_METRICS, /**< scope "metrics" */
+} gi_access_level;
+
+/** "open", "any credential", "infer", "metrics", "nobody". */
+const char *gi_access_level_name(gi_access_level level);
+
+typedef struct gi_access_settings {
+    gi_auth_settings auth;      /**< without files: everybody may do everything */
+    double auth_failures_per_s; /**< wrong credentials per address; 0 = no limit */
+    int64_t n_proxies;          /**< in front, each adding to X-Forwarded-For */
+} gi_access_settings;
+
+typedef struct gi_access gi_access;
+
+/** Errors as gi_auth_create. */
+glint_status gi_access_create(const gi_access_settings *settings, gi_access **ret,
+                              glint_error *err);
+
+/** NULL is fine. */
+void gi_access_free(gi_access *a);
+
+/** True when requests are asked for credentials. */
+bool gi_access_has_auth(const gi_access *a);
+
+/** As gi_auth_reload; without authentication nothing happens. */
+glint_status gi_access_reload(gi_access *a, glint_error *err);
+
+/**
+ * In on_headers: may this request go on? If so its principal is set; else it has been answered:
+ * 401, 403, 429 or 503.
+ */
+bool gi_access_check(gi_access *a, gi_http_request *r, gi_access_level level);
+
+/**
+ * In on_headers, after gi_access_check: count a request against its tenant's limit, where the
+ * level asks for that. False: answered with 429.
+ */
+bool gi_access_take_request(gi_access *a, gi_http_request *r, gi_access_level level);
+
+/**
+ * Charge pictures to a tenant by the size they say they have, before they are decoded. What is no
+ * picture costs nothing here; the decoder refuses it.
+ *
+ * @return false, with a 429 in *error, when the tenant has used up its megapixels. Any thread.
+ */
+bool gi_access_take_pictures(gi_access *a, const gi_principal *p, const glint_image *images,
+                             size_t n_images, gi_api_error *error);
+
+#endif

@@ -1,0 +1,386 @@
+/*
+ * The two files of keys. Everything in them is checked here, at start and on SIGHUP, so that a
+ * request meets only keys that are fit for use. What is wrong is an error and never skipped: a key
+ * that was left out in silence would lock somebody out, or a limit that was, let somebody in.
+ */
+#include "server/auth_keys.h"
+
+#include "base/alloc.h"
+#include "base/filemap.h"
+#include "server/auth_file.h"
+#include "server/base64url.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { WHERE_BYTES = GI_PATH_BYTES + 32, HEX_BYTES = 2 * GI_AUTH_SHA256_BYTES };
+
+static const double RATE_MAX = 1e9;
+
+/* An entry being read. */
+typedef struct entry {
+    const gi_auth_file *file;
+    const json_t *obj;
+    char where[WHERE_BYTES];
+} entry;
+
+bool gi_auth_is_name(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const char c = s[i];
+        const bool ok = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!ok && (c == '\0' || !strchr("._:@-", c))) return false;
+    }
+    return n >= 1 && n < GI_AUTH_NAME_BYTES;
+}
+
+unsigned gi_scope_parse(const char *s, size_t n) {
+    if (n == 5 && memcmp(s, "infer", 5) == 0) return GI_SCOPE_INFER;
+    if (n == 7 && memcmp(s, "metrics", 7) == 0) return GI_SCOPE_METRICS;
+    return 0;
+}
+
+/* A name; `required` or not. */
+static glint_status get_name(const entry *e, const char *key, bool required,
+                             char out[GI_AUTH_NAME_BYTES], glint_error *err) {
+    const char *s = NULL;
+    GI_TRY(gi_json_get_string(e->obj, e->where, key, required, &s, err));
+    if (!s) return GLINT_OK;
+    if (!gi_auth_is_name(s, strlen(s)))
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" must be 1 to 64 of A-Z a-z 0-9 . _ : @ -",
+                       e->where, key);
+    memcpy(out, s, strlen(s) + 1);
+    return GLINT_OK;
+}
+
+/* The array "keys", with room for its elements. */
+static glint_status begin_keys(const gi_auth_file *f, size_t entry_bytes, const json_t **ret_array,
+                               void **ret_entries, glint_error *err) {
+    const json_t *array = NULL;
+    GI_TRY(gi_json_get_array(f->root, f->path, "keys", true, &array, err));
+    const size_t n = json_array_size(array);
+    if (n > GI_AUTH_KEYS_MAX)
+        return gi_fail(err, GLINT_ERR_LIMIT, "%s: %zu keys, at most %d", f->path, n,
+                       GI_AUTH_KEYS_MAX);
+    *ret_entries = gi_calloc(n ? n : 1, entry_bytes);
+    if (!*ret_entries) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->path);
+    *ret_array = array;
+    return GLINT_OK;
+}
+
+static entry *open_entry(entry *e, const gi_auth_file *f, const char *section, size_t i,
+                         const json_t *obj) {
+    e->file = f;
+    e->obj = obj;
+    gi_auth_file_where(f, section, i, e->where, sizeof e->where);
+    return e;
+}
+
+/* ---- keys of tokens ---- */
+
+/* A path in the file is seen from the file's folder. */
+static glint_status read_pem(const entry *e, const char *name, gi_buf *ret, glint_error *err) {
+    char path[GI_PATH_BYTES];
+    const char *slash = strrchr(e->file->path, '/');
+    const int n_dir = name[0] == '/' || !slash ? 0 : (int)(slash - e->file->path + 1);
+    const int n = snprintf(path, sizeof path, "%.*s%s", n_dir, e->file->path, name);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s: the path in \"pem\" is too long", e->where);
+    glint_error why = {0};
+    const glint_status st = gi_file_read(path, ret, &why);
+    return st == GLINT_OK ? GLINT_OK : gi_fail(err, st, "%s: %s", e->where, why.message);
+}
+
+static glint_status load_public(const entry *e, gi_auth_alg alg, const char *pem_name,
+                                gi_auth_key *ret, glint_error *err) {
+    gi_buf pem;
+    glint_error why = {0};
+    gi_buf_init(&pem, GI_AUTH_PEM_BYTES_MAX);
+    glint_status st = read_pem(e, pem_name, &pem, err);
+    if (st == GLINT_OK) {
+        const char *text = pem.data ? (const char *)pem.data : "";
+        st = gi_auth_key_from_pem(alg, text, pem.len, ret, &why);
+        if (st != GLINT_OK) gi_fail(err, st, "%s: %.200s: %s", e->where, pem_name, why.message);
+    }
+    if (pem.data) OPENSSL_cleanse(pem.data, pem.len); /* it may have been a private key */
+    gi_buf_done(&pem);
+    return st;
+}
+
+static glint_status load_secret(const entry *e, const char *text, gi_auth_key *ret,
+                                glint_error *err) {
+    uint8_t secret[GI_AUTH_SECRET_BYTES_MAX + 2];
+    glint_error why = {0};
+    size_t n = 0;
+    if (strlen(text) > GI_BASE64URL_TEXT_BYTES(GI_AUTH_SECRET_BYTES_MAX) - 1 ||
+        !gi_base64url_decode(text, strlen(text), secret, &n))
+        return gi_fail(err, GLINT_ERR_FORMAT,
+                       "%s: \"secret\" must be base64url without padding, for %d to %d bytes",
+                       e->where, GI_AUTH_SECRET_BYTES_MIN, GI_AUTH_SECRET_BYTES_MAX);
+    const glint_status st = gi_auth_key_from_secret(secret, n, ret, &why);
+    OPENSSL_cleanse(secret, sizeof secret);
+    return st == GLINT_OK ? GLINT_OK : gi_fail(err, st, "%s: %s", e->where, why.message);
+}
+
+static glint_status read_token_key(const entry *e, gi_token_key *k, glint_error *err) {
+    static const char *const known[] = {"kid", "alg", "pem", "secret", "tenant", NULL};
+    const char *alg_name = NULL, *pem = NULL, *secret = NULL;
+    GI_TRY(gi_auth_file_check_members(e->obj, e->where, known, err));
+    GI_TRY(get_name(e, "kid", true, k->kid, err));
+    GI_TRY(get_name(e, "tenant", false, k->tenant, err));
+    GI_TRY(gi_json_get_string(e->obj, e->where, "alg", true, &alg_name, err));
+    GI_TRY(gi_json_get_string(e->obj, e->where, "pem", false, &pem, err));
+    GI_TRY(gi_json_get_string(e->obj, e->where, "secret", false, &secret, err));
+    const gi_auth_alg alg = gi_auth_alg_parse(alg_name);
+    if (alg == GI_AUTH_ALG_NONE)
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"alg\" must be HS256, RS256, ES256 or EdDSA",
+                       e->where);
+    if (alg == GI_AUTH_HS256 ? !secret || pem : !pem || secret)
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s: %s takes \"%s\" and nothing else", e->where,
+                       gi_auth_alg_name(alg), alg == GI_AUTH_HS256 ? "secret" : "pem");
+    return secret ? load_secret(e, secret, &k->key, err) : load_public(e, alg, pem, &k->key, err);
+}
+
+static glint_status add_token_key(gi_auth_keys *keys, const entry *e, glint_error *err) {
+    gi_token_key *k = &keys->token_keys[keys->n_token_keys];
+    GI_TRY(read_token_key(e, k, err));
+    keys->n_token_keys++;
+    for (size_t i = 0; i + 1 < keys->n_token_keys; i++) {
+        const gi_token_key *other = &keys->token_keys[i];
+        if (strcmp(other->kid, k->kid) == 0)
+            return gi_fail(err, GLINT_ERR_FORMAT, "%s: the kid \"%s\" is given twice", e->where,
+                           k->kid);
+        if ((other->key.alg == GI_AUTH_HS256) != (k->key.alg == GI_AUTH_HS256))
+            return gi_fail(err, GLINT_ERR_FORMAT,
+                           "%s: secrets (HS256) and public keys do not go into one file", e->where);
+    }
+    return GLINT_OK;
+}
+
+static glint_status read_token_keys(const gi_auth_file *f, gi_auth_keys *keys, glint_error *err) {
+    const json_t *array = NULL;
+    void *entries = NULL;
+    GI_TRY(begin_keys(f, sizeof *keys->token_keys, &array, &entries, err));
+    keys->token_keys = entries;
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        entry e;
+        GI_TRY(add_token_key(keys, open_entry(&e, f, "keys", i, json_array_get(array, i)), err));
+    }
+    return GLINT_OK;
+}
+
+/* ---- API keys ---- */
+
+static int hex_value(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static glint_status get_hash(const entry *e, uint8_t out[GI_AUTH_SHA256_BYTES], glint_error *err) {
+    const char *s = NULL;
+    GI_TRY(gi_json_get_string(e->obj, e->where, "sha256", true, &s, err));
+    bool ok = strlen(s) == HEX_BYTES;
+    for (size_t i = 0; ok && i < GI_AUTH_SHA256_BYTES; i++) {
+        const int high = hex_value(s[2 * i]), low = hex_value(s[2 * i + 1]);
+        ok = high >= 0 && low >= 0;
+        if (ok) out[i] = (uint8_t)(high << 4 | low);
+    }
+    if (ok) return GLINT_OK;
+    return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"sha256\" must be 64 of 0-9 a-f", e->where);
+}
+
+static glint_status get_scopes(const entry *e, unsigned *ret, glint_error *err) {
+    const json_t *array = NULL;
+    unsigned scopes = 0;
+    GI_TRY(gi_json_get_array(e->obj, e->where, "scopes", true, &array, err));
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *s = json_array_get(array, i);
+        const unsigned scope =
+            json_is_string(s) ? gi_scope_parse(json_string_value(s), json_string_length(s)) : 0;
+        if (!scope)
+            return gi_fail(err, GLINT_ERR_FORMAT,
+                           "%s: \"scopes\" may hold \"infer\" and \"metrics\"", e->where);
+        scopes |= scope;
+    }
+    *ret = scopes;
+    return GLINT_OK;
+}
+
+/* "2027-01-31T00:00:00Z", or nothing. */
+static glint_status get_expiry(const entry *e, int64_t *ret, glint_error *err) {
+    const char *s = NULL;
+    GI_TRY(gi_json_get_string(e->obj, e->where, "expires", false, &s, err));
+    if (!s) return GLINT_OK;
+    struct tm tm = {0}, back;
+    char again[32] = "";
+    const char *end = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    const time_t at = end && *end == '\0' ? timegm(&tm) : (time_t)-1;
+    /* Written again it must be the same: no 31st of February, no second 60. */
+    if (at > 0 && gmtime_r(&at, &back)) strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%SZ", &back);
+    if (strcmp(again, s) != 0)
+        return gi_fail(err, GLINT_ERR_FORMAT,
+                       "%s: \"expires\" must be a time of the form 2027-01-31T00:00:00Z", e->where);
+    *ret = at;
+    return GLINT_OK;
+}
+
+static glint_status add_api_key(gi_auth_keys *keys, const entry *e, glint_error *err) {
+    static const char *const known[] = {"id", "sha256", "tenant", "scopes", "expires", NULL};
+    gi_api_key *k = &keys->api_keys[keys->n_api_keys];
+    k->expires_s = INT64_MAX;
+    GI_TRY(gi_auth_file_check_members(e->obj, e->where, known, err));
+    GI_TRY(get_name(e, "id", true, k->id, err));
+    GI_TRY(get_name(e, "tenant", true, k->tenant, err));
+    GI_TRY(get_hash(e, k->sha256, err));
+    GI_TRY(get_scopes(e, &k->scopes, err));
+    GI_TRY(get_expiry(e, &k->expires_s, err));
+    for (size_t i = 0; i < keys->n_api_keys; i++) {
+        if (strcmp(keys->api_keys[i].id, k->id) == 0)
+            return gi_fail(err, GLINT_ERR_FORMAT, "%s: the id \"%s\" is given twice", e->where,
+                           k->id);
+        if (memcmp(keys->api_keys[i].sha256, k->sha256, sizeof k->sha256) == 0)
+            return gi_fail(err, GLINT_ERR_FORMAT, "%s: the key of \"%s\" is given twice", e->where,
+                           k->id);
+    }
+    keys->n_api_keys++;
+    return GLINT_OK;
+}
+
+static glint_status read_api_keys(const gi_auth_file *f, gi_auth_keys *keys, glint_error *err) {
+    const json_t *array = NULL;
+    void *entries = NULL;
+    GI_TRY(begin_keys(f, sizeof *keys->api_keys, &array, &entries, err));
+    keys->api_keys = entries;
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        entry e;
+        GI_TRY(add_api_key(keys, open_entry(&e, f, "keys", i, json_array_get(array, i)), err));
+    }
+    return GLINT_OK;
+}
+
+/* ---- limits of tenants ---- */
+
+static glint_status get_rule(const entry *e, const char *rate, const char *burst, gi_rate_rule *ret,
+                             glint_error *err) {
+    gi_rate_rule rule = {.per_s = -1};
+    GI_TRY(gi_json_get_double(e->obj, e->where, rate, false, 0, RATE_MAX, &rule.per_s, err));
+    rule.burst = gi_rate_default_burst(rule.per_s);
+    GI_TRY(gi_json_get_double(e->obj, e->where, burst, false, 1, RATE_MAX, &rule.burst, err));
+    if (rule.per_s < 0 && json_object_get(e->obj, burst))
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" without \"%s\"", e->where, burst, rate);
+    *ret = rule;
+    return GLINT_OK;
+}
+
+static glint_status add_tenant(gi_auth_keys *keys, const entry *e, const char *name,
+                               glint_error *err) {
+    static const char *const known[] = {"requests_per_s", "requests_burst", "megapixels_per_s",
+                                        "megapixels_burst", NULL};
+    gi_tenant_entry *t = &keys->tenants[keys->n_tenants];
+    if (!gi_auth_is_name(name, strlen(name)))
+        return gi_fail(err, GLINT_ERR_FORMAT,
+                       "%s: a tenant's name is 1 to 64 of A-Z a-z 0-9 . _ : @ -", e->where);
+    memcpy(t->tenant, name, strlen(name) + 1);
+    GI_TRY(gi_auth_file_check_members(e->obj, e->where, known, err));
+    GI_TRY(get_rule(e, known[0], known[1], &t->limits.requests, err));
+    GI_TRY(get_rule(e, known[2], known[3], &t->limits.megapixels, err));
+    for (size_t i = 0; i < keys->n_tenants; i++)
+        if (strcmp(keys->tenants[i].tenant, name) == 0)
+            return gi_fail(err, GLINT_ERR_FORMAT, "%s: the tenant \"%s\" is in both files",
+                           e->where, name);
+    keys->n_tenants++;
+    return GLINT_OK;
+}
+
+static glint_status read_tenants(const gi_auth_file *f, gi_auth_keys *keys, glint_error *err) {
+    const json_t *all = NULL;
+    GI_TRY(gi_json_get_object(f->root, f->path, "tenants", false, &all, err));
+    const size_t n = json_object_size(all);
+    if (n == 0) return GLINT_OK;
+    if (n > GI_AUTH_KEYS_MAX)
+        return gi_fail(err, GLINT_ERR_LIMIT, "%s: %zu tenants, at most %d", f->path, n,
+                       GI_AUTH_KEYS_MAX);
+    gi_tenant_entry *more =
+        gi_realloc_array(keys->tenants, keys->n_tenants + n, sizeof *keys->tenants);
+    if (!more) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->path);
+    keys->tenants = more;
+    const char *name;
+    json_t *value;
+    size_t i = 0;
+    json_object_foreach((json_t *)(uintptr_t)all, name, value) {
+        entry e;
+        GI_TRY(add_tenant(keys, open_entry(&e, f, "tenants", i++, value), name, err));
+    }
+    return GLINT_OK;
+}
+
+/* ---- both ---- */
+
+typedef glint_status (*read_keys_fn)(const gi_auth_file *f, gi_auth_keys *keys, glint_error *err);
+
+static glint_status load_file(const char *path, read_keys_fn read_keys, gi_auth_keys *keys,
+                              glint_error *err) {
+    static const char *const known[] = {"keys", "tenants", NULL};
+    gi_auth_file f = {0};
+    if (!path) return GLINT_OK;
+    GI_TRY(gi_auth_file_open(path, GI_AUTH_FILE_BYTES_MAX, &f, err));
+    char where[WHERE_BYTES];
+    snprintf(where, sizeof where, "%s:1", path);
+    glint_status st = gi_auth_file_check_members(f.root, where, known, err);
+    if (st == GLINT_OK) st = read_keys(&f, keys, err);
+    if (st == GLINT_OK) st = read_tenants(&f, keys, err);
+    gi_auth_file_close(&f);
+    return st;
+}
+
+glint_status gi_auth_keys_load(const char *jwt_path, const char *api_path, gi_auth_keys **ret,
+                               glint_error *err) {
+    gi_auth_keys *keys = gi_calloc(1, sizeof *keys);
+    if (!keys) return gi_fail(err, GLINT_ERR_MEMORY, "keys: no memory");
+    glint_status st = load_file(jwt_path, read_token_keys, keys, err);
+    if (st == GLINT_OK) st = load_file(api_path, read_api_keys, keys, err);
+    if (st != GLINT_OK) {
+        gi_auth_keys_free(keys);
+        return st;
+    }
+    *ret = keys;
+    return GLINT_OK;
+}
+
+void gi_auth_keys_free(gi_auth_keys *keys) {
+    if (!keys) return;
+    for (size_t i = 0; i < keys->n_token_keys; i++) gi_auth_key_done(&keys->token_keys[i].key);
+    gi_free(keys->token_keys);
+    gi_free(keys->api_keys);
+    gi_free(keys->tenants);
+    gi_free(keys);
+}
+
+const gi_token_key *gi_auth_keys_find(const gi_auth_keys *keys, const char *kid) {
+    if (!kid) return keys->n_token_keys == 1 ? &keys->token_keys[0] : NULL;
+    for (size_t i = 0; i < keys->n_token_keys; i++)
+        if (strcmp(keys->token_keys[i].kid, kid) == 0) return &keys->token_keys[i];
+    return NULL;
+}
+
+const gi_api_key *gi_auth_keys_find_api(const gi_auth_keys *keys,
+                                        const uint8_t sha256[GI_AUTH_SHA256_BYTES]) {
+    const gi_api_key *found = NULL;
+    for (size_t i = 0; i < keys->n_api_keys; i++)
+        if (CRYPTO_memcmp(keys->api_keys[i].sha256, sha256, GI_AUTH_SHA256_BYTES) == 0)
+            found = &keys->api_keys[i];
+    return found;
+}
+
+gi_tenant_limits gi_auth_keys_limits(const gi_auth_keys *keys, const char *tenant,
+                                     const gi_tenant_limits *otherwise) {
+    gi_tenant_limits limits = *otherwise;
+    for (size_t i = 0; i < keys->n_tenants; i++) {
+        const gi_tenant_entry *t = &keys->tenants[i];
+        if (strcmp(t->tenant, tenant) != 0) continue;
+        if (t->limits.requests.per_s >= 0) limits.requests = t->limits.requests;
+        if (t->limits.megapixels.per_s >= 0) limits.megapixels = t->limits.megapixels;
+    }
+    return limits;
+}
