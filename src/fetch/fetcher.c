@@ -1,0 +1,427 @@
+/*
+ * The thread owns the jobs and their waiters. Others reach it through the inbox and by setting
+ * a waiter's `is_cancelled`, each followed by a wake-up; nothing else is shared but counters. So
+ * no lock is held while anything is called, on_done included.
+ *
+ * A waiter has two owners, the caller's handle and the thread, and goes with the second.
+ */
+#include "fetch/fetcher.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "fetch/fetch_job.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    POLL_MS_MAX = 1000,
+    KEPT_CONNECTIONS = 16,
+    WAIT_LOOK_MS = 20,
+    TRANSFERS_MAX = 256,
+    WAITING_MAX = 65536,
+};
+
+struct gi_fetch {
+    gi_fetch *next; /* in the inbox, then among its job's waiters */
+    gi_fetcher *owner;
+    gi_url url;
+    double deadline_ms;
+    gi_fetch_done_fn on_done;
+    void *ctx;
+    atomic_bool is_cancelled;
+    atomic_int n_owners;
+};
+
+struct gi_fetcher {
+    gi_fetch_env env;
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock; /* of the inbox */
+    gi_fetch *inbox;      /* newest first */
+    atomic_bool is_stopping;
+    gi_fetch_job *jobs; /* oldest first; the thread's */
+    atomic_size_t n_waiting;
+    atomic_uint_fast64_t n_begun, n_joined, n_failed;
+};
+
+/* ---- waiters ---- */
+
+static void disown(gi_fetch *w) {
+    if (atomic_fetch_sub(&w->n_owners, 1) == 1) gi_free(w);
+}
+
+static void deliver(gi_fetch *w, const gi_fetch_result *result) {
+    gi_fetcher *f = w->owner;
+    if (result->status != GLINT_OK) atomic_fetch_add(&f->n_failed, 1);
+    atomic_fetch_sub(&f->n_waiting, 1);
+    w->on_done(w->ctx, result);
+    disown(w);
+}
+
+static void deliver_failure(gi_fetch *w, glint_status st, const char *what) {
+    gi_fetch_result result = {.status = st};
+    gi_fail(&result.err, st, "%s: %s", w->url.host.name, what);
+    deliver(w, &result);
+}
+
+/* ---- jobs, on the thread ---- */
+
+static void take_waiter(gi_fetcher *f, gi_fetch *w) {
+    gi_fetch_job **at = &f->jobs;
+    while (*at && strcmp((*at)->first.text, w->url.text) != 0) at = &(*at)->next;
+    if (*at) {
+        atomic_fetch_add(&f->n_joined, 1);
+    } else {
+        *at = gi_fetch_job_create(&f->env, &w->url);
+        if (!*at) {
+            deliver_failure(w, GLINT_ERR_MEMORY, "no memory");
+            return;
+        }
+    }
+    w->next = (*at)->waiters;
+    (*at)->waiters = w;
+}
+
+static void take_inbox(gi_fetcher *f) {
+    pthread_mutex_lock(&f->lock);
+    gi_fetch *newest = f->inbox, *oldest = NULL;
+    f->inbox = NULL;
+    pthread_mutex_unlock(&f->lock);
+    while (newest) {
+        gi_fetch *w = newest;
+        newest = w->next;
+        w->next = oldest;
+        oldest = w;
+    }
+    while (oldest) {
+        gi_fetch *w = oldest;
+        oldest = w->next;
+        take_waiter(f, w);
+    }
+}
+
+/* Send those away who are cancelled or out of time; the earliest deadline of the others. */
+static double reap_waiters(gi_fetch_job *job, double now_ms) {
+    double next_ms = INFINITY;
+    gi_fetch **at = &job->waiters;
+    while (*at) {
+        gi_fetch *w = *at;
+        const bool is_cancelled = atomic_load(&w->is_cancelled);
+        if (!is_cancelled && now_ms < w->deadline_ms) {
+            next_ms = fmin(next_ms, w->deadline_ms);
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        if (is_cancelled)
+            deliver_failure(w, GLINT_ERR_CANCELLED, "cancelled");
+        else
+            deliver_failure(w, GLINT_ERR_DEADLINE, "the request's deadline passed");
+    }
+    return next_ms;
+}
+
+static void deliver_all(gi_fetch_job *job) {
+    gi_fetch_result result = {.status = job->status, .err = job->err};
+    while (job->waiters) {
+        gi_fetch *w = job->waiters;
+        job->waiters = w->next;
+        result.bytes = gi_fetch_bytes_ref(job->bytes);
+        deliver(w, &result);
+    }
+}
+
+/* Move every job on that can move without waiting; how long the rest may wait. */
+static double step_jobs(gi_fetcher *f, size_t n_running_max) {
+    double next_ms = INFINITY;
+    size_t n_running = 0;
+    gi_fetch_job **at = &f->jobs;
+    while (*at) {
+        gi_fetch_job *job = *at;
+        const double now_ms = gi_clock_ms();
+        next_ms = fmin(next_ms, reap_waiters(job, now_ms));
+        if (job->waiters && !job->has_started && n_running < n_running_max)
+            gi_fetch_job_start(job, now_ms);
+        if (job->waiters) gi_fetch_job_step(job, now_ms);
+        if (job->is_over) deliver_all(job);
+        if (!job->waiters) {
+            *at = job->next;
+            gi_fetch_job_free(job);
+            next_ms = 0; /* another may start now */
+            continue;
+        }
+        if (job->has_started) {
+            n_running++;
+            next_ms = fmin(next_ms, job->deadline_ms);
+            if (job->resolve) next_ms = fmin(next_ms, now_ms + gi_resolve_wait_ms(job->resolve));
+        }
+        at = &job->next;
+    }
+    return next_ms;
+}
+
+static void step_transfers(gi_fetcher *f) {
+    int n;
+    curl_multi_perform(f->env.multi, &n);
+    for (CURLMsg *m; (m = curl_multi_info_read(f->env.multi, &n));) {
+        gi_fetch_job *job = NULL;
+        if (m->msg != CURLMSG_DONE) continue;
+        const CURLcode code = m->data.result; /* the message dies with its handle */
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&job);
+        gi_fetch_job_on_transfer(job, code, gi_clock_ms());
+    }
+}
+
+/* Sleep until something may have moved: a transfer, a lookup, the inbox, a deadline. */
+static void wait_for_more(gi_fetcher *f, double until_ms) {
+    struct curl_waitfd fds[TRANSFERS_MAX * GI_RESOLVE_FDS_MAX];
+    unsigned n = 0;
+    for (const gi_fetch_job *job = f->jobs; job; job = job->next) {
+        struct pollfd mine[GI_RESOLVE_FDS_MAX];
+        const size_t n_mine = job->resolve ? gi_resolve_fds(job->resolve, mine) : 0;
+        for (size_t i = 0; i < n_mine; i++) {
+            fds[n].fd = mine[i].fd;
+            fds[n].events = (short)((mine[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) |
+                                    (mine[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0));
+            fds[n++].revents = 0;
+        }
+    }
+    const double ms = fmin(fmax(ceil(until_ms - gi_clock_ms()), 0), POLL_MS_MAX);
+    curl_multi_poll(f->env.multi, fds, n, (int)ms, NULL);
+}
+
+static void *fetcher_main(void *arg) {
+    gi_fetcher *f = arg;
+    while (!atomic_load(&f->is_stopping)) {
+        take_inbox(f);
+        step_transfers(f);
+        const double until_ms = step_jobs(f, (size_t)f->env.config.transfers_max);
+        wait_for_more(f, until_ms);
+    }
+    take_inbox(f);
+    for (gi_fetch_job *job = f->jobs; job; job = f->jobs) {
+        f->jobs = job->next;
+        for (gi_fetch *w = job->waiters; w; w = job->waiters) {
+            job->waiters = w->next;
+            deliver_failure(w, GLINT_ERR_CANCELLED, "the server ends");
+        }
+        gi_fetch_job_free(job);
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+gi_fetch_config gi_fetch_config_default(void) {
+    return (gi_fetch_config){
+        .file_bytes_max = 10 << 20,
+        .held_bytes_max = 256 << 20,
+        .kept_bytes_max = 64 << 20,
+        .total_ms = 5000,
+        .connect_ms = 2000,
+        .rate_min_bytes_s = 1024,
+        .transfers_max = 32,
+        .waiting_max = 1024,
+    };
+}
+
+static glint_status check_config(const gi_fetch_config *c, glint_error *err) {
+    if (c->n_hosts < 1 || c->n_hosts > GI_FETCH_HOSTS_MAX)
+        return gi_fail(err, GLINT_ERR_ARG, "fetching pictures: 1 to %d hosts", GI_FETCH_HOSTS_MAX);
+    if (c->n_ports > GI_FETCH_PORTS_MAX)
+        return gi_fail(err, GLINT_ERR_ARG, "fetching pictures: at most %d ports",
+                       GI_FETCH_PORTS_MAX);
+    if (c->file_bytes_max < 1 || c->held_bytes_max < c->file_bytes_max || c->kept_bytes_max < 0 ||
+        c->total_ms < 1 || c->connect_ms < 1 || c->rate_min_bytes_s < 0 || c->transfers_max < 1 ||
+        c->transfers_max > TRANSFERS_MAX || c->waiting_max < 1 || c->waiting_max > WAITING_MAX)
+        return gi_fail(err, GLINT_ERR_ARG, "fetching pictures: a limit is out of range");
+    return GLINT_OK;
+}
+
+static glint_status fill_env(gi_fetch_env *env, const gi_fetch_config *c, glint_error *err) {
+    env->config = *c;
+    env->budget.max_bytes = (size_t)c->held_bytes_max + (size_t)c->kept_bytes_max;
+    for (size_t i = 0; i < c->n_hosts; i++)
+        GI_TRY(gi_host_pattern_parse(c->hosts[i], &env->patterns[i], err));
+    for (size_t i = 0; i < c->n_ports; i++) {
+        if (c->ports[i] < 1 || c->ports[i] > UINT16_MAX)
+            return gi_fail(err, GLINT_ERR_ARG, "fetching pictures: a port is out of range");
+        env->ports[i] = (uint16_t)c->ports[i];
+    }
+    if (c->ca_file) {
+        if (access(c->ca_file, R_OK) != 0)
+            return gi_fail(err, GLINT_ERR_IO, "%s: cannot be read", c->ca_file);
+        env->ca_file = gi_strndup(c->ca_file, strlen(c->ca_file));
+        if (!env->ca_file) return gi_fail(err, GLINT_ERR_MEMORY, "no memory");
+    }
+    env->config.hosts = NULL;
+    env->config.ports = NULL;
+    env->config.ca_file = NULL;
+    GI_TRY(gi_cache_create((size_t)c->kept_bytes_max, &env->cache, err));
+    env->multi = curl_multi_init();
+    if (!env->multi) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for connections");
+    curl_multi_setopt(env->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
+    curl_multi_setopt(env->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    return GLINT_OK;
+}
+
+/* A thread that no signal reaches: they are the program's. */
+static bool start_thread(gi_fetcher *f) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const bool ok = pthread_create(&f->thread, NULL, fetcher_main, f) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
+
+glint_status gi_fetcher_create(const gi_fetch_config *config, gi_fetcher **ret, glint_error *err) {
+    GI_TRY(check_config(config, err));
+    /* Counted by libcurl, and safe in any thread since 7.84. */
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return gi_fail(err, GLINT_ERR_MEMORY, "libcurl does not start");
+    gi_fetcher *f = gi_calloc(1, sizeof *f);
+    if (!f) {
+        curl_global_cleanup();
+        return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the fetcher");
+    }
+    pthread_mutex_init(&f->lock, NULL);
+    glint_status st = fill_env(&f->env, config, err);
+    if (st == GLINT_OK) {
+        f->has_thread = start_thread(f);
+        if (!f->has_thread) st = gi_fail(err, GLINT_ERR_MEMORY, "cannot start a thread");
+    }
+    if (st != GLINT_OK) {
+        gi_fetcher_free(f);
+        return st;
+    }
+    *ret = f;
+    return GLINT_OK;
+}
+
+void gi_fetcher_free(gi_fetcher *f) {
+    if (!f) return;
+    if (f->has_thread) {
+        atomic_store(&f->is_stopping, true);
+        curl_multi_wakeup(f->env.multi);
+        pthread_join(f->thread, NULL);
+    }
+    if (f->env.multi) curl_multi_cleanup(f->env.multi);
+    gi_cache_free(f->env.cache);
+    gi_assert(atomic_load(&f->env.budget.used_bytes) == 0);
+    gi_free(f->env.ca_file);
+    pthread_mutex_destroy(&f->lock);
+    gi_free(f);
+    curl_global_cleanup();
+}
+
+/* ---- fetches ---- */
+
+glint_status gi_fetch_begin(gi_fetcher *f, const char *url, size_t n, double timeout_ms,
+                            gi_fetch_done_fn on_done, void *ctx, gi_fetch **ret, glint_error *err) {
+    gi_fetch *w = gi_calloc(1, sizeof *w);
+    if (!w) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a fetch");
+    glint_status st = gi_url_parse(url, n, &w->url, err);
+    if (st == GLINT_OK) st = gi_fetch_env_check(&f->env, &w->url, err);
+    if (st == GLINT_OK && atomic_fetch_add(&f->n_waiting, 1) >= (size_t)f->env.config.waiting_max) {
+        atomic_fetch_sub(&f->n_waiting, 1);
+        st = gi_fail(err, GLINT_ERR_BUSY, "too many pictures are being fetched");
+    }
+    if (st != GLINT_OK) {
+        gi_free(w);
+        return st;
+    }
+    w->owner = f;
+    w->deadline_ms = gi_clock_ms() + timeout_ms;
+    w->on_done = on_done;
+    w->ctx = ctx;
+    atomic_init(&w->is_cancelled, false);
+    atomic_init(&w->n_owners, 2);
+    atomic_fetch_add(&f->n_begun, 1);
+    *ret = w; /* before the thread may call on_done */
+    pthread_mutex_lock(&f->lock);
+    w->next = f->inbox;
+    f->inbox = w;
+    pthread_mutex_unlock(&f->lock);
+    curl_multi_wakeup(f->env.multi);
+    return GLINT_OK;
+}
+
+void gi_fetch_cancel(gi_fetch *fetch) {
+    atomic_store(&fetch->is_cancelled, true);
+    curl_multi_wakeup(fetch->owner->env.multi);
+}
+
+void gi_fetch_free(gi_fetch *fetch) {
+    if (fetch) disown(fetch);
+}
+
+/* ---- waiting ---- */
+
+typedef struct rendezvous {
+    pthread_mutex_t lock;
+    pthread_cond_t cv;
+    bool is_done;
+    gi_fetch_result result;
+} rendezvous;
+
+static void meet(void *ctx, const gi_fetch_result *result) {
+    rendezvous *r = ctx;
+    pthread_mutex_lock(&r->lock);
+    r->result = *result;
+    r->is_done = true;
+    pthread_cond_signal(&r->cv);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* Sleep on the condition for up to WAIT_LOOK_MS. */
+static void doze(rendezvous *r) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_nsec += WAIT_LOOK_MS * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000L;
+    }
+    pthread_cond_timedwait(&r->cv, &r->lock, &t);
+}
+
+glint_status gi_fetch_wait(gi_fetcher *f, const char *url, size_t n, double timeout_ms,
+                           const atomic_bool *cancelled, gi_fetch_bytes **ret_bytes,
+                           glint_error *err) {
+    rendezvous r = {.lock = PTHREAD_MUTEX_INITIALIZER, .cv = PTHREAD_COND_INITIALIZER};
+    gi_fetch *fetch = NULL;
+    GI_TRY(gi_fetch_begin(f, url, n, timeout_ms, meet, &r, &fetch, err));
+    pthread_mutex_lock(&r.lock);
+    while (!r.is_done) {
+        if (cancelled && atomic_load(cancelled)) gi_fetch_cancel(fetch);
+        doze(&r);
+    }
+    pthread_mutex_unlock(&r.lock);
+    gi_fetch_free(fetch);
+    pthread_cond_destroy(&r.cv);
+    pthread_mutex_destroy(&r.lock);
+    if (r.result.status == GLINT_OK)
+        *ret_bytes = r.result.bytes;
+    else if (err)
+        *err = r.result.err;
+    return r.result.status;
+}
+
+gi_fetch_stats gi_fetcher_get_stats(gi_fetcher *f) {
+    return (gi_fetch_stats){
+        .n_begun = atomic_load(&f->n_begun),
+        .n_joined = atomic_load(&f->n_joined),
+        .n_failed = atomic_load(&f->n_failed),
+        .n_lookups = atomic_load(&f->env.n_lookups),
+        .n_transfers = atomic_load(&f->env.n_transfers),
+        .n_kept_used = atomic_load(&f->env.n_kept_used),
+        .n_waiting = atomic_load(&f->n_waiting),
+        .used_bytes = atomic_load(&f->env.budget.used_bytes),
+    };
+}
