@@ -115,9 +115,8 @@ static one *begin(char *args, double timeout_ms) {
     if (timeout_ms <= 0 && gi_parse_i64(args, &ms)) timeout_ms = (double)ms;
     one *o = &probe.fetches[probe.n_fetches];
     *o = (one){.begun_ms = gi_clock_ms()};
-    if (probe.n_fetches == FETCHES_MAX ||
-        gi_fetch_begin(probe.fetcher, url, n, timeout_ms, on_done, o, &o->fetch, &err) !=
-            GLINT_OK) {
+    if (probe.n_fetches == FETCHES_MAX || gi_fetch_begin(probe.fetcher, url, n, timeout_ms, on_done,
+                                                         o, &o->fetch, &err) != GLINT_OK) {
         printf("refused\t%s\n", err.message);
         return NULL;
     }
@@ -200,8 +199,7 @@ static bool take_number(const char *name, const char *value) {
     };
     for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++)
         if (strcmp(name, ROWS[i].name) == 0)
-            return gi_parse_i64(value,
-                                (int64_t *)(void *)((char *)&probe.config + ROWS[i].offset));
+            return gi_parse_i64(value, (int64_t *)(void *)((char *)&probe.config + ROWS[i].offset));
     return false;
 }
 
