@@ -73,12 +73,13 @@ glint_status gi_resolve_begin(const char *host, gi_resolve **ret, glint_error *e
 
 size_t gi_resolve_fds(const gi_resolve *r, struct pollfd *fds) {
     ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
-    const int bits = ares_getsock(r->channel, sockets, ARES_GETSOCK_MAXNUM);
+    /* Not by ARES_GETSOCK_WRITABLE, which shifts a bit into the sign. */
+    const unsigned bits = (unsigned)ares_getsock(r->channel, sockets, ARES_GETSOCK_MAXNUM);
     size_t n = 0;
     for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
         short events = 0;
-        if (ARES_GETSOCK_READABLE(bits, i)) events |= POLLIN;
-        if (ARES_GETSOCK_WRITABLE(bits, i)) events |= POLLOUT;
+        if (bits >> i & 1) events |= POLLIN;
+        if (bits >> (i + ARES_GETSOCK_MAXNUM) & 1) events |= POLLOUT;
         if (events) fds[n++] = (struct pollfd){.fd = sockets[i], .events = events};
     }
     return n;

@@ -195,7 +195,7 @@ class Redirects(Base):
                             ("http://ok.pics.test:22/", "port"), ("http://u:p@ok.pics.test/", "user name"),
                             ("file:///etc/passwd", "http"), ("gopher://ok.pics.test/", "http"), ("ftp://ok.pics.test/x", "http"),
                             ("http://2130706433/", "number"), ("\\\\10.0.0.1/", "backslash"), ("", "stays"), ("#x", "stays"),
-                            ("http://ok.pics.test\\@10.0.0.1/", "backslash"), 
+                            ("http://ok.pics.test\\@10.0.0.1/", "backslash"),
                             ("http://mixed.pics.test/", "is refused"), ("data:image/png;base64,AAAA", "http")):
                 self.assert_failed(probe.get("http://ok.pics.test/redirect?to=" + quote(to)), why)
             self.assert_failed(probe.get("http://ok.pics.test/hops?n=4"), "too often")
