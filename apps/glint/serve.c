@@ -44,7 +44,7 @@ typedef struct serve_options {
     gi_server_settings settings;
     gi_engine_args engine;
     const char *log_level;
-    int64_t body_max_mib, body_total_max_mib;
+    int64_t body_max_mib, body_total_max_mib, sequences_max, kv_tokens_max;
     bool lists_routes;
 } serve_options;
 
@@ -110,7 +110,13 @@ static const row ROWS[] = {
     {"Requests:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
     {"queue-max", 0, GI_OPTION_INT, AT(settings.queue_max), "N", "64", NULL, 1, 65536,
      "requests that may wait, else 429"},
-    {"ready-max", 0, GI_OPTION_INT, AT(settings.ready_max), "N", "4", NULL, 1, 1024,
+    {"sequences-max", 0, GI_OPTION_INT, AT(sequences_max), "N", "16", NULL, 1, 256,
+     "requests computed together; 1 = one\nafter the other"},
+    {"kv-tokens", 0, GI_OPTION_INT, AT(kv_tokens_max), "N", NULL, NULL, 1, 1 << 24,
+     "tokens the KV cache holds, of all\nrequests together (unset: 1024 for each\nof "
+     "--sequences-max, at "
+     "least --context)"},
+    {"ready-max", 0, GI_OPTION_INT, AT(settings.ready_max), "N", "8", NULL, 1, 1024,
      "of these, how many may have decoded\npictures in memory"},
     {"prepare-threads", 0, GI_OPTION_INT, AT(settings.n_crew), "N", "2", NULL, 1, 64,
      "threads that read requests and decode\npictures"},
@@ -267,6 +273,8 @@ static int start(serve_options *o) {
         return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
     r.model_dir = settings.engine.model_dir;
     settings.engine.on_progress = on_progress;
+    settings.engine.sequences_max = (int)o->sequences_max;
+    settings.engine.kv_tokens_max = (int)o->kv_tokens_max;
     settings.body_bytes_max = o->body_max_mib * MIB;
     settings.body_bytes_total_max = o->body_total_max_mib * MIB;
 

@@ -71,6 +71,10 @@ typedef struct glint_engine_options {
     int kv_tokens_max;        /**< tokens in the KV cache, all jobs together, at least
                                    context_tokens_max; 0 = that, or 1024 for each sequence */
     int max_side_px;          /**< longest picture side after the cap, 28..16384; 0 = 1024 */
+    int picture_cache_mib;    /**< memory for encoded pictures, so that the same picture with a
+                                   new question is not encoded again; 0 = 64, -1 = none */
+    bool no_prefix_cache;     /**< do not keep the keys and values of finished prompts for those
+                                   that begin the same */
     glint_dtype dtype;        /**< 0 = GLINT_DTYPE_AUTO */
     glint_dtype kv_dtype;     /**< of the KV cache: AUTO and BF16 = BF16, INT8; F32 goes with F32 */
     const char *cpu_mask;     /**< best kernel tier allowed ("ref", "avx2", ...); NULL = any */
@@ -144,6 +148,8 @@ typedef struct glint_request {
     size_t n_stops;           /**< 0..GLINT_STOPS_MAX */
     int max_side_px;          /**< longest picture side; 0 = the engine's */
     double timeout_ms;        /**< from glint_job_create on; 0 = none */
+    const char *tenant;       /**< work is shared by requests of one tenant only; NULL = "" */
+    bool no_cache;            /**< neither use nor leave anything in a cache */
     bool thinking;            /**< let a thinking model think; off by default */
 } glint_request;
 

@@ -183,6 +183,13 @@ gi_cache_entry *gi_cache_get(gi_cache *cache, const gi_digest *key) {
     return e;
 }
 
+void gi_cache_ref(gi_cache *cache, gi_cache_entry *entry) {
+    pthread_mutex_lock(&cache->lock);
+    gi_assert(entry->n_refs > 0);
+    entry->n_refs++;
+    pthread_mutex_unlock(&cache->lock);
+}
+
 bool gi_cache_put(gi_cache *cache, gi_cache_entry *entry) {
     gi_cache_entry *dead = NULL;
     if (cache->bytes_max == 0 || entry->n_bytes > cache->bytes_max) return false;

@@ -62,6 +62,9 @@ void gi_cache_entry_init(gi_cache_entry *entry, const gi_digest *key, size_t n_b
 /** The value under a key, with a reference for the caller; or NULL. */
 gi_cache_entry *gi_cache_get(gi_cache *cache, const gi_digest *key);
 
+/** One reference more, for somebody who holds one. */
+void gi_cache_ref(gi_cache *cache, gi_cache_entry *entry);
+
 /**
  * Keep a value. It is not kept if it is larger than bytes_max, if those in use leave no room, or if
  * there is one under its key already, which then counts as just used. The caller's reference stays

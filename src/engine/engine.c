@@ -18,6 +18,7 @@ enum {
     MAX_SIDE_DEFAULT_PX = 1024,
     CONTEXT_DEFAULT_TOKENS = 8192,
     KV_DEFAULT_TOKENS = 1024, /* for each of several jobs */
+    CACHE_DEFAULT_MIB = 64,
     TEMPLATE_BYTES_MAX = 1 << 20,
 };
 
@@ -220,7 +221,7 @@ static glint_status make_device(glint_engine *e, const glint_engine_options *o, 
     const size_t block = e->dev->ops->kv_block_tokens(e->dev);
     const size_t n_blocks = ((size_t)e->info.kv_tokens_max + block - 1) / block;
     const gi_kv_shape shape = gi_language_kv_shape(&c->text, n_blocks, block);
-    GI_TRY(gi_kv_pool_init(&e->kv_pool, n_blocks, block, 0, err));
+    GI_TRY(gi_kv_pool_init(&e->kv_pool, n_blocks, block, o->no_prefix_cache ? 0 : n_blocks, err));
     GI_TRY(e->dev->ops->kv_create(e->dev, &shape, &e->kv, err));
     return gi_step_init(&e->step, GI_ENGINE_PREFILL_TOKENS, (size_t)e->info.sequences_max,
                         c->text.vocab, err);
@@ -292,6 +293,10 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
     GI_TRY_DONE(load_text(e, options->model_dir, err));
     GI_TRY_DONE(gi_tasks_load(options->template_dir, &e->tasks, err));
     GI_TRY_DONE(make_device(e, options, err));
+    const int cache_mib = options->picture_cache_mib;
+    GI_TRY_DONE(gi_cache_create(
+        cache_mib < 0 ? 0 : (cache_mib ? (size_t)cache_mib : CACHE_DEFAULT_MIB) << 20,
+        &e->picture_cache, err));
     GI_TRY_DONE(fill_info(e, options, err));
     progress(options, 1.0, "ready");
     *ret = e;
@@ -310,6 +315,7 @@ void glint_engine_close(glint_engine *e) {
         gi_language_free(e->language);
         gi_vision_free(e->vision);
     }
+    gi_cache_free(e->picture_cache); /* its pictures lie on the device */
     gi_kv_pool_done(&e->kv_pool);
     gi_device_free(e->dev);
     gi_tasks_free(e->tasks);

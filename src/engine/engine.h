@@ -8,6 +8,7 @@
 
 #include <glint/glint.h>
 
+#include "base/cache.h"
 #include "base/sha256.h"
 #include "engine/task.h"
 #include "image/decoder.h"
@@ -54,6 +55,7 @@ struct glint_engine {
     gi_language *language;
     gi_kv_pool kv_pool;
     gi_kv_store *kv;
+    gi_cache *picture_cache; /**< of gi_picture */
     gi_step_scratch step;
     atomic_bool is_running; /**< gi_engine_acquire */
 };

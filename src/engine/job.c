@@ -76,8 +76,9 @@ glint_status gi_job_take(glint_job *job, size_t i_logits, size_t *ret_n_known, g
     return GLINT_OK;
 }
 
-void gi_job_conclude(glint_job *job) {
+void gi_job_conclude(glint_job *job, size_t n_cached) {
     glint_result *r = &job->result;
+    r->usage.cached_tokens = (int)n_cached;
     const double now = gi_clock_ms();
     double encoded = job->begun_ms;
     for (size_t i = 0; i < job->n_pictures; i++)
@@ -165,7 +166,7 @@ glint_status glint_job_run(glint_job *job, glint_text_fn on_text, void *ctx, gli
         if (st == GLINT_OK) st = gi_job_take(job, 0, &n_known, err);
         if (st == GLINT_OK && n_known > 0) st = feed_known(job, err);
     }
-    gi_job_conclude(job);
+    gi_job_conclude(job, 0);
     gi_job_end(job);
     return st;
 }

@@ -26,6 +26,8 @@ struct glint_job {
     size_t n_prompt, n_known;
     int32_t *positions;    /**< [3][n_prompt] */
     int32_t next_position; /**< of the first generated token */
+    gi_kv_key *keys;       /**< [n_keys] of the prompt's full blocks; NULL when it shares nothing */
+    size_t n_keys;
     gi_kv_sequence sequence;
     gi_sampler sampler;
     gi_confidence confidence;

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "kv/prompt_keys.h"
 
 #include <math.h>
 #include <string.h>
@@ -63,12 +64,19 @@ static glint_status prepare_pictures(glint_job *job, const glint_request *r, gli
     glint_engine *e = job->engine;
     const uint32_t max_side = r->max_side_px ? (uint32_t)r->max_side_px : e->max_side_px;
     for (size_t i = 0; i < r->n_images; i++) {
-        GI_TRY(gi_picture_create(e, &r->images[i], max_side, &job->pictures[i], err));
+        const gi_picture_spec spec = {.image = r->images[i],
+                                      .max_side_px = max_side,
+                                      .tenant = r->tenant ? r->tenant : "",
+                                      .may_share = !r->no_cache};
+        bool is_found;
+        GI_TRY(gi_picture_open(e, &spec, &job->pictures[i], &is_found, err));
         const gi_picture *p = job->pictures[i];
         job->n_pictures++;
         job->places[i] = (gi_mrope_image){.rows = p->rows, .cols = p->cols};
-        job->result.timing.decode_image_ms += p->patches.decode_ms;
-        job->result.timing.preprocess_ms += p->patches.preprocess_ms;
+        if (!is_found) {
+            job->result.timing.decode_image_ms += p->patches.decode_ms;
+            job->result.timing.preprocess_ms += p->patches.preprocess_ms;
+        }
         job->result.usage.image_tokens += (int)(p->rows * p->cols);
     }
     return GLINT_OK;
@@ -111,6 +119,26 @@ static glint_status check_length(const glint_job *job, glint_error *err) {
     gi_fail(err, GLINT_ERR_LIMIT, "prompt and pictures are %zu tokens; the context holds %zu",
             job->n_prompt, context);
     return gi_fail_param(err, GLINT_ERR_LIMIT, "prompt");
+}
+
+/* The keys of the prompt's blocks, so that what it has in common with others is computed once. */
+static glint_status make_keys(glint_job *job, const glint_request *r, glint_error *err) {
+    const glint_engine *e = job->engine;
+    const char *tenant = r->tenant ? r->tenant : "";
+    const size_t n = job->n_prompt / e->kv_pool.block_tokens;
+    if (r->no_cache || n == 0) return GLINT_OK;
+    gi_prompt_picture pictures[GLINT_IMAGES_MAX];
+    for (size_t i = 0; i < job->n_pictures; i++)
+        pictures[i] = (gi_prompt_picture){.first_token = job->places[i].first_token,
+                                          .n_tokens = job->places[i].rows * job->places[i].cols,
+                                          .content = job->pictures[i]->entry.key};
+    job->keys = gi_calloc(n, sizeof *job->keys);
+    if (!job->keys) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a prompt");
+    gi_digest salt;
+    GI_TRY(gi_sha256_of_bytes("glint prompt 1", tenant, strlen(tenant), &salt, err));
+    job->n_keys = n;
+    return gi_prompt_keys(&salt, job->known, job->n_prompt, e->kv_pool.block_tokens, pictures,
+                          job->n_pictures, job->keys, err);
 }
 
 static glint_status make_buffers(glint_job *job, const glint_request *r, const gi_ids *prompt,
@@ -174,6 +202,7 @@ glint_status glint_job_create(glint_engine *engine, const glint_request *request
     job->n_prompt = ids.n;
     GI_TRY_DONE(check_length(job, err));
     GI_TRY_DONE(make_buffers(job, request, &ids, err));
+    GI_TRY_DONE(make_keys(job, request, err));
     job->result.timing.preprocess_ms += gi_clock_ms() - text_begin;
     job->result.usage.prompt_tokens = (int)ids.n;
     *ret = job;
@@ -189,6 +218,7 @@ void glint_job_free(glint_job *job) {
     for (size_t i = 0; i < job->n_pictures; i++) gi_picture_unref(job->pictures[i]);
     gi_free(job->known);
     gi_free(job->positions);
+    gi_free(job->keys);
     /* Blocks are the running job's; whoever ran it has given them back. */
     gi_assert(job->sequence.n_blocks == 0);
     gi_kv_sequence_done(&job->sequence);

@@ -6,21 +6,41 @@
 
 #include "base/alloc.h"
 
-static void picture_free(gi_picture *p) {
+#include <string.h>
+
+static void picture_free(gi_cache_entry *entry) {
+    gi_picture *p = (gi_picture *)(void *)entry;
     gi_patches_done(&p->patches);
     p->engine->dev->ops->act_free(p->engine->dev, &p->visual);
     gi_free(p);
 }
 
 gi_picture *gi_picture_ref(gi_picture *p) {
-    atomic_fetch_add_explicit(&p->n_refs, 1, memory_order_relaxed);
+    gi_cache_ref(p->engine->picture_cache, &p->entry);
     return p;
 }
 
 void gi_picture_unref(gi_picture *p) {
-    if (p && atomic_fetch_sub_explicit(&p->n_refs, 1, memory_order_acq_rel) == 1) picture_free(p);
+    if (!p) return;
+    gi_cache *cache = p->engine->picture_cache;
+    /* Patches are far larger than the visual tokens they count as. */
+    if (!atomic_load(&p->is_done)) gi_cache_remove(cache, &p->entry.key);
+    gi_cache_unref(cache, &p->entry);
 }
 
+static glint_status make_key(const gi_picture_spec *spec, gi_digest *ret, glint_error *err) {
+    gi_sha256 h;
+    GI_TRY(gi_sha256_init(&h, err));
+    gi_sha256_begin(&h, "glint picture 1");
+    gi_sha256_bytes(&h, spec->tenant, strlen(spec->tenant));
+    gi_sha256_u64(&h, spec->max_side_px);
+    gi_sha256_bytes(&h, spec->image.bytes, spec->image.n_bytes);
+    const glint_status st = gi_sha256_end(&h, ret, err);
+    gi_sha256_done(&h);
+    return st;
+}
+
+/* Sizes, and room for the visual tokens. */
 static glint_status measure(gi_picture *p, glint_error *err) {
     const glint_engine *e = p->engine;
     const gi_config *cfg = &e->ckpt->config;
@@ -36,24 +56,40 @@ static glint_status measure(gi_picture *p, glint_error *err) {
     return e->dev->ops->act_create(e->dev, p->rows * p->cols, cfg->text.hidden, &p->visual, err);
 }
 
-glint_status gi_picture_create(glint_engine *e, const glint_image *image, uint32_t max_side_px,
-                               gi_picture **ret, glint_error *err) {
+static glint_status make(glint_engine *e, const gi_picture_spec *spec, const gi_digest *key,
+                         gi_picture **ret, glint_error *err) {
     gi_picture *p = gi_calloc(1, sizeof *p);
     if (!p) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a picture");
     p->engine = e;
-    atomic_init(&p->n_refs, 1);
     glint_status st =
-        gi_image_prepare(image->bytes, image->n_bytes, &e->ckpt->config.image, &e->image_limits,
-                         max_side_px, e->pictures, &p->patches, err);
-    if (st != GLINT_OK) {
+        gi_image_prepare(spec->image.bytes, spec->image.n_bytes, &e->ckpt->config.image,
+                         &e->image_limits, spec->max_side_px, e->pictures, &p->patches, err);
+    if (st != GLINT_OK)
         gi_fail_param(err, st, "image");
-    } else {
+    else
         st = measure(p, err);
-    }
     if (st != GLINT_OK) {
-        picture_free(p);
+        picture_free(&p->entry);
         return st;
     }
+    const size_t n_bytes =
+        sizeof *p + p->rows * p->cols * e->ckpt->config.text.hidden * sizeof(float);
+    gi_cache_entry_init(&p->entry, key, n_bytes, picture_free);
     *ret = p;
+    return GLINT_OK;
+}
+
+glint_status gi_picture_open(glint_engine *e, const gi_picture_spec *spec, gi_picture **ret,
+                             bool *ret_is_found, glint_error *err) {
+    gi_digest key;
+    GI_TRY(make_key(spec, &key, err));
+    gi_cache_entry *entry = spec->may_share ? gi_cache_get(e->picture_cache, &key) : NULL;
+    *ret_is_found = entry != NULL;
+    if (entry) {
+        *ret = (gi_picture *)(void *)entry;
+        return GLINT_OK;
+    }
+    GI_TRY(make(e, spec, &key, ret, err));
+    if (spec->may_share) gi_cache_put(e->picture_cache, &(*ret)->entry);
     return GLINT_OK;
 }

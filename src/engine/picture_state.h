@@ -8,12 +8,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** A picture to be encoded; shared by the requests that show the same one. */
+/**
+ * A picture to be encoded; shared by the requests that show the same one. The planner's owner keeps
+ * it while n_users > 0 or is_encoding.
+ */
 typedef struct gi_picture_state {
     size_t n_patches; /**< rows in the vision tower */
-    double work;      /**< operations to encode it, gi_vision_ops */
-    bool is_encoded;  /**< its visual tokens are there; the planner's to set */
-    bool is_encoding; /**< it is in the batch under way; the planner's to set */
+    double work;      /**< operations to encode it (gi_vision_ops), above 0 */
+    bool is_encoded;  /**< its visual tokens are there */
+    /* The planner's; zero at first. */
+    bool is_encoding; /**< it is in the batch under way */
+    size_t n_users;   /**< requests in the plan that show it */
 } gi_picture_state;
 
 #endif

@@ -21,16 +21,21 @@ void gi_engine_release(glint_engine *e) {
 }
 
 gi_engine_bounds gi_engine_get_bounds(glint_engine *e) {
+    const gi_checkpoint_sizes *sizes = &e->ckpt->sizes;
     return (gi_engine_bounds){.sequences_max = (size_t)e->info.sequences_max,
                               .rows_max = GI_ENGINE_PREFILL_TOKENS,
                               .pictures_max = GI_VISION_BATCH_MAX,
                               .patches_max = e->patches_max,
                               .vision_blocks = e->ckpt->config.vision.depth,
+                              .token_ops = 2 * (double)sizes->text_params,
+                              .weight_bytes = (double)sizes->text_params,
                               .kv_pool = &e->kv_pool};
 }
 
 gi_job_view gi_job_get_view(glint_job *job) {
     gi_job_view view = {.kv = &job->sequence,
+                        .keys = job->keys,
+                        .n_keys = job->n_keys,
                         .n_prompt = job->n_prompt,
                         .n_known = job->n_known,
                         .n_places = job->n_pictures};
@@ -84,7 +89,6 @@ void gi_engine_vision_begin(glint_engine *e, gi_picture_state *const *pictures, 
     }
     s->n_encoding = n;
     gi_vision_begin(e->vision, batch, n);
-    for (size_t i = 0; i < n; i++) gi_patches_done(&s->encoding[i]->patches);
 }
 
 void gi_engine_vision_run(glint_engine *e, size_t n_blocks) {
@@ -98,6 +102,8 @@ void gi_engine_vision_end(glint_engine *e) {
         gi_picture *p = e->step.encoding[i];
         e->dev->ops->copy_rows(e->dev, p->visual, 0, tokens, row, p->rows * p->cols);
         p->encoded_at_ms = now;
+        atomic_store(&p->is_done, true);
+        gi_patches_done(&p->patches);
         row += p->rows * p->cols;
     }
 }

@@ -26,6 +26,8 @@ typedef struct gi_engine_bounds {
     size_t pictures_max;  /**< pictures of one batch in the vision tower */
     size_t patches_max;   /**< their patches together */
     size_t vision_blocks; /**< blocks of the vision tower */
+    double token_ops;     /**< operations of a token through the decoder, roughly */
+    double weight_bytes;  /**< that a step of the decoder reads, roughly */
     gi_kv_pool *kv_pool;
 } gi_engine_bounds;
 
@@ -72,8 +74,12 @@ glint_status gi_job_start(glint_job *job, glint_text_fn on_text, void *ctx, glin
  */
 glint_status gi_job_take(glint_job *job, size_t i_logits, size_t *ret_n_known, glint_error *err);
 
-/** Whatever came of it: fill in the result as far as the answer got, and the times. */
-void gi_job_conclude(glint_job *job);
+/**
+ * Whatever came of it: fill in the result as far as the answer got, and the times.
+ *
+ * @param n_cached prompt tokens whose keys and values were found instead of computed.
+ */
+void gi_job_conclude(glint_job *job, size_t n_cached);
 
 /* ---- vision tower ---- */
 

@@ -194,11 +194,19 @@ gi_sched_item *gi_line_reap(gi_line *line, double now_ms) {
     return NULL;
 }
 
+gi_sched_item *gi_line_stopped(gi_line *line, double now_ms) {
+    for (gi_sched_item *i = line->lists[GI_SCHED_RUNNING].head; i; i = i->next) {
+        if (is_expired(i, now_ms)) gi_line_stop(line, i, GI_SCHED_STOP_EXPIRED);
+        if (i->stop != GI_SCHED_STOP_NONE) return i;
+    }
+    return NULL;
+}
+
 void gi_line_stop_all(gi_line *line, void (*on_running)(void *ctx, gi_sched_item *item),
                       void *ctx) {
     for (size_t s = 0; s < GI_SCHED_LISTS; s++)
         for (gi_sched_item *i = line->lists[s].head; i; i = i->next)
-            if (gi_line_stop(line, i, GI_SCHED_STOP_DRAINED)) on_running(ctx, i);
+            if (gi_line_stop(line, i, GI_SCHED_STOP_DRAINED) && on_running) on_running(ctx, i);
 }
 
 double gi_line_next_deadline_ms(const gi_line *line) {

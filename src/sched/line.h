@@ -136,8 +136,14 @@ bool gi_line_stop(gi_line *line, gi_sched_item *item, gi_sched_stop why);
  */
 gi_sched_item *gi_line_reap(gi_line *line, double now_ms);
 
-/** Give every item in the line the reason GI_SCHED_STOP_DRAINED. `on_running` is called for each
- * running item that had no reason before. */
+/**
+ * The oldest running item that has a reason to stop, or whose deadline is at or before now (which
+ * becomes its reason). NULL when there is none. It must leave.
+ */
+gi_sched_item *gi_line_stopped(gi_line *line, double now_ms);
+
+/** Give every item in the line the reason GI_SCHED_STOP_DRAINED. `on_running` (or NULL) is called
+ * for each running item that had no reason before. */
 void gi_line_stop_all(gi_line *line, void (*on_running)(void *ctx, gi_sched_item *item), void *ctx);
 
 /** The earliest deadline of those that wait; infinity when there is none. */

@@ -40,6 +40,7 @@
 #ifndef GI_SCHED_PLAN_H
 #define GI_SCHED_PLAN_H
 
+#include "engine/picture_state.h"
 #include "kv/kv_pool.h"
 #include "sched/cost.h"
 
@@ -50,18 +51,8 @@
 /** Most pictures of one request. */
 #define GI_PLAN_PICTURES_MAX 8
 
-/**
- * A picture to be encoded; shared by the requests that show the same one. Filled by the caller, who
- * keeps it while n_users > 0 or is_encoding.
- */
-typedef struct gi_plan_picture {
-    size_t n_patches; /**< rows in the vision tower */
-    double work;      /**< operations to encode it, from the model's sizes; above 0 */
-    bool is_encoded;  /**< set by gi_plan_done, or by the caller before it is added */
-    /* The planner's; zero at first. */
-    bool is_encoding; /**< it is in the batch under way */
-    size_t n_users;   /**< requests in the plan that show it */
-} gi_plan_picture;
+/** A picture to be encoded; shared by the requests that show the same one. */
+typedef gi_picture_state gi_plan_picture;
 
 /** Where a picture stands in a request. */
 typedef struct gi_plan_place {

@@ -5,7 +5,7 @@
  *     submit    network thread   make the call, put it in the line
  *     admit     crew             JSON or form -> fields; the deadline
  *     prepare   crew             base64 -> bytes -> glint_job_create (decode, resize, tokenise)
- *     run       engine thread    glint_job_run
+ *     run       engine thread    together with others, step by step (sched/engine_ops.h)
  *     finish    any of them      the answer
  *
  * What the request was made of (body, JSON) is freed as soon as the job has taken it in. The words
@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "sched/engine_ops.h"
 #include "server/base64.h"
 #include "server/header_value.h"
 #include "server/infer_reply.h"
@@ -27,11 +28,12 @@ enum { REPLY_BYTES_MAX = 1 << 20, RETRY_AFTER_MAX_S = 60, TASK_BYTES = 65 };
 
 struct gi_infer {
     gi_infer_config config;
+    gi_engine_ops *engine_ops;
     gi_sched *sched;
 };
 
 typedef struct call {
-    gi_sched_item item;
+    gi_sched_request request;
     gi_infer *service;
     gi_http_request *http;
     bool is_form;
@@ -40,12 +42,11 @@ typedef struct call {
     gi_json_lifted json;    /* fields borrow from this and the body, until the job is made */
     gi_infer_fields fields; /* valid from admit to prepare */
     char task[TASK_BYTES];
-    glint_job *job;
     gi_api_error error;
 } call;
 
-static call *call_of(gi_sched_item *item) {
-    return (call *)(void *)((char *)item - offsetof(call, item));
+static call *call_of(gi_sched_request *r) {
+    return (call *)(void *)((char *)r - offsetof(call, request));
 }
 
 /* ---- reading ---- */
@@ -99,9 +100,9 @@ static bool is_task(const glint_engine *engine, const char *name) {
     return false;
 }
 
-static bool admit(void *ctx, gi_sched_item *item) {
+static bool admit(void *ctx, gi_sched_request *r) {
     gi_infer *s = ctx;
-    call *c = call_of(item);
+    call *c = call_of(r);
     gi_field_picture files[GLINT_IMAGES_MAX];
     size_t n_files = 0;
     if (!(c->is_form ? read_form(c, files, &n_files) : read_json(c))) return false;
@@ -110,7 +111,7 @@ static bool admit(void *ctx, gi_sched_item *item) {
     if (strlen(c->fields.task) >= sizeof c->task || !is_task(s->config.engine, c->fields.task))
         return gi_api_fail(&c->error, GI_API_UNKNOWN_TASK, "task");
     memcpy(c->task, c->fields.task, strlen(c->fields.task) + 1);
-    item->deadline_ms = gi_http_received_ms(c->http) + (double)c->fields.timeout_ms;
+    r->item.deadline_ms = gi_http_received_ms(c->http) + (double)c->fields.timeout_ms;
     return true;
 }
 
@@ -178,7 +179,7 @@ static bool decode_pictures(call *c, decoded *d) {
 static bool make_job(call *c, const glint_image *images) {
     const gi_infer_fields *f = &c->fields;
     const glint_engine_info *info = glint_engine_get_info(c->service->config.engine);
-    const double left_ms = c->item.deadline_ms - gi_clock_ms();
+    const double left_ms = c->request.item.deadline_ms - gi_clock_ms();
     if (left_ms <= 0) return gi_api_fail(&c->error, GI_API_DEADLINE, NULL);
     const glint_request request = {
         .images = images,
@@ -195,16 +196,17 @@ static bool make_job(call *c, const glint_image *images) {
         .n_stops = f->n_stops,
         .max_side_px = (int)f->max_side_px,
         .timeout_ms = left_ms,
+        .no_cache = !f->cache,
     };
     glint_error err = {0};
-    if (glint_job_create(c->service->config.engine, &request, &c->job, &err) == GLINT_OK)
+    if (glint_job_create(c->service->config.engine, &request, &c->request.job, &err) == GLINT_OK)
         return true;
     return fail_engine(c, &err, true);
 }
 
-static bool prepare(void *ctx, gi_sched_item *item) {
+static bool prepare(void *ctx, gi_sched_request *r) {
     gi_infer *s = ctx;
-    call *c = call_of(item);
+    call *c = call_of(r);
     decoded d = {0};
     const bool ok = decode_pictures(c, &d) &&
                     gi_access_take_pictures(s->config.access, gi_http_principal(c->http), d.images,
@@ -214,22 +216,6 @@ static bool prepare(void *ctx, gi_sched_item *item) {
     gi_json_lift_done(&c->json);
     gi_http_drop_body(c->http);
     return ok;
-}
-
-/* ---- running ---- */
-
-static void run(void *ctx, gi_sched_item *item) {
-    (void)ctx;
-    call *c = call_of(item);
-    glint_error err = {0};
-    const glint_status st = glint_job_run(c->job, NULL, NULL, &err);
-    /* Whoever cancelled it has said why in item->stop. */
-    if (st != GLINT_OK && st != GLINT_ERR_CANCELLED) fail_engine(c, &err, false);
-}
-
-static void interrupt(void *ctx, gi_sched_item *item) {
-    (void)ctx;
-    glint_job_cancel(call_of(item)->job);
 }
 
 /* ---- answering ---- */
@@ -246,8 +232,8 @@ static void answer(call *c) {
         .id = gi_http_request_id(c->http),
         .model = glint_engine_get_info(c->service->config.engine)->model_name,
         .task = c->task,
-        .result = glint_job_result(c->job),
-        .queue_ms = waited_ms(&c->item),
+        .result = glint_job_result(c->request.job),
+        .queue_ms = waited_ms(&c->request.item),
         .total_ms = gi_clock_ms() - gi_http_received_ms(c->http),
     };
     gi_http_reply reply = {.status = 200};
@@ -262,17 +248,21 @@ static void answer(call *c) {
 }
 
 static void free_call(call *c) {
-    glint_job_free(c->job);
+    glint_job_free(c->request.job);
     gi_json_lift_done(&c->json);
     gi_free(c);
 }
 
-static void finish(void *ctx, gi_sched_item *item) {
+static void finish(void *ctx, gi_sched_request *r) {
     (void)ctx;
-    call *c = call_of(item);
+    call *c = call_of(r);
+    const gi_sched_item *item = &r->item;
     if (item->stop == GI_SCHED_STOP_EXPIRED) gi_api_fail(&c->error, GI_API_DEADLINE, NULL);
+    /* Whoever cancelled it has said why in item->stop. */
+    if (r->error.code != GLINT_OK && r->error.code != GLINT_ERR_CANCELLED)
+        fail_engine(c, &r->error, false);
     const glint_result *result =
-        item->entered_ms[GI_SCHED_RUNNING] > 0 ? glint_job_result(c->job) : NULL;
+        item->entered_ms[GI_SCHED_RUNNING] > 0 ? glint_job_result(c->request.job) : NULL;
     /* A run that ended just before it was to be stopped has an answer all the same. */
     if (c->error.code == GI_API_OK && (!result || result->finish == GLINT_FINISH_NONE))
         gi_api_fail(&c->error, GI_API_DRAINING, NULL);
@@ -304,7 +294,7 @@ void gi_infer_submit(gi_infer *s, gi_http_request *r) {
     }
     c->service = s;
     c->http = r;
-    c->item.deadline_ms = gi_http_received_ms(r) + (double)s->config.limits.timeout_ms;
+    c->request.item.deadline_ms = gi_http_received_ms(r) + (double)s->config.limits.timeout_ms;
     const char *type = known_type(gi_http_header(r, "Content-Type"), &c->is_form);
     if (!type ||
         (c->is_form && gi_multipart_boundary(type, strlen(type), c->boundary, NULL) != GLINT_OK)) {
@@ -314,7 +304,7 @@ void gi_infer_submit(gi_infer *s, gi_http_request *r) {
         return;
     }
     gi_http_set_user(r, c);
-    if (gi_sched_submit(s->sched, &c->item, NULL) == GLINT_OK) return;
+    if (gi_sched_submit(s->sched, &c->request, NULL) == GLINT_OK) return;
     gi_http_set_user(r, NULL);
     gi_free(c);
     refuse(s, r);
@@ -322,31 +312,29 @@ void gi_infer_submit(gi_infer *s, gi_http_request *r) {
 
 void gi_infer_hangup(gi_infer *s, gi_http_request *r) {
     call *c = gi_http_get_user(r);
-    if (c) gi_sched_cancel(s->sched, &c->item);
+    if (c) gi_sched_cancel(s->sched, &c->request);
 }
 
 glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glint_error *err) {
     gi_infer *s = gi_calloc(1, sizeof *s);
     if (!s) return gi_fail(err, GLINT_ERR_MEMORY, "inference: no memory");
     s->config = *config;
-    const gi_sched_config sched = {
+    glint_status st;
+    GI_TRY_DONE(gi_engine_ops_create(config->engine, &s->engine_ops, err));
+    gi_sched_config sched = {
         .queue_max = config->queue_max,
         .ready_max = config->ready_max,
         .n_crew = config->n_crew,
-        .ops = {.admit = admit,
-                .prepare = prepare,
-                .run = run,
-                .interrupt = interrupt,
-                .finish = finish},
+        .ops = {.admit = admit, .prepare = prepare, .finish = finish},
         .ctx = s,
     };
-    const glint_status st = gi_sched_create(&sched, &s->sched, err);
-    if (st != GLINT_OK) {
-        gi_free(s);
-        return st;
-    }
+    gi_engine_ops_configure(s->engine_ops, &sched);
+    GI_TRY_DONE(gi_sched_create(&sched, &s->sched, err));
     *ret = s;
     return GLINT_OK;
+done:
+    gi_infer_free(s);
+    return st;
 }
 
 void gi_infer_begin_drain(gi_infer *s) {
@@ -360,5 +348,6 @@ void gi_infer_drain(gi_infer *s, double grace_ms) {
 void gi_infer_free(gi_infer *s) {
     if (!s) return;
     gi_sched_free(s->sched);
+    gi_engine_ops_free(s->engine_ops);
     gi_free(s);
 }

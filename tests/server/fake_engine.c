@@ -3,10 +3,10 @@
  * `key=value` separated by ';' that says what the engine should do, so that a test can ask for any
  * moment it wants to see.
  *
- *     run_ms=N        compute for N milliseconds
+ *     run_ms=N        compute for N milliseconds, beside whoever else runs
  *     prepare_ms=N    decode pictures for N milliseconds
  *     create=CODE     glint_job_create fails: arg, limit, limit_image, memory, busy, internal
- *     run=CODE        glint_job_run fails: deadline, memory, internal
+ *     run=CODE        computing fails: deadline, memory, internal
  *     finish=NAME     length, invalid
  *     say=TEXT        the answer's text; in an audit its only reason
  *     fail_alloc=N    the N-th allocation from here on fails, whoever makes it
@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/parse.h"
+#include "engine/step.h"
 #include "server/json_out.h"
 
 #include <stdatomic.h>
@@ -27,19 +28,34 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VALUE_BYTES = 256, TEXT_BYTES_MAX = 1 << 20, SIDE_MAX = 16384 };
+enum {
+    VALUE_BYTES = 256,
+    TEXT_BYTES_MAX = 1 << 20,
+    SIDE_MAX = 16384,
+    SEQUENCES_MAX = 16,
+    BLOCK_TOKENS = 1024,
+    TOKENS_MAX = 65536, /* of a job: a token takes STEP_US or longer */
+    PROMPT_TOKENS = 100,
+    STEP_US = 500,
+};
 
 struct glint_engine {
     glint_engine_info info;
     _Atomic bool running;
+    gi_kv_pool pool;
+    int sequences_max;
 };
 
 struct glint_job {
     glint_engine *engine;
     gi_buf script, text, data;
-    double deadline_ms;
-    _Atomic bool cancelled;
-    bool is_audit, has_run;
+    gi_kv_sequence sequence;
+    gi_picture_state pictures[GLINT_IMAGES_MAX];
+    size_t n_pictures, n_known;
+    double begun_ms;
+    glint_text_fn on_text;
+    void *text_ctx;
+    bool is_audit;
     glint_result result;
 };
 
@@ -77,17 +93,27 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
         return gi_fail(err, GLINT_ERR_FORMAT, "%s/config.json: not valid JSON", dir);
     glint_engine *e = gi_calloc(1, sizeof *e);
     if (!e) return gi_fail(err, GLINT_ERR_MEMORY, "no memory");
+    e->sequences_max = options->sequences_max ? options->sequences_max : 1;
     e->info = (glint_engine_info){.model_name = "fake",
                                   .device = "none",
                                   .n_params = 1000000,
                                   .context_tokens_max = 8192,
+                                  .sequences_max = e->sequences_max,
                                   .vocab_size = 256,
                                   .fingerprint = "fake"};
+    const size_t n_blocks = (size_t)SEQUENCES_MAX * TOKENS_MAX / BLOCK_TOKENS;
+    const glint_status st = gi_kv_pool_init(&e->pool, n_blocks, BLOCK_TOKENS, 0, err);
+    if (st != GLINT_OK) {
+        gi_free(e);
+        return st;
+    }
     *ret = e;
     return GLINT_OK;
 }
 
 void glint_engine_close(glint_engine *engine) {
+    if (!engine) return;
+    gi_kv_pool_done(&engine->pool);
     gi_free(engine);
 }
 
@@ -148,6 +174,7 @@ glint_status glint_job_create(glint_engine *engine, const glint_request *request
     gi_buf_init(&j->data, TEXT_BYTES_MAX);
     glint_status st = gi_buf_push(&j->script, request->prompt, request->n_prompt_bytes, err);
     if (st == GLINT_OK) st = scripted_failure(get(&j->script, "create", value), err);
+    if (st == GLINT_OK) st = gi_kv_sequence_init(&j->sequence, &engine->pool, TOKENS_MAX, err);
     if (st != GLINT_OK) {
         glint_job_free(j);
         return st;
@@ -155,23 +182,14 @@ glint_status glint_job_create(glint_engine *engine, const glint_request *request
     usleep((unsigned)get_number(&j->script, "prepare_ms") * 1000);
     gi_alloc_fail_at(get_number(&j->script, "fail_alloc"));
     j->is_audit = strcmp(request->task, "audit") == 0;
-    if (request->timeout_ms > 0) j->deadline_ms = gi_clock_ms() + request->timeout_ms;
+    j->n_known = PROMPT_TOKENS;
+    j->n_pictures = request->n_images;
+    for (size_t i = 0; i < j->n_pictures; i++)
+        j->pictures[i] = (gi_picture_state){.n_patches = 64, .work = 1e6};
     j->result.usage.prompt_tokens = (int)request->n_prompt_bytes;
     j->result.usage.image_tokens = 64 * (int)request->n_images;
     j->result.text = "";
     *ret = j;
-    return GLINT_OK;
-}
-
-static glint_status compute(glint_job *j, glint_error *err) {
-    const double until_ms = gi_clock_ms() + (double)get_number(&j->script, "run_ms");
-    do {
-        if (atomic_load(&j->cancelled)) return gi_fail(err, GLINT_ERR_CANCELLED, "cancelled");
-        if (j->deadline_ms > 0 && gi_clock_ms() >= j->deadline_ms)
-            return gi_fail(err, GLINT_ERR_DEADLINE, "too late");
-        if (gi_clock_ms() < until_ms) usleep(500);
-        j->result.usage.completion_tokens++;
-    } while (gi_clock_ms() < until_ms);
     return GLINT_OK;
 }
 
@@ -194,25 +212,90 @@ static glint_status say(glint_job *j, glint_error *err) {
     return GLINT_OK;
 }
 
-glint_status glint_job_run(glint_job *j, glint_text_fn on_text, void *ctx, glint_error *err) {
-    char value[VALUE_BYTES];
-    (void)on_text;
-    (void)ctx;
-    if (j->has_run) return gi_fail(err, GLINT_ERR_ARG, "ran already");
-    if (atomic_exchange(&j->engine->running, true))
-        return gi_fail(err, GLINT_ERR_BUSY, "two jobs at once");
-    j->has_run = true;
-    glint_status st = scripted_failure(get(&j->script, "run", value), err);
-    const double begun_ms = gi_clock_ms();
-    if (st == GLINT_OK) st = compute(j, err);
-    if (st == GLINT_OK) st = say(j, err);
-    j->result.timing.decode_ms = gi_clock_ms() - begun_ms;
-    atomic_store(&j->engine->running, false);
-    return st;
+/* ---- engine/step.h -------------------------------------------------------------------------- */
+
+gi_engine_bounds gi_engine_get_bounds(glint_engine *e) {
+    return (gi_engine_bounds){.sequences_max = (size_t)e->sequences_max,
+                              .rows_max = BLOCK_TOKENS,
+                              .pictures_max = GLINT_IMAGES_MAX,
+                              .patches_max = 1024,
+                              .vision_blocks = 2,
+                              .kv_pool = &e->pool};
 }
 
-void glint_job_cancel(glint_job *job) {
-    atomic_store(&job->cancelled, true);
+gi_job_view gi_job_get_view(glint_job *j) {
+    gi_job_view view = {.kv = &j->sequence,
+                        .n_prompt = PROMPT_TOKENS,
+                        .n_known = j->n_known,
+                        .n_places = j->n_pictures};
+    for (size_t i = 0; i < j->n_pictures; i++)
+        view.places[i] =
+            (gi_job_place){.picture = &j->pictures[i], .first_token = 1 + i, .n_tokens = 1};
+    return view;
+}
+
+glint_status gi_engine_acquire(glint_engine *e, glint_error *err) {
+    if (!atomic_exchange(&e->running, true)) return GLINT_OK;
+    return gi_fail(err, GLINT_ERR_BUSY, "run by somebody else");
+}
+
+void gi_engine_release(glint_engine *e) {
+    atomic_store(&e->running, false);
+}
+
+glint_status gi_job_start(glint_job *j, glint_text_fn on_text, void *ctx, glint_error *err) {
+    (void)err;
+    j->on_text = on_text;
+    j->text_ctx = ctx;
+    j->begun_ms = gi_clock_ms();
+    return GLINT_OK;
+}
+
+glint_status gi_job_take(glint_job *j, size_t i_logits, size_t *ret_n_known, glint_error *err) {
+    char value[VALUE_BYTES];
+    (void)i_logits;
+    GI_TRY(scripted_failure(get(&j->script, "run", value), err));
+    j->result.usage.completion_tokens++;
+    *ret_n_known = ++j->n_known;
+    if (gi_clock_ms() < j->begun_ms + (double)get_number(&j->script, "run_ms") &&
+        j->n_known < TOKENS_MAX)
+        return GLINT_OK;
+    *ret_n_known = 0;
+    GI_TRY(say(j, err));
+    if (j->on_text && j->text.len > 0 &&
+        !j->on_text(j->text_ctx, (const char *)j->text.data, j->text.len))
+        return gi_fail(err, GLINT_ERR_CANCELLED, "its reader wants no more");
+    return GLINT_OK;
+}
+
+void gi_job_conclude(glint_job *j, size_t n_cached) {
+    j->result.usage.cached_tokens = (int)n_cached;
+    j->result.timing.decode_ms = gi_clock_ms() - j->begun_ms;
+}
+
+void gi_engine_vision_begin(glint_engine *e, gi_picture_state *const *pictures, size_t n) {
+    (void)e;
+    (void)pictures;
+    (void)n;
+}
+
+void gi_engine_vision_run(glint_engine *e, size_t n_blocks) {
+    (void)e;
+    (void)n_blocks;
+}
+
+void gi_engine_vision_end(glint_engine *e) {
+    (void)e;
+}
+
+/* A step waits where the jobs have time to pass, and not when they are to end at once. */
+void gi_engine_feed(glint_engine *e, const gi_step_feed *feeds, size_t n) {
+    (void)e;
+    bool waits = true;
+    for (size_t i = 0; i < n; i++)
+        waits &= gi_clock_ms() <
+                 feeds[i].job->begun_ms + (double)get_number(&feeds[i].job->script, "run_ms");
+    if (waits) usleep(STEP_US);
 }
 
 const glint_result *glint_job_result(const glint_job *job) {
@@ -221,6 +304,7 @@ const glint_result *glint_job_result(const glint_job *job) {
 
 void glint_job_free(glint_job *job) {
     if (!job) return;
+    gi_kv_sequence_done(&job->sequence);
     gi_buf_done(&job->script);
     gi_buf_done(&job->text);
     gi_buf_done(&job->data);

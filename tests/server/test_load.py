@@ -51,8 +51,19 @@ class Load(unittest.TestCase):
             self.assertFalse([t for t in threads if t.is_alive()])
             self.assertEqual(wrong, [])
 
+    def test_short_answers_do_not_wait_for_long_ones(self):
+        with Server("--sequences-max", "4") as server:
+            long = server.in_background({"prompt": "run_ms=4000"})
+            time.sleep(0.2)
+            begun = time.monotonic()
+            answers = [server.post({"task": "ask", "prompt": f"run_ms=5;say={i}"}) for i in range(8)]
+            self.assertEqual([a.json["text"] for a in answers], [str(i) for i in range(8)])
+            self.assertLess(time.monotonic() - begun, 3)
+            self.assertEqual(long.result().status, 200)
+
     def test_line_is_bounded(self):
-        with Server("--queue-max", "3", "--ready-max", "1", "--prepare-threads", "1") as server:
+        with Server("--queue-max", "3", "--ready-max", "1", "--prepare-threads", "1",
+                    "--sequences-max", "1") as server:
             first = server.in_background({"prompt": "run_ms=1500"})
             time.sleep(0.3)
             waiting = [server.in_background({"prompt": "x"}) for _ in range(3)]
@@ -67,7 +78,7 @@ class Load(unittest.TestCase):
             self.assertEqual(server.post({"prompt": "x"}).status, 200)
 
     def test_bad_requests_do_not_wait(self):
-        with Server("--ready-max", "1", "--prepare-threads", "1") as server:
+        with Server("--ready-max", "1", "--prepare-threads", "1", "--sequences-max", "1") as server:
             first = server.in_background({"prompt": "run_ms=3000"})
             time.sleep(0.2)
             more = [server.in_background({"prompt": "x"}) for _ in range(3)]

@@ -29,7 +29,8 @@ class Model(unittest.TestCase):
     def test_sample_listing(self):
         """In full-width and half-width punctuation, as JSON, data: URI and form."""
         for prompt in (TITLE, TITLE.replace("：", ":").replace("！", "!")):
-            got = self.verdict(self.server.post({"image": b64(self.picture), "prompt": prompt}))
+            fields = {"image": b64(self.picture), "prompt": prompt, "cache": False}
+            got = self.verdict(self.server.post(fields))
             self.assertEqual((got["task"], got["model"]), ("audit", "default"))
             self.assertGreater(got["confidence"], 0.5)
             self.assertLessEqual(got["confidence"], 1)
@@ -43,6 +44,22 @@ class Model(unittest.TestCase):
                 self.assertGreater(timing[part], 0, part)
             self.verdict(self.server.post_form(("image", self.picture, "x.png"), ("prompt", prompt)))
         self.verdict(self.server.post({"images": ["data:image/png;base64," + b64(self.picture)], "prompt": TITLE}))
+
+    def test_work_is_done_once(self):
+        """The same picture with another question; not where the client says so."""
+        fields = {"image": b64(self.picture), "task": "ask", "prompt": "What is this?", "max_tokens": 4}
+        first = self.server.post(fields).json
+        second = self.server.post({**fields, "prompt": "What is in the picture?"}).json
+        apart = self.server.post({**fields, "cache": False}).json
+        again = self.server.post(fields).json
+        self.assertGreater(second["usage"]["cached_tokens"], 0)
+        self.assertEqual(second["timing_ms"]["decode_image"], 0)
+        self.assertEqual(second["timing_ms"]["encode"], 0)
+        self.assertEqual(apart["usage"]["cached_tokens"], 0)
+        self.assertGreater(apart["timing_ms"]["encode"], 0)
+        for other in (apart, again):
+            for key in ("text", "confidence", "tokens_generated"):
+                self.assertEqual(first[key], other[key])
 
     def test_same_answer_twice(self):
         fields = {"image": b64(self.picture), "prompt": TITLE}

@@ -228,8 +228,12 @@ static void counts_pictures(void **state) {
     for (size_t c = 0; c < 4; c++) {
         const size_t n = counts[c];
         rig_ask(engine,
-                &(glint_request){
-                    .images = images, .n_images = n, .task = "ask", .prompt = "x", .max_tokens = 3},
+                &(glint_request){.images = images,
+                                 .n_images = n,
+                                 .task = "ask",
+                                 .prompt = "x",
+                                 .max_tokens = 3,
+                                 .no_cache = true},
                 &answer);
         int want = 0;
         for (size_t i = 0; i < n; i++) want += per_picture[i % 2];

@@ -12,89 +12,136 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A request of the fake engine. */
+enum { BLOCK_TOKENS = 64, TOKENS_MAX = 1 << 16, SEQS_MAX = 4, PROMPT_TOKENS = 40, STEP_US = 50 };
+
+/* A request of the fake engine: its answer goes on for run_us. */
 typedef struct job {
-    gi_sched_item item;
+    gi_sched_request request;
+    gi_kv_sequence kv;
     int prepare_us, run_us;
+    double begun_ms;
     bool reject;       /* admit says no */
     bool refuse;       /* prepare says no */
+    bool fail;         /* its first token cannot be had */
     double timeout_ms; /* deadline that admit finds in the request; 0 = none */
-    _Atomic bool interrupted;
-    _Atomic int n_admitted, n_prepared, n_run, n_finished;
+    _Atomic int n_admitted, n_prepared, n_run, n_concluded, n_finished;
     int order; /* the how-manieth to run, from 1 */
     gi_sched_stop stop;
+    glint_status status;
     bool has_run;
 } job;
 
 typedef struct engine {
-    _Atomic int n_running, n_run_total, n_finished, n_running_max;
+    gi_kv_pool pool;
+    size_t seqs_max;
+    int n_running, n_running_max; /* the engine thread's */
+    _Atomic int n_run_total, n_finished;
 } engine;
 
-static job *job_of(gi_sched_item *item) {
-    return (job *)(void *)((char *)item - offsetof(job, item));
+static job *job_of(gi_sched_request *r) {
+    return (job *)(void *)((char *)r - offsetof(job, request));
 }
 
-static void nap_us(int us, _Atomic bool *interrupted) {
-    const double until_ms = gi_clock_ms() + us / 1e3;
-    while (gi_clock_ms() < until_ms && !(interrupted && atomic_load(interrupted))) usleep(50);
-}
-
-static bool admit(void *ctx, gi_sched_item *item) {
+static bool admit(void *ctx, gi_sched_request *r) {
     (void)ctx;
-    job *j = job_of(item);
+    job *j = job_of(r);
     atomic_fetch_add(&j->n_admitted, 1);
-    if (j->timeout_ms > 0) item->deadline_ms = gi_clock_ms() + j->timeout_ms;
+    if (j->timeout_ms > 0) r->item.deadline_ms = gi_clock_ms() + j->timeout_ms;
     return !j->reject;
 }
 
-static bool prepare(void *ctx, gi_sched_item *item) {
-    (void)ctx;
-    job *j = job_of(item);
+static bool prepare(void *ctx, gi_sched_request *r) {
+    engine *e = ctx;
+    job *j = job_of(r);
     atomic_fetch_add(&j->n_prepared, 1);
-    nap_us(j->prepare_us, NULL);
+    if (j->prepare_us > 0) usleep((unsigned)j->prepare_us);
+    assert_int_equal(gi_kv_sequence_init(&j->kv, &e->pool, TOKENS_MAX, NULL), GLINT_OK);
     return !j->refuse;
 }
 
-static void run(void *ctx, gi_sched_item *item) {
+static void finish(void *ctx, gi_sched_request *r) {
     engine *e = ctx;
-    job *j = job_of(item);
-    const int n = atomic_fetch_add(&e->n_running, 1) + 1;
-    if (n > atomic_load(&e->n_running_max)) atomic_store(&e->n_running_max, n);
-    j->order = atomic_fetch_add(&e->n_run_total, 1) + 1;
-    atomic_fetch_add(&j->n_run, 1);
-    nap_us(j->run_us, &j->interrupted);
-    atomic_fetch_sub(&e->n_running, 1);
-}
-
-static void interrupt(void *ctx, gi_sched_item *item) {
-    (void)ctx;
-    atomic_store(&job_of(item)->interrupted, true);
-}
-
-static void finish(void *ctx, gi_sched_item *item) {
-    engine *e = ctx;
-    job *j = job_of(item);
-    j->stop = item->stop;
-    j->has_run = item->entered_ms[GI_SCHED_RUNNING] > 0;
+    job *j = job_of(r);
+    j->stop = r->item.stop;
+    j->status = r->error.code;
+    j->has_run = r->item.entered_ms[GI_SCHED_RUNNING] > 0;
+    assert_int_equal(j->kv.n_blocks, 0);
+    gi_kv_sequence_done(&j->kv);
     atomic_fetch_add(&j->n_finished, 1);
     atomic_fetch_add(&e->n_finished, 1);
 }
 
+static glint_status begin(void *ctx, gi_sched_request *r, glint_error *err) {
+    engine *e = ctx;
+    job *j = job_of(r);
+    (void)err;
+    if (++e->n_running > e->n_running_max) e->n_running_max = e->n_running;
+    j->order = atomic_fetch_add(&e->n_run_total, 1) + 1;
+    j->begun_ms = gi_clock_ms();
+    r->seq = (gi_plan_seq){.kv = &j->kv, .n_prompt = PROMPT_TOKENS, .n_known = PROMPT_TOKENS};
+    atomic_fetch_add(&j->n_run, 1);
+    return GLINT_OK;
+}
+
+static void step(void *ctx, const gi_plan_step *plan, double *ret_vision_ms, double *ret_text_ms) {
+    (void)ctx;
+    (void)plan;
+    usleep(STEP_US);
+    *ret_vision_ms = 0;
+    *ret_text_ms = STEP_US / 1e3;
+}
+
+static glint_status take(void *ctx, gi_sched_request *r, size_t i_logits, size_t *ret_n_known,
+                         glint_error *err) {
+    (void)ctx;
+    (void)i_logits;
+    const job *j = job_of(r);
+    if (j->fail) return gi_fail(err, GLINT_ERR_MEMORY, "as told");
+    *ret_n_known = gi_clock_ms() < j->begun_ms + j->run_us / 1e3 ? r->seq.n_known + 1 : 0;
+    return GLINT_OK;
+}
+
+static void conclude(void *ctx, gi_sched_request *r) {
+    engine *e = ctx;
+    e->n_running--;
+    atomic_fetch_add(&job_of(r)->n_concluded, 1);
+}
+
+/* An engine that runs e->seqs_max requests together. */
 static gi_sched *start(engine *e, size_t queue_max, size_t ready_max, int n_crew) {
-    const gi_sched_config config = {
+    if (e->seqs_max == 0) e->seqs_max = 1;
+    assert_int_equal(
+        gi_kv_pool_init(&e->pool, SEQS_MAX * TOKENS_MAX / BLOCK_TOKENS, BLOCK_TOKENS, 0, NULL),
+        GLINT_OK);
+    gi_sched_config config = {
         .queue_max = queue_max,
         .ready_max = ready_max,
         .n_crew = n_crew,
-        .ops = {.admit = admit,
-                .prepare = prepare,
-                .run = run,
-                .interrupt = interrupt,
-                .finish = finish},
+        .ops = {.admit = admit, .prepare = prepare, .finish = finish},
         .ctx = e,
+        .engine = {.begin = begin, .step = step, .take = take, .conclude = conclude, .ctx = e},
+        .pool = &e->pool,
+        .plan = {.seqs_max = e->seqs_max,
+                 .rows_max = 512,
+                 .patches_max = 1024,
+                 .pictures_max = 4,
+                 .vision_layers = 2,
+                 .share = 3,
+                 .step_ms_max = 20},
     };
+    gi_costs_init(&config.costs, &(gi_cost_rates){.vision_ms = 1e-9,
+                                                  .prefill_row_ms = 0.001,
+                                                  .base_ms = 0.01,
+                                                  .answer_row_ms = 0.01});
     gi_sched *s = NULL;
     assert_int_equal(gi_sched_create(&config, &s, NULL), GLINT_OK);
     return s;
+}
+
+static void stop(gi_sched *s, engine *e) {
+    gi_sched_free(s);
+    assert_int_equal(e->pool.n_free, e->pool.n_blocks);
+    gi_kv_pool_done(&e->pool);
 }
 
 static void wait_finished(job *j) {
@@ -113,7 +160,7 @@ static void runs_in_order(void **state) {
     job jobs[10] = {0};
     for (int i = 0; i < 10; i++) {
         jobs[i].run_us = 300;
-        assert_int_equal(gi_sched_submit(s, &jobs[i].item, NULL), GLINT_OK);
+        assert_int_equal(gi_sched_submit(s, &jobs[i].request, NULL), GLINT_OK);
     }
     gi_sched_drain(s, 10000);
     for (int i = 0; i < 10; i++) {
@@ -122,43 +169,43 @@ static void runs_in_order(void **state) {
         assert_int_equal(jobs[i].n_finished, 1);
     }
     assert_int_equal(e.n_running_max, 1);
-    gi_sched_free(s);
+    stop(s, &e);
 }
 
 static void refused_by_prepare_never_runs(void **state) {
     engine e = {0};
     gi_sched *s = start(&e, 4, 4, 2);
     job bad = {.refuse = true}, good = {0}, worse = {.reject = true};
-    assert_int_equal(gi_sched_submit(s, &worse.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &worse.request, NULL), GLINT_OK);
     wait_finished(&worse);
     assert_int_equal(worse.n_prepared, 0);
-    assert_int_equal(gi_sched_submit(s, &bad.item, NULL), GLINT_OK);
-    assert_int_equal(gi_sched_submit(s, &good.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &bad.request, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &good.request, NULL), GLINT_OK);
     wait_finished(&bad);
     wait_finished(&good);
     assert_false(bad.has_run);
     assert_true(good.has_run);
-    gi_sched_free(s);
+    stop(s, &e);
 }
 
 static void full_is_busy(void **state) {
     engine e = {0};
     gi_sched *s = start(&e, 2, 1, 1);
     job running = {.run_us = 5000000}, a = {0}, b = {0}, c = {0};
-    assert_int_equal(gi_sched_submit(s, &running.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &running.request, NULL), GLINT_OK);
     wait_running(&running);
-    assert_int_equal(gi_sched_submit(s, &a.item, NULL), GLINT_OK);
-    assert_int_equal(gi_sched_submit(s, &b.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &a.request, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &b.request, NULL), GLINT_OK);
     glint_error err = {0};
-    assert_int_equal(gi_sched_submit(s, &c.item, &err), GLINT_ERR_BUSY);
+    assert_int_equal(gi_sched_submit(s, &c.request, &err), GLINT_ERR_BUSY);
     assert_string_equal(err.message, "scheduler: the line is full");
     assert_false(gi_sched_get_stats(s).draining);
     gi_sched_begin_drain(s);
-    assert_int_equal(gi_sched_submit(s, &c.item, &err), GLINT_ERR_BUSY);
+    assert_int_equal(gi_sched_submit(s, &c.request, &err), GLINT_ERR_BUSY);
     assert_string_equal(err.message, "scheduler: draining");
     assert_true(gi_sched_get_stats(s).draining);
     /* Freeing drains without grace: the running one is interrupted, the others never run. */
-    gi_sched_free(s);
+    stop(s, &e);
     assert_int_equal(running.stop, GI_SCHED_STOP_DRAINED);
     assert_int_equal(a.stop, GI_SCHED_STOP_DRAINED);
     assert_int_equal(b.n_finished, 1);
@@ -171,43 +218,43 @@ static void cancel_at_each_stage(void **state) {
     gi_sched *s = start(&e, 8, 2, 1);
     job running = {.run_us = 5000000}, ready = {0}, preparing = {.prepare_us = 100000},
         waiting = {0};
-    assert_int_equal(gi_sched_submit(s, &running.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &running.request, NULL), GLINT_OK);
     wait_running(&running);
-    assert_int_equal(gi_sched_submit(s, &ready.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &ready.request, NULL), GLINT_OK);
     while (gi_sched_get_stats(s).n[GI_SCHED_READY] == 0) usleep(100);
-    assert_int_equal(gi_sched_submit(s, &preparing.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &preparing.request, NULL), GLINT_OK);
     while (gi_sched_get_stats(s).n[GI_SCHED_PREPARING] == 0) usleep(100);
-    assert_int_equal(gi_sched_submit(s, &waiting.item, NULL), GLINT_OK);
-    gi_sched_cancel(s, &waiting.item);
-    gi_sched_cancel(s, &ready.item);
-    gi_sched_cancel(s, &preparing.item);
+    assert_int_equal(gi_sched_submit(s, &waiting.request, NULL), GLINT_OK);
+    gi_sched_cancel(s, &waiting.request);
+    gi_sched_cancel(s, &ready.request);
+    gi_sched_cancel(s, &preparing.request);
     wait_finished(&waiting);
     wait_finished(&ready);
     wait_finished(&preparing);
     assert_int_equal(atomic_load(&running.n_finished), 0);
     const double t0 = gi_clock_ms();
-    gi_sched_cancel(s, &running.item);
+    gi_sched_cancel(s, &running.request);
     wait_finished(&running);
     assert_true(gi_clock_ms() - t0 < 2000);
     assert_int_equal(running.stop, GI_SCHED_STOP_CANCELLED);
     assert_int_equal(ready.n_run + preparing.n_run + waiting.n_run, 0);
     /* The engine is free again. */
     job next = {0};
-    assert_int_equal(gi_sched_submit(s, &next.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &next.request, NULL), GLINT_OK);
     wait_finished(&next);
     assert_true(next.has_run);
-    gi_sched_free(s);
+    stop(s, &e);
 }
 
 static void expires_while_waiting(void **state) {
     engine e = {0};
     gi_sched *s = start(&e, 8, 1, 1);
     job running = {.run_us = 400000}, late = {0}, patient = {0};
-    assert_int_equal(gi_sched_submit(s, &running.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &running.request, NULL), GLINT_OK);
     wait_running(&running);
-    assert_int_equal(gi_sched_submit(s, &patient.item, NULL), GLINT_OK);
-    late.item.deadline_ms = gi_clock_ms() + 30;
-    assert_int_equal(gi_sched_submit(s, &late.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &patient.request, NULL), GLINT_OK);
+    late.request.item.deadline_ms = gi_clock_ms() + 30;
+    assert_int_equal(gi_sched_submit(s, &late.request, NULL), GLINT_OK);
     wait_finished(&late);
     /* Answered at its deadline, not when the engine came round to it. */
     assert_int_equal(atomic_load(&running.n_finished), 0);
@@ -215,7 +262,7 @@ static void expires_while_waiting(void **state) {
     assert_int_equal(late.n_run, 0);
     wait_finished(&patient);
     assert_int_equal(patient.stop, GI_SCHED_STOP_NONE);
-    gi_sched_free(s);
+    stop(s, &e);
 }
 
 /* READY is full, so nothing is prepared: a bad request and a short deadline are still found. */
@@ -224,12 +271,12 @@ static void admitted_while_the_line_stands(void **state) {
     gi_sched *s = start(&e, 8, 1, 1);
     job running = {.run_us = 600000}, ready = {0}, bad = {.reject = true},
         late = {.timeout_ms = 20}, patient = {0};
-    assert_int_equal(gi_sched_submit(s, &running.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &running.request, NULL), GLINT_OK);
     wait_running(&running);
-    assert_int_equal(gi_sched_submit(s, &ready.item, NULL), GLINT_OK);
-    assert_int_equal(gi_sched_submit(s, &patient.item, NULL), GLINT_OK);
-    assert_int_equal(gi_sched_submit(s, &bad.item, NULL), GLINT_OK);
-    assert_int_equal(gi_sched_submit(s, &late.item, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &ready.request, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &patient.request, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &bad.request, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &late.request, NULL), GLINT_OK);
     wait_finished(&bad);
     wait_finished(&late);
     assert_int_equal(atomic_load(&running.n_finished), 0);
@@ -237,7 +284,7 @@ static void admitted_while_the_line_stands(void **state) {
     assert_int_equal(bad.n_prepared + late.n_prepared + atomic_load(&patient.n_prepared), 0);
     wait_finished(&patient);
     assert_true(patient.has_run);
-    gi_sched_free(s);
+    stop(s, &e);
 }
 
 static void drain_lets_work_finish(void **state) {
@@ -246,7 +293,7 @@ static void drain_lets_work_finish(void **state) {
     job jobs[6] = {0};
     for (int i = 0; i < 6; i++) {
         jobs[i].run_us = 10000;
-        assert_int_equal(gi_sched_submit(s, &jobs[i].item, NULL), GLINT_OK);
+        assert_int_equal(gi_sched_submit(s, &jobs[i].request, NULL), GLINT_OK);
     }
     gi_sched_drain(s, 60000);
     for (int i = 0; i < 6; i++) {
@@ -254,7 +301,27 @@ static void drain_lets_work_finish(void **state) {
         assert_true(jobs[i].has_run);
         assert_int_equal(jobs[i].stop, GI_SCHED_STOP_NONE);
     }
-    gi_sched_free(s);
+    stop(s, &e);
+}
+
+/* A long answer does not hold up a short one that comes later. */
+static void run_together(void **state) {
+    engine e = {.seqs_max = 2};
+    gi_sched *s = start(&e, 8, 2, 1);
+    job running = {.run_us = 5000000}, quick = {.run_us = 1000}, failing = {.fail = true};
+    assert_int_equal(gi_sched_submit(s, &running.request, NULL), GLINT_OK);
+    wait_running(&running);
+    assert_int_equal(gi_sched_submit(s, &quick.request, NULL), GLINT_OK);
+    wait_finished(&quick);
+    assert_int_equal(gi_sched_submit(s, &failing.request, NULL), GLINT_OK);
+    wait_finished(&failing);
+    assert_int_equal(failing.status, GLINT_ERR_MEMORY);
+    assert_int_equal(atomic_load(&running.n_finished), 0);
+    assert_int_equal(gi_sched_get_stats(s).plan.n_seqs, 1);
+    gi_sched_cancel(s, &running.request);
+    wait_finished(&running);
+    assert_int_equal(e.n_running_max, 2);
+    stop(s, &e);
 }
 
 /* ---- many threads ---- */
@@ -283,8 +350,8 @@ static void *client_main(void *arg) {
         j->refuse = draw(c, 10) == 0;
         j->reject = draw(c, 10) == 0;
         if (draw(c, 8) == 0) j->timeout_ms = 1 + draw(c, 5);
-        if (draw(c, 4) == 0) j->item.deadline_ms = gi_clock_ms() + draw(c, 5);
-        if (gi_sched_submit(c->sched, &j->item, NULL) != GLINT_OK) {
+        if (draw(c, 4) == 0) j->request.item.deadline_ms = gi_clock_ms() + draw(c, 5);
+        if (gi_sched_submit(c->sched, &j->request, NULL) != GLINT_OK) {
             c->n_busy++;
             usleep(100);
             continue;
@@ -294,14 +361,14 @@ static void *client_main(void *arg) {
         if (draw(c, 3) == 0) {
             usleep(draw(c, 200));
             /* Jobs outlive the scheduler here, so that a late cancel is allowed to miss. */
-            gi_sched_cancel(c->sched, &j->item);
+            gi_sched_cancel(c->sched, &j->request);
         }
     }
     return NULL;
 }
 
 static void none_lost(void **state) {
-    engine e = {0};
+    engine e = {.seqs_max = SEQS_MAX};
     gi_sched *s = start(&e, 32, 6, 3);
     static client clients[N_CLIENTS];
     memset(clients, 0, sizeof clients);
@@ -319,6 +386,7 @@ static void none_lost(void **state) {
         for (int k = 0; k < N_PER_CLIENT; k++) {
             const job *j = &clients[i].jobs[k];
             assert_int_equal(j->n_finished, clients[i].submitted[k] ? 1 : 0);
+            assert_int_equal(j->n_run, j->n_concluded);
             assert_true(j->n_run <= 1 && j->n_prepared <= 1 && j->n_run <= j->n_prepared &&
                         j->n_prepared <= j->n_admitted);
             if (j->refuse) assert_int_equal(j->n_run, 0);
@@ -326,9 +394,10 @@ static void none_lost(void **state) {
         }
     }
     assert_int_equal(e.n_finished, n_submitted);
-    assert_int_equal(e.n_running_max, 1);
+    assert_in_range(e.n_running_max, 2, SEQS_MAX);
+    assert_int_equal(e.n_running, 0);
     assert_true(n_run > 0 && n_submitted > n_run);
-    gi_sched_free(s);
+    stop(s, &e);
 }
 
 int main(void) {
@@ -337,6 +406,7 @@ int main(void) {
         cmocka_unit_test(full_is_busy),           cmocka_unit_test(cancel_at_each_stage),
         cmocka_unit_test(expires_while_waiting),  cmocka_unit_test(admitted_while_the_line_stands),
         cmocka_unit_test(drain_lets_work_finish), cmocka_unit_test(none_lost),
+        cmocka_unit_test(run_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
