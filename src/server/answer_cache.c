@@ -58,8 +58,9 @@ static void hash_sampling(gi_sha256 *h, const glint_request *r) {
 }
 
 /* Whoever adds to a request says here whether its answer depends on it. */
-_Static_assert(sizeof(glint_request) == 120, "glint_request has changed: hash_request must know");
+_Static_assert(sizeof(glint_request) == 128, "glint_request has changed: hash_request must know");
 
+/* The tenant is hashed as the question's; no_cache changes where work comes from, not what it is. */
 static void hash_request(gi_sha256 *h, const glint_request *r) {
     const size_t n_prompt =
         r->prompt && r->n_prompt_bytes == 0 ? strlen(r->prompt) : r->n_prompt_bytes;

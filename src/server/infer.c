@@ -196,6 +196,7 @@ static bool make_job(call *c, const glint_image *images) {
         .n_stops = f->n_stops,
         .max_side_px = (int)f->max_side_px,
         .timeout_ms = left_ms,
+        .tenant = gi_http_principal(c->http)->tenant,
         .no_cache = !f->cache,
     };
     glint_error err = {0};
