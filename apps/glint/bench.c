@@ -18,16 +18,16 @@ static const struct {
     {"model", "prefill, decode, vision tower and whole audits of a model", gi_bench_model},
     {"kv", "generation with the KV cache on and off", gi_bench_kv},
     {"loss", "what a number format costs in answers", gi_bench_loss},
+    {"serve", "a running server under load", gi_bench_serve},
 };
 
 enum { N_MEASUREMENTS = sizeof MEASUREMENTS / sizeof MEASUREMENTS[0] };
 
 static void print_help(FILE *to) {
-    fputs(
-        "Measures this machine or a model on it: medians of several runs, with the machine card.\n"
-        "The machine should do nothing else meanwhile.\n\n"
-        "Usage: glint bench MEASUREMENT [OPTION]...\n\nMeasurements:\n",
-        to);
+    fputs("Measures this machine, a model on it or a server, with the machine card.\n"
+          "The machine should do nothing else meanwhile.\n\n"
+          "Usage: glint bench MEASUREMENT [OPTION]...\n\nMeasurements:\n",
+          to);
     for (size_t i = 0; i < N_MEASUREMENTS; i++)
         fprintf(to, "  %-10s%s\n", MEASUREMENTS[i].name, MEASUREMENTS[i].summary);
     fputs("\n`glint bench MEASUREMENT --help` explains one.\n", to);

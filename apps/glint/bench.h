@@ -14,6 +14,7 @@ int gi_bench_machine(int argc, char **argv);
 int gi_bench_model(int argc, char **argv);
 int gi_bench_kv(int argc, char **argv);
 int gi_bench_loss(int argc, char **argv);
+int gi_bench_serve(int argc, char **argv);
 
 /** What every measurement can be told. */
 typedef struct gi_bench_common {

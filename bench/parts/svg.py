@@ -1,8 +1,10 @@
-"""Charts as SVG text, two kinds: curves of time over tokens, and bars of ratios."""
+"""Charts as SVG text: curves over tokens or load, distributions, and bars of ratios."""
+import math
 from html import escape
 
 WIDTH, FONT = 760, "font-family='sans-serif' font-size='13' fill='#222'"
 OURS, PEER, GRID = "#1f6feb", "#b0540a", "#ddd"
+COLOURS = (OURS, PEER, "#2a8a3e", "#8250df", "#bf3989", "#57606a")
 
 
 def _text(x, y, text, anchor="start", extra=""):
@@ -35,30 +37,94 @@ def _number(value):
     return f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
 
-def curves(title, x_name, y_name, x, lines):
-    """lines: [(name, colour, [y of each x])]"""
-    left, top, right, bottom = 80, 50, WIDTH - 150, 370
-    steps = _steps(max(max(y) for _, _, y in lines))
-    parts = [_text(left, 28, title, extra="font-weight='bold'")]
+def _grid(left, right, bottom, height, steps):
+    """Lines and numbers of the vertical axis; returns the function from value to y."""
+    def y_of(value):
+        return bottom - height * value / steps[-1]
 
-    def at(value, y):
-        return (left + (right - left) * value / max(x), bottom - (bottom - top) * y / steps[-1])
-
+    parts = []
     for step in steps:
-        _, y = at(0, step)
+        y = y_of(step)
         parts.append(f"<line x1='{left}' y1='{y:.1f}' x2='{right}' y2='{y:.1f}' stroke='{GRID}'/>")
         parts.append(_text(left - 8, y + 4, _number(step), "end"))
-    for value in x:
-        parts.append(_text(at(value, 0)[0], bottom + 20, str(value), "middle"))
-    for name, colour, ys in lines:
-        points = [at(value, y) for value, y in zip(x, ys)]
-        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+    return parts, y_of
+
+
+def _panel(top, title, x_name, y_name, lines, x_ticks, dots=True):
+    """lines: [(name, colour, [(x, y)])]; x_ticks: [(x, label)]. Names are put apart at the right."""
+    left, right, height = 80, WIDTH - 150, 320
+    bottom = top + height
+    most_x = max(x for x, _ in x_ticks)
+    steps = _steps(max(y for _, _, points in lines for _, y in points))
+    grid, y_of = _grid(left, right, bottom, height, steps)
+    parts = [_text(left, top - 22, title, extra="font-weight='bold'"), *grid]
+
+    def x_of(x):
+        return left + (right - left) * x / most_x
+
+    parts += [_text(x_of(x), bottom + 20, label, "middle") for x, label in x_ticks]
+    ends = []
+    for name, colour, values in lines:
+        points = [(x_of(x), y_of(y)) for x, y in values]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
-        parts += [f"<circle cx='{px:.1f}' cy='{py:.1f}' r='3.5' fill='{colour}'/>" for px, py in points]
-        parts.append(_text(points[-1][0] + 10, points[-1][1] + 4, name))
+        if dots:
+            parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3.5' fill='{colour}'/>" for x, y in points]
+        ends.append((points[-1][1], name, colour))
+    lowest = None
+    for y, name, colour in sorted(ends, reverse=True):
+        y = y if lowest is None else min(y, lowest - 16)
+        lowest = y
+        parts.append(_text(right + 10, y + 4, name, extra=f"style='fill:{colour}'"))
     parts.append(_text((left + right) / 2, bottom + 44, x_name, "middle"))
     parts.append(_text(left - 8, top - 10, y_name, "end"))
-    return _page(430, parts)
+    return parts
+
+
+def curves(title, x_name, y_name, x, lines):
+    """lines: [(name, colour, [y of each x])]"""
+    named = [(name, colour, list(zip(x, ys))) for name, colour, ys in lines]
+    ticks = [(value, str(value)) for value in x]
+    return _page(430, _panel(50, title, x_name, y_name, named, ticks))
+
+
+def _load_name(load):
+    if "rate_per_s" in load:
+        return f"{load['rate_per_s']:g}/s"
+    return f"{load['clients']} client{'s' if load['clients'] > 1 else ''}"
+
+
+def _distribution(points):
+    """[(share, ms)] -> [(nines, ms)]: 0.9 lies at 1, 0.99 at 2, so that the tail has room."""
+    return [(-math.log10(max(1 - share, 5e-4)), ms) for share, ms in points]
+
+
+def serve(report):
+    """Latency over load, for two loads of a kind or more, above the distribution of each load."""
+    loads = [load for load in report["loads"] if load["latency_ms"]]
+    if not loads:
+        raise KeyError("no load has an answer")
+    parts, top = [], 60
+    for key, x_name in (("rate_per_s", "requests per second"), ("clients", "clients")):
+        of_kind = sorted((load for load in loads if key in load), key=lambda load: load[key])
+        if len(of_kind) < 2:
+            continue
+        lines = [(name, colour, [(load[key], load["latency_ms"][p]) for load in of_kind])
+                 for name, p, colour in (("P50", "p50", COLOURS[0]), ("P90", "p90", COLOURS[2]),
+                                         ("P99", "p99", COLOURS[1]))]
+        ticks = [(load[key], f"{load[key]:g}") for load in of_kind]
+        parts += _panel(top, f"Latency under load, {report['route']}", x_name, "ms", lines, ticks)
+        top += 420
+    lines = [(_load_name(load), COLOURS[i % len(COLOURS)], _distribution(load["latency_cdf"]))
+             for i, load in enumerate(loads)]
+    ticks = [(0, "0 %"), (_nines(0.5), "50 %"), (1, "90 %"), (2, "99 %"), (3, "99.9 %"), (_nines(0.9995), "")]
+    parts += _panel(top, "Distribution of latencies", "share of requests answered in that time", "ms",
+                    lines, ticks, dots=False)
+    return _page(top + 380, parts)
+
+
+def _nines(share):
+    return -math.log10(1 - share)
 
 
 def ratio_bars(title, rows, note):
@@ -86,6 +152,8 @@ def draw(report):
                  ("cache on", OURS, [p["on_ms"]["median"] / 1e3 for p in points])]
         title = f"Generating with the KV cache on and off, prompt of {report['prompt_tokens']} tokens"
         return curves(title, "tokens generated", "seconds", [p["tokens"] for p in points], lines)
+    if report["kind"] == "serve":
+        return serve(report)
     if report["kind"] == "versus":
         rows = [(r["name"], r["ratio"]) for r in report["rows"] if r["ratio"] and r["unit"] != "%"]
         note = f"{report['model']}; {report['card']['cpu']}, {report['threads']} threads, medians of {report['rounds']} rounds"
