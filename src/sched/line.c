@@ -71,11 +71,12 @@ static double turn_tag(const gi_line *line, const gi_sched_item *item, gi_sched_
     return tag + (stage == GI_SCHED_WAITING && item->cost_ms > 0 ? item->cost_ms : 1);
 }
 
-/* The item whose turn it is, of those that have no reason to stop; the reaper takes the others. */
+/* The item whose turn it is, of those that have no reason to stop; the reaper takes the others. An
+ * item is held in WAITING alone: nothing sets it later. */
 static gi_sched_item *next_going(const gi_sched_list *list, double now_ms) {
     gi_sched_item *first = NULL;
     for (gi_sched_item *i = list->head; i; i = i->next)
-        if (i->stop == GI_SCHED_STOP_NONE && !is_expired(i, now_ms) &&
+        if (i->stop == GI_SCHED_STOP_NONE && !i->is_held && !is_expired(i, now_ms) &&
             (!first || !is_before(first, i)))
             first = i;
     return first;

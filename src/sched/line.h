@@ -21,6 +21,9 @@
  * An item whose deadline cannot be met, going by the cost of all that is ahead of it, is refused
  * when it would enter WAITING: waiting would cost others time and bring it nothing.
  *
+ * An item may be held in WAITING until something from outside is there, a picture on its way
+ * perhaps: it keeps its turn, and those behind it go first meanwhile.
+ *
  * An item moves on by gi_line_take and gi_line_put; with a reason to stop it leaves instead, found
  * by gi_line_reap in the stages where it only waits (ARRIVED, WAITING, READY).
  *
@@ -62,13 +65,14 @@ typedef enum gi_sched_stop {
 /** Priorities are 0..GI_SCHED_PRIORITY_MAX; higher goes first. */
 #define GI_SCHED_PRIORITY_MAX 7
 
-/** One request; embedded in the caller's own. The first four fields are the caller's, who may
- * change them until it is WAITING; only the line writes to the others. */
+/** One request; embedded in the caller's own. The first five fields are the caller's, who may
+ * change them until it is WAITING, and is_held after that; only the line writes to the others. */
 typedef struct gi_sched_item {
     double deadline_ms; /**< on the caller's clock, 0 = none */
     double cost_ms;     /**< time it will take of the machine, as estimated; 0 = not known */
     uint64_t tenant;    /**< who takes turns with whom */
     int priority;       /**< 0..GI_SCHED_PRIORITY_MAX */
+    bool is_held;       /**< not to be taken out of WAITING; gi_line_submit clears it */
     struct gi_sched_item *prev, *next;
     gi_sched_state state;
     gi_sched_stop stop;

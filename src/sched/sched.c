@@ -297,6 +297,13 @@ void gi_sched_cancel(gi_sched *s, gi_sched_request *r) {
     pthread_mutex_unlock(&s->lock);
 }
 
+void gi_sched_release(gi_sched *s, gi_sched_request *r) {
+    pthread_mutex_lock(&s->lock);
+    r->item.is_held = false;
+    pthread_cond_signal(&s->crew_cv);
+    pthread_mutex_unlock(&s->lock);
+}
+
 void gi_sched_begin_drain(gi_sched *s) {
     pthread_mutex_lock(&s->lock);
     s->line.draining = true;

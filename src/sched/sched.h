@@ -31,8 +31,8 @@ typedef struct gi_sched_request {
 
 /** What the scheduler calls. `ctx` is that of gi_sched_config. */
 typedef struct gi_sched_ops {
-    /** Read and check a request; may set item.deadline_ms, priority, tenant and cost. On a crew
-     * thread, several at once. False: it is refused, and finished without running. */
+    /** Read and check a request; may set item.deadline_ms, priority, tenant, cost and is_held. On a
+     * crew thread, several at once. False: it is refused, and finished without running. */
     bool (*admit)(void *ctx, gi_sched_request *r);
     /** Make an admitted request ready to run. Threads and result as above. */
     bool (*prepare)(void *ctx, gi_sched_request *r);
@@ -98,6 +98,13 @@ glint_status gi_sched_submit(gi_sched *s, gi_sched_request *r, glint_error *err)
  * Threads: any. Does not block and calls nothing.
  */
 void gi_sched_cancel(gi_sched *s, gi_sched_request *r);
+
+/**
+ * What a held request waited for is there, or will not come: it may be prepared. May come before
+ * ops.admit has returned, but after it set item.is_held.
+ * Threads: any. The caller makes sure that the request is not finished yet, as for gi_sched_cancel.
+ */
+void gi_sched_release(gi_sched *s, gi_sched_request *r);
 
 /** Take no more items. Any thread. */
 void gi_sched_begin_drain(gi_sched *s);

@@ -76,6 +76,29 @@ static void bounded(void **state) {
     assert_int_equal(gi_line_submit(&line, &items[4], 6), GLINT_ERR_BUSY);
 }
 
+static void held_items_keep_their_turn(void **state) {
+    gi_line line;
+    gi_line_init(&line, 8, 8);
+    gi_sched_item a = {.is_held = true}, b = {0}, c = {0};
+    assert_int_equal(gi_line_submit(&line, &a, 1), GLINT_OK);
+    assert_false(a.is_held);
+    assert_ptr_equal(gi_line_take(&line, GI_SCHED_ADMITTING, 1), &a);
+    a.is_held = true;
+    a.deadline_ms = 10;
+    put(&line, &a, 1);
+    arrive(&line, &b, 2);
+    arrive(&line, &c, 2);
+    assert_ptr_equal(take_waiting(&line, 3), &b);
+    a.is_held = false;
+    assert_ptr_equal(take_waiting(&line, 4), &a);
+    put(&line, &a, 5);
+    assert_ptr_equal(take_ready(&line, 6), &a);
+    c.is_held = true;
+    assert_null(take_waiting(&line, 7));
+    gi_line_stop(&line, &c, GI_SCHED_STOP_CANCELLED); /* held or not, it can go */
+    assert_ptr_equal(gi_line_reap(&line, 8), &c);
+}
+
 static void stopped_items_go_no_further(void **state) {
     gi_line line;
     gi_line_init(&line, 8, 8);
@@ -456,6 +479,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_in_first_out),
         cmocka_unit_test(bounded),
+        cmocka_unit_test(held_items_keep_their_turn),
         cmocka_unit_test(stopped_items_go_no_further),
         cmocka_unit_test(deadlines),
         cmocka_unit_test(stop_all),

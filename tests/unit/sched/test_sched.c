@@ -21,6 +21,7 @@ typedef struct job {
     int prepare_us, run_us;
     double begun_ms;
     bool reject;       /* admit says no */
+    bool hold;         /* admit holds it */
     bool refuse;       /* prepare says no */
     bool fail;         /* its first token cannot be had */
     double timeout_ms; /* deadline that admit finds in the request; 0 = none */
@@ -46,6 +47,7 @@ static bool admit(void *ctx, gi_sched_request *r) {
     (void)ctx;
     job *j = job_of(r);
     atomic_fetch_add(&j->n_admitted, 1);
+    r->item.is_held = j->hold;
     if (j->timeout_ms > 0) r->item.deadline_ms = gi_clock_ms() + j->timeout_ms;
     return !j->reject;
 }
@@ -246,6 +248,27 @@ static void cancel_at_each_stage(void **state) {
     stop(s, &e);
 }
 
+static void held_until_released(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 8, 1, 1);
+    job held = {.hold = true}, gone = {.hold = true}, late = {.hold = true, .timeout_ms = 20},
+        other = {0};
+    assert_int_equal(gi_sched_submit(s, &held.request, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &gone.request, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &late.request, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &other.request, NULL), GLINT_OK);
+    wait_finished(&other); /* no thread stands still for those before it */
+    wait_finished(&late);
+    assert_int_equal(late.stop, GI_SCHED_STOP_EXPIRED);
+    gi_sched_cancel(s, &gone.request);
+    wait_finished(&gone);
+    assert_int_equal(held.n_prepared + gone.n_prepared + late.n_prepared, 0);
+    gi_sched_release(s, &held.request);
+    wait_finished(&held);
+    assert_true(held.has_run);
+    stop(s, &e);
+}
+
 static void expires_while_waiting(void **state) {
     engine e = {0};
     gi_sched *s = start(&e, 8, 1, 1);
@@ -406,7 +429,7 @@ int main(void) {
         cmocka_unit_test(full_is_busy),           cmocka_unit_test(cancel_at_each_stage),
         cmocka_unit_test(expires_while_waiting),  cmocka_unit_test(admitted_while_the_line_stands),
         cmocka_unit_test(drain_lets_work_finish), cmocka_unit_test(none_lost),
-        cmocka_unit_test(run_together),
+        cmocka_unit_test(run_together),           cmocka_unit_test(held_until_released),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
