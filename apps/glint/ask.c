@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "image/prepare.h"
-#include "server/infer_reply.h"
+#include "server/reply.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -103,16 +103,17 @@ static int finish_text(ask_run *run, const glint_result *r) {
 }
 
 static int finish_json(const ask_run *run, const glint_result *r) {
-    const gi_infer_answer answer = {.id = "ask",
-                                    .model = glint_engine_get_info(run->engine)->model_name,
-                                    .task = run->task,
-                                    .result = r,
-                                    .total_ms = run->total_ms};
+    const gi_reply answer = {.id = "ask",
+                             .model = glint_engine_get_info(run->engine)->model_name,
+                             .task = run->task,
+                             .results = {r},
+                             .n_choices = 1,
+                             .total_ms = run->total_ms};
     glint_error err = {0};
     gi_buf json;
     gi_buf_init(&json, JSON_BYTES_MAX);
     int code = GI_EXIT_OK;
-    if (gi_infer_reply_write(&answer, &json, &err) != GLINT_OK)
+    if (gi_infer_form.whole(&answer, &json, &err) != GLINT_OK)
         code = gi_command_fail("ask", GI_EXIT_INTERNAL, &err);
     else if (puts((const char *)json.data) < 0 || fflush(stdout) != 0)
         code = GI_EXIT_INTERNAL;

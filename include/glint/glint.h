@@ -129,6 +129,27 @@ typedef struct glint_image {
     size_t n_bytes;
 } glint_image;
 
+/** Most turns of a conversation, and pieces of text in all of them. */
+#define GLINT_MESSAGES_MAX 256
+#define GLINT_PARTS_MAX    4096
+
+/** Who says something. */
+typedef enum glint_role { GLINT_ROLE_SYSTEM, GLINT_ROLE_USER, GLINT_ROLE_ASSISTANT } glint_role;
+
+/** A piece of a turn: a picture, or else text. */
+typedef struct glint_part {
+    const glint_image *image; /**< only in a user's turn; NULL = text */
+    const char *text;         /**< UTF-8, n_text_bytes long */
+    size_t n_text_bytes;
+} glint_part;
+
+/** A turn of a conversation. */
+typedef struct glint_message {
+    glint_role role;
+    const glint_part *parts; /**< [n_parts] */
+    size_t n_parts;
+} glint_message;
+
 /**
  * A question about pictures. Zero means "default" in every field but prompt, which may also be
  * empty when the task's template has a prompt of its own.
@@ -136,10 +157,14 @@ typedef struct glint_image {
 typedef struct glint_request {
     const glint_image *images; /**< [n_images], in prompt order, before the text */
     size_t n_images;           /**< 0..GLINT_IMAGES_MAX */
-    const char *prompt;       /**< UTF-8, n_prompt_bytes long (0 with a pointer: zero-terminated) */
-    size_t n_prompt_bytes;    /**< at most GLINT_PROMPT_BYTES_MAX */
-    const char *task;         /**< template name; NULL = "audit" */
-    int max_tokens;           /**< 1..GLINT_MAX_TOKENS_MAX; 0 = the template's */
+    const char *prompt;    /**< UTF-8, n_prompt_bytes long (0 with a pointer: zero-terminated) */
+    size_t n_prompt_bytes; /**< at most GLINT_PROMPT_BYTES_MAX */
+    const char *task;      /**< template name; NULL = "audit" */
+    /** [n_messages] a conversation in place of images, prompt and task: no template is put around
+     * it. Its pictures and bytes of text count as those of images and prompt do. NULL = none. */
+    const glint_message *messages;
+    size_t n_messages;        /**< 0..GLINT_MESSAGES_MAX */
+    int max_tokens;           /**< 1..GLINT_MAX_TOKENS_MAX; 0 = the template's, or 1024 */
     double temperature;       /**< 0 = greedy, else up to 2 */
     double top_p;             /**< (0, 1]; 0 = 1 */
     int top_k;                /**< 0 = no limit */

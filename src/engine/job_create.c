@@ -7,10 +7,14 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "engine/conversation.h"
 #include "kv/prompt_keys.h"
 
 #include <math.h>
 #include <string.h>
+
+/* Nothing is put around a conversation. */
+static const gi_task NO_TASK = {.name = "", .max_tokens = 1024};
 
 static glint_status check_range(const char *param, double value, double min, double max,
                                 glint_error *err) {
@@ -39,6 +43,7 @@ static glint_status check_request(const glint_engine *e, const glint_request *r,
         return gi_fail_param(err, GLINT_ERR_ARG, "images");
     }
     GI_TRY(check_pointers(r, err));
+    if (r->n_messages > 0) GI_TRY(gi_conversation_check(r, err));
     size_t bad;
     if (n_prompt > GLINT_PROMPT_BYTES_MAX) {
         gi_fail(err, GLINT_ERR_LIMIT, "prompt of %zu bytes; the limit is %d", n_prompt,
@@ -63,8 +68,11 @@ static glint_status check_request(const glint_engine *e, const glint_request *r,
 static glint_status prepare_pictures(glint_job *job, const glint_request *r, glint_error *err) {
     glint_engine *e = job->engine;
     const uint32_t max_side = r->max_side_px ? (uint32_t)r->max_side_px : e->max_side_px;
-    for (size_t i = 0; i < r->n_images; i++) {
-        const gi_picture_spec spec = {.image = r->images[i],
+    const bool is_talk = r->n_messages > 0;
+    const size_t n = is_talk ? gi_conversation_pictures(r) : r->n_images;
+    for (size_t i = 0; i < n; i++) {
+        const gi_picture_spec spec = {.image =
+                                          is_talk ? *gi_conversation_picture(r, i) : r->images[i],
                                       .max_side_px = max_side,
                                       .tenant = r->tenant ? r->tenant : "",
                                       .may_share = !r->no_cache};
@@ -86,6 +94,7 @@ static glint_status encode_prompt(glint_job *job, const glint_request *r, size_t
                                   gi_ids *ret, glint_error *err) {
     const glint_engine *e = job->engine;
     const gi_task *task = job->task;
+    if (r->n_messages > 0) return gi_conversation_encode(&e->chat, r, job->places, ret, err);
     gi_buf text;
     gi_buf_init(&text, 2 * (size_t)GLINT_PROMPT_BYTES_MAX);
     glint_status st = gi_task_render(task, r->prompt ? r->prompt : "", n_prompt, &text, err);
@@ -180,7 +189,8 @@ glint_status glint_job_create(glint_engine *engine, const glint_request *request
     const size_t n_prompt = request->n_prompt_bytes ? request->n_prompt_bytes : strlen(prompt);
     GI_TRY(check_request(engine, request, n_prompt, err));
     const char *task_name = request->task ? request->task : "audit";
-    const gi_task *task = gi_tasks_find(engine->tasks, task_name);
+    const gi_task *task =
+        request->n_messages > 0 ? &NO_TASK : gi_tasks_find(engine->tasks, task_name);
     if (!task) {
         gi_fail(err, GLINT_ERR_ARG, "no task is called \"%.64s\"", task_name);
         return gi_fail_param(err, GLINT_ERR_ARG, "task");

@@ -58,7 +58,27 @@ static void hash_sampling(gi_sha256 *h, const glint_request *r) {
 }
 
 /* Whoever adds to a request says here whether its answer depends on it. */
-_Static_assert(sizeof(glint_request) == 128, "glint_request has changed: hash_request must know");
+_Static_assert(sizeof(glint_request) == 144, "glint_request has changed: hash_request must know");
+
+/* Turns, with a mark where a picture stands; returns the number of these marks. */
+static size_t hash_messages(gi_sha256 *h, const glint_request *r) {
+    size_t n_pictures = 0;
+    gi_sha256_u64(h, r->n_messages);
+    for (size_t m = 0; m < r->n_messages; m++) {
+        const glint_message *message = &r->messages[m];
+        gi_sha256_u64(h, (uint64_t)message->role);
+        gi_sha256_u64(h, message->n_parts);
+        for (size_t i = 0; i < message->n_parts; i++) {
+            const glint_part *part = &message->parts[i];
+            gi_sha256_u64(h, part->image != NULL);
+            if (part->image)
+                n_pictures++;
+            else
+                gi_sha256_bytes(h, part->text, part->n_text_bytes);
+        }
+    }
+    return n_pictures;
+}
 
 /* The tenant is hashed as the question's; no_cache changes where work comes from, not what it is. */
 static void hash_request(gi_sha256 *h, const glint_request *r) {
@@ -82,8 +102,9 @@ glint_status gi_answer_cache_key(const gi_answer_question *question, gi_digest *
     hash_text(&h, question->fingerprint);
     hash_text(&h, question->tenant);
     hash_request(&h, question->request);
-    gi_sha256_u64(&h, question->request->n_images);
-    for (size_t i = 0; i < question->request->n_images; i++)
+    const size_t n_pictures = question->request->n_images + hash_messages(&h, question->request);
+    gi_sha256_u64(&h, n_pictures);
+    for (size_t i = 0; i < n_pictures; i++)
         gi_sha256_bytes(&h, question->pictures[i].bytes, sizeof question->pictures[i].bytes);
     const glint_status st = gi_sha256_end(&h, ret, err);
     gi_sha256_done(&h);

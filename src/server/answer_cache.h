@@ -40,7 +40,7 @@ typedef struct gi_answer_question {
     const char *fingerprint; /**< the engine's */
     const char *tenant;      /**< who asks: one never gets an answer made for another; or NULL */
     const glint_request *request; /**< all of it counts, except images and timeout_ms */
-    const gi_digest *pictures;    /**< [request->n_images] of their original bytes */
+    const gi_digest *pictures;    /**< of the original bytes of all its pictures, in order */
 } gi_answer_question;
 
 /** An answer that was kept. Strings live as long as it does. */

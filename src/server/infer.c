@@ -1,15 +1,18 @@
 /*
- * One `call` per request, handed from stage to stage by the scheduler, so that only one thread at a
- * time touches it:
+ * An `asking` per HTTP request, and one `call` for each answer it wants, handed from stage to stage
+ * by the scheduler, so that only one thread at a time touches a call:
  *
- *     submit    network thread   make the call, put it in the line
+ *     submit    network thread   make the asking, put its first call in the line
  *     admit     crew             JSON or form -> fields; the deadline
- *     prepare   crew             base64 -> bytes -> glint_job_create (decode, resize, tokenise)
- *     run       engine thread    together with others, step by step (sched/engine_ops.h)
- *     finish    any of them      the answer
+ *     prepare   crew             pictures' bytes, the other calls; glint_job_create; a stream
+ * begins run       engine thread    together with others, step by step (sched/engine_ops.h) finish
+ * any of them      the call's end; after the last one, the answer
  *
- * What the request was made of (body, JSON) is freed as soon as the job has taken it in. The words
- * of the engine's errors go to the log, never to the client.
+ * What the request was made of (body, JSON, bytes of pictures) is freed as soon as all jobs have
+ * taken it in. The words of the engine's errors go to the log, never to the client. When one call
+ * fails, the request does, and its other calls are stopped.
+ *
+ * Lock order: the HTTP layer's lock (hang-ups are told under it), asking.lock, the scheduler's.
  */
 #include "server/infer.h"
 
@@ -17,14 +20,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sched/engine_ops.h"
-#include "server/base64.h"
-#include "server/header_value.h"
-#include "server/infer_reply.h"
+#include "server/asked.h"
+#include "server/responder.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
-enum { REPLY_BYTES_MAX = 1 << 20, RETRY_AFTER_MAX_S = 60, TASK_BYTES = 65 };
+enum { RETRY_AFTER_MAX_S = 60, TASK_BYTES = 65 };
 
 struct gi_infer {
     gi_infer_config config;
@@ -32,18 +36,31 @@ struct gi_infer {
     gi_sched *sched;
 };
 
+const gi_infer_route gi_infer_multimodal = {&gi_infer_table, &gi_infer_form};
+const gi_infer_route gi_infer_chat = {&gi_chat_table, &gi_chat_form};
+
+typedef struct asking asking;
+
 typedef struct call {
     gi_sched_request request;
+    asking *asking;
+    size_t i; /* which of the request's answers */
+    gi_api_error error;
+    bool is_in_line; /* submitted and not finished; under asking.lock */
+} call;
+
+struct asking {
     gi_infer *service;
     gi_http_request *http;
-    bool is_form;
-    char boundary[GI_MULTIPART_BOUNDARY_BYTES];
-    gi_multipart_part parts[GI_MULTIPART_PARTS_MAX];
-    gi_json_lifted json;    /* fields borrow from this and the body, until the job is made */
-    gi_infer_fields fields; /* valid from admit to prepare */
+    gi_asked asked; /* until all jobs are made */
     char task[TASK_BYTES];
-    gi_api_error error;
-} call;
+    gi_responder responder;
+    call calls[GI_CHOICES_MAX];
+    _Atomic size_t n_unmade; /* calls whose job is not made yet */
+    pthread_mutex_t lock;
+    size_t n_unfinished; /* calls in the line; under the lock */
+    gi_api_error error;  /* the first of a call; under the lock */
+};
 
 static call *call_of(gi_sched_request *r) {
     return (call *)(void *)((char *)r - offsetof(call, request));
@@ -51,46 +68,11 @@ static call *call_of(gi_sched_request *r) {
 
 /* ---- reading ---- */
 
-/* The media type of a Content-Type value, or NULL. */
-static const char *known_type(const char *content_type, bool *ret_is_form) {
-    if (!content_type) return NULL;
-    gi_header_value v = gi_header_value_begin(content_type, strlen(content_type));
-    const char *word;
-    gi_header_param param;
-    const size_t n = gi_header_value_word(&v, &word);
-    *ret_is_form = gi_token_equals(word, n, "multipart/form-data");
-    if (!*ret_is_form && !gi_token_equals(word, n, "application/json")) return NULL;
-    while (gi_header_value_next(&v, &param))
-        if (!*ret_is_form && gi_token_equals(param.name, param.n_name, "charset") &&
-            !gi_token_equals(param.value, param.n_value, "utf-8"))
-            return NULL;
-    return v.bad ? NULL : content_type;
-}
-
-void gi_infer_check_head(gi_http_request *r) {
-    bool is_form;
-    gi_http_allow_body(r, SIZE_MAX);
-    if (known_type(gi_http_header(r, "Content-Type"), &is_form)) return;
+void gi_infer_check_head(const gi_infer_route *route, gi_http_request *r) {
     gi_api_error error = {0};
-    gi_api_fail(&error, GI_API_UNSUPPORTED_MEDIA_TYPE, NULL);
-    gi_http_respond_error(r, &error, NULL);
-}
-
-static bool read_json(call *c) {
-    gi_buf *body = gi_http_body(c->http);
-    const glint_status st = gi_json_lift_parse((const char *)body->data, body->len, &c->json, NULL);
-    if (st == GLINT_OK) return true;
-    return gi_api_fail(&c->error, st == GLINT_ERR_MEMORY ? GI_API_OVERLOADED : GI_API_INVALID_JSON,
-                       NULL);
-}
-
-static bool read_form(call *c, gi_field_picture *files, size_t *ret_n_files) {
-    gi_buf *body = gi_http_body(c->http);
-    size_t n_parts = 0;
-    if (body->len == 0 || gi_multipart_parse(c->boundary, body->data, body->len, c->parts, &n_parts,
-                                             NULL) != GLINT_OK)
-        return gi_api_fail(&c->error, GI_API_INVALID_MULTIPART, NULL);
-    return gi_fields_from_form(c->parts, n_parts, &c->json.json, files, ret_n_files, &c->error);
+    gi_asked probe = {0};
+    gi_http_allow_body(r, SIZE_MAX);
+    if (!gi_asked_begin(&probe, route->fields, r, &error)) gi_http_respond_error(r, &error, NULL);
 }
 
 static bool is_task(const glint_engine *engine, const char *name) {
@@ -100,18 +82,39 @@ static bool is_task(const glint_engine *engine, const char *name) {
     return false;
 }
 
+/* Names that only the engine knows. */
+static bool check_names(call *c) {
+    asking *a = c->asking;
+    const glint_engine *engine = a->service->config.engine;
+    const gi_infer_fields *f = &a->asked.fields;
+    if (f->model && strcmp(f->model, glint_engine_get_info(engine)->model_name) != 0)
+        return gi_api_fail(&c->error, GI_API_UNKNOWN_MODEL, "model");
+    if (!f->task) return true;
+    if (strlen(f->task) >= sizeof a->task || !is_task(engine, f->task))
+        return gi_api_fail(&c->error, GI_API_UNKNOWN_TASK, "task");
+    memcpy(a->task, f->task, strlen(f->task) + 1);
+    return true;
+}
+
 static bool admit(void *ctx, gi_sched_request *r) {
     gi_infer *s = ctx;
     call *c = call_of(r);
-    gi_field_picture files[GLINT_IMAGES_MAX];
-    size_t n_files = 0;
-    if (!(c->is_form ? read_form(c, files, &n_files) : read_json(c))) return false;
-    if (!gi_fields_read(&c->json, files, n_files, &s->config.limits, &c->fields, &c->error))
+    asking *a = c->asking;
+    if (c->i > 0) return true; /* the first call has read it */
+    if (!gi_asked_read(&a->asked, a->http, &s->config.limits, &c->error) || !check_names(c))
         return false;
-    if (strlen(c->fields.task) >= sizeof c->task || !is_task(s->config.engine, c->fields.task))
-        return gi_api_fail(&c->error, GI_API_UNKNOWN_TASK, "task");
-    memcpy(c->task, c->fields.task, strlen(c->fields.task) + 1);
-    r->item.deadline_ms = gi_http_received_ms(c->http) + (double)c->fields.timeout_ms;
+    const gi_infer_fields *f = &a->asked.fields;
+    r->item.deadline_ms = gi_http_received_ms(a->http) + (double)f->timeout_ms;
+    a->responder.is_stream = f->stream;
+    a->responder.reply = (gi_reply){
+        .id = gi_http_request_id(a->http),
+        .model = glint_engine_get_info(s->config.engine)->model_name,
+        .task = a->task,
+        .n_choices = (size_t)f->n_choices,
+        .created_s = (int64_t)time(NULL),
+        .include_usage = f->include_usage,
+        .is_data = a->asked.schema_json != NULL,
+    };
     return true;
 }
 
@@ -148,75 +151,92 @@ static bool fail_engine(call *c, const glint_error *err, bool is_creating) {
         break;
     }
     if (code == GI_API_INTERNAL)
-        gi_log(GI_LOG_ERROR, "infer", "id=%s %s: %s", gi_http_request_id(c->http),
+        gi_log(GI_LOG_ERROR, "infer", "id=%s %s: %s", gi_http_request_id(c->asking->http),
                glint_status_name(err->code), err->message);
     return gi_api_fail(&c->error, code, err->param);
 }
 
-/* Where the bytes of pictures lie that came as base64. */
-typedef struct decoded {
-    void *bytes[GLINT_IMAGES_MAX];
-    glint_image images[GLINT_IMAGES_MAX];
-} decoded;
+static bool on_text(void *ctx, const char *piece, size_t n_bytes) {
+    call *c = ctx;
+    if (gi_responder_piece(&c->asking->responder, c->i, piece, n_bytes)) return true;
+    /* Nobody is there to read this, or there was no memory for the piece. */
+    return gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
+}
 
-static bool decode_pictures(call *c, decoded *d) {
-    for (size_t i = 0; i < c->fields.n_pictures; i++) {
-        const gi_field_picture *p = &c->fields.pictures[i];
-        d->images[i] = (glint_image){.bytes = p->bytes, .n_bytes = p->n};
-        if (!p->base64) continue;
-        size_t n;
-        if (gi_base64_decoded_bytes(p->base64, p->n, &n, NULL) != GLINT_OK)
-            return gi_api_fail(&c->error, GI_API_INVALID_IMAGE_REF, "image");
-        d->bytes[i] = gi_alloc(n);
-        if (!d->bytes[i]) return gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
-        if (gi_base64_decode(p->base64, p->n, d->bytes[i], NULL) != GLINT_OK)
-            return gi_api_fail(&c->error, GI_API_INVALID_IMAGE_REF, "image");
-        d->images[i] = (glint_image){.bytes = d->bytes[i], .n_bytes = n};
+/* Put a call into the line. False when that is full. */
+static bool submit(asking *a, size_t i, double deadline_ms) {
+    call *c = &a->calls[i];
+    *c =
+        (call){.asking = a,
+               .i = i,
+               .request = {.item = {.deadline_ms = deadline_ms}, .on_text = on_text, .text_ctx = c},
+               .is_in_line = true};
+    pthread_mutex_lock(&a->lock);
+    a->n_unfinished++;
+    /* Under the lock: a call that is in the line can be cancelled, others cannot. */
+    const bool ok = gi_sched_submit(a->service->sched, &c->request, NULL) == GLINT_OK;
+    if (!ok) {
+        c->is_in_line = false;
+        a->n_unfinished--;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return ok;
+}
+
+static void fail_busy(const gi_infer *s, gi_api_error *error) {
+    const gi_sched_stats stats = gi_sched_get_stats(s->sched);
+    gi_api_fail(error, stats.draining ? GI_API_DRAINING : GI_API_QUEUE_FULL, NULL);
+    const double seconds = ceil(stats.wait_estimate_ms / 1e3);
+    if (!stats.draining) error->retry_after_s = (int)fmin(fmax(seconds, 1), RETRY_AFTER_MAX_S);
+}
+
+/* The other answers of a request that wants several. */
+static bool submit_others(call *first) {
+    asking *a = first->asking;
+    const size_t n = (size_t)a->asked.fields.n_choices;
+    atomic_store(&a->n_unmade, n);
+    for (size_t i = 1; i < n; i++) {
+        if (submit(a, i, first->request.item.deadline_ms)) continue;
+        fail_busy(a->service, &first->error);
+        return false;
     }
     return true;
 }
 
-static bool make_job(call *c, const glint_image *images) {
-    const gi_infer_fields *f = &c->fields;
-    const glint_engine_info *info = glint_engine_get_info(c->service->config.engine);
-    const double left_ms = c->request.item.deadline_ms - gi_clock_ms();
-    if (left_ms <= 0) return gi_api_fail(&c->error, GI_API_DEADLINE, NULL);
-    const glint_request request = {
-        .images = images,
-        .n_images = f->n_pictures,
-        .prompt = f->prompt.s,
-        .n_prompt_bytes = f->prompt.n,
-        .task = c->task,
-        .max_tokens = (int)f->max_tokens,
-        .temperature = f->temperature,
-        .top_p = f->top_p,
-        .top_k = f->top_k < info->vocab_size ? (int)f->top_k : 0, /* all of them is no limit */
-        .seed = (uint64_t)f->seed,
-        .stops = f->stops,
-        .n_stops = f->n_stops,
-        .max_side_px = (int)f->max_side_px,
-        .timeout_ms = left_ms,
-        .tenant = gi_http_principal(c->http)->tenant,
-        .no_cache = !f->cache,
-    };
+static bool make_job(call *c) {
+    asking *a = c->asking;
+    glint_engine *engine = a->service->config.engine;
+    glint_request request =
+        gi_asked_request(&a->asked, c->i, glint_engine_get_info(engine)->vocab_size);
+    request.tenant = gi_http_principal(a->http)->tenant;
+    request.task = a->task[0] ? a->task : NULL;
+    request.timeout_ms = c->request.item.deadline_ms - gi_clock_ms();
+    if (request.timeout_ms <= 0) return gi_api_fail(&c->error, GI_API_DEADLINE, NULL);
     glint_error err = {0};
-    if (glint_job_create(c->service->config.engine, &request, &c->request.job, &err) == GLINT_OK)
-        return true;
+    if (glint_job_create(engine, &request, &c->request.job, &err) == GLINT_OK) return true;
     return fail_engine(c, &err, true);
+}
+
+/* Once per request: its pictures, and its other calls. */
+static bool prepare_asking(gi_infer *s, call *first) {
+    asking *a = first->asking;
+    return gi_asked_decode(&a->asked, &first->error) &&
+           gi_access_take_pictures(s->config.access, gi_http_principal(a->http), a->asked.images,
+                                   a->asked.fields.n_pictures, &first->error) &&
+           submit_others(first);
 }
 
 static bool prepare(void *ctx, gi_sched_request *r) {
     gi_infer *s = ctx;
     call *c = call_of(r);
-    decoded d = {0};
-    const bool ok = decode_pictures(c, &d) &&
-                    gi_access_take_pictures(s->config.access, gi_http_principal(c->http), d.images,
-                                            c->fields.n_pictures, &c->error) &&
-                    make_job(c, d.images);
-    for (size_t i = 0; i < GLINT_IMAGES_MAX; i++) gi_free(d.bytes[i]);
-    gi_json_lift_done(&c->json);
-    gi_http_drop_body(c->http);
-    return ok;
+    asking *a = c->asking;
+    if (c->i == 0 && !prepare_asking(s, c)) return false;
+    if (!make_job(c)) return false;
+    if (atomic_fetch_sub(&a->n_unmade, 1) == 1) {
+        gi_asked_done(&a->asked);
+        gi_http_drop_body(a->http);
+    }
+    return gi_responder_begin(&a->responder) || gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
 }
 
 /* ---- answering ---- */
@@ -228,92 +248,88 @@ static double waited_ms(const gi_sched_item *item) {
     return ms;
 }
 
-static void answer(call *c) {
-    gi_infer_answer a = {
-        .id = gi_http_request_id(c->http),
-        .model = glint_engine_get_info(c->service->config.engine)->model_name,
-        .task = c->task,
-        .result = glint_job_result(c->request.job),
-        .queue_ms = waited_ms(&c->request.item),
-        .total_ms = gi_clock_ms() - gi_http_received_ms(c->http),
-    };
-    gi_http_reply reply = {.status = 200};
-    gi_buf_init(&reply.body, REPLY_BYTES_MAX);
-    if (gi_infer_reply_write(&a, &reply.body, NULL) == GLINT_OK) {
-        gi_http_respond(c->http, &reply);
-        return;
-    }
-    gi_buf_done(&reply.body);
-    gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
-    gi_http_respond_error(c->http, &c->error, NULL);
+static void free_asking(asking *a) {
+    for (size_t i = 0; i < GI_CHOICES_MAX; i++) glint_job_free(a->calls[i].request.job);
+    gi_asked_done(&a->asked);
+    gi_responder_done(&a->responder);
+    pthread_mutex_destroy(&a->lock);
+    gi_free(a);
 }
 
-static void free_call(call *c) {
-    glint_job_free(c->request.job);
-    gi_json_lift_done(&c->json);
-    gi_free(c);
+/* Stop the calls that are left. Under the lock. */
+static void cancel_calls(asking *a) {
+    for (size_t i = 0; i < GI_CHOICES_MAX; i++)
+        if (a->calls[i].is_in_line) gi_sched_cancel(a->service->sched, &a->calls[i].request);
+}
+
+static void answer(asking *a) {
+    gi_reply *reply = &a->responder.reply;
+    reply->queue_ms = waited_ms(&a->calls[0].request.item);
+    reply->total_ms = gi_clock_ms() - gi_http_received_ms(a->http);
+    gi_responder_finish(&a->responder, &a->error);
+    free_asking(a);
 }
 
 static void finish(void *ctx, gi_sched_request *r) {
     (void)ctx;
     call *c = call_of(r);
+    asking *a = c->asking;
     const gi_sched_item *item = &r->item;
     if (item->stop == GI_SCHED_STOP_EXPIRED) gi_api_fail(&c->error, GI_API_DEADLINE, NULL);
     /* Whoever cancelled it has said why in item->stop. */
     if (r->error.code != GLINT_OK && r->error.code != GLINT_ERR_CANCELLED)
         fail_engine(c, &r->error, false);
     const glint_result *result =
-        item->entered_ms[GI_SCHED_RUNNING] > 0 ? glint_job_result(c->request.job) : NULL;
+        item->entered_ms[GI_SCHED_RUNNING] > 0 ? glint_job_result(r->job) : NULL;
     /* A run that ended just before it was to be stopped has an answer all the same. */
     if (c->error.code == GI_API_OK && (!result || result->finish == GLINT_FINISH_NONE))
         gi_api_fail(&c->error, GI_API_DRAINING, NULL);
-    if (c->error.code == GI_API_OK)
-        answer(c);
-    else
-        gi_http_respond_error(c->http, &c->error, NULL);
-    free_call(c);
+    if (c->error.code == GI_API_OK) gi_responder_choice(&a->responder, c->i, result);
+    pthread_mutex_lock(&a->lock);
+    c->is_in_line = false;
+    if (c->error.code != GI_API_OK && a->error.code == GI_API_OK) {
+        a->error = c->error;
+        cancel_calls(a);
+    }
+    const bool is_last = --a->n_unfinished == 0;
+    pthread_mutex_unlock(&a->lock);
+    if (is_last) answer(a);
 }
 
 /* ---- the service ---- */
 
-static void refuse(gi_infer *s, gi_http_request *r) {
-    const gi_sched_stats stats = gi_sched_get_stats(s->sched);
+static asking *make_asking(gi_infer *s, const gi_infer_route *route, gi_http_request *r) {
+    asking *a = gi_calloc(1, sizeof *a);
+    if (!a) return NULL;
+    a->service = s;
+    a->http = r;
+    gi_responder_init(&a->responder, r, route->form);
+    pthread_mutex_init(&a->lock, NULL);
+    return a;
+}
+
+void gi_infer_submit(gi_infer *s, const gi_infer_route *route, gi_http_request *r) {
     gi_api_error error = {0};
-    gi_api_fail(&error, stats.draining ? GI_API_DRAINING : GI_API_QUEUE_FULL, NULL);
-    const double seconds = ceil(stats.wait_estimate_ms / 1e3);
-    if (!stats.draining) error.retry_after_s = (int)fmin(fmax(seconds, 1), RETRY_AFTER_MAX_S);
+    asking *a = make_asking(s, route, r);
+    if (!a) {
+        gi_api_fail(&error, GI_API_OVERLOADED, NULL);
+    } else if (gi_asked_begin(&a->asked, route->fields, r, &error)) {
+        gi_http_set_user(r, a);
+        if (submit(a, 0, gi_http_received_ms(r) + (double)s->config.limits.timeout_ms)) return;
+        gi_http_set_user(r, NULL);
+        fail_busy(s, &error);
+    }
+    if (a) free_asking(a);
     gi_http_respond_error(r, &error, NULL);
 }
 
-void gi_infer_submit(gi_infer *s, gi_http_request *r) {
-    gi_api_error error = {0};
-    call *c = gi_calloc(1, sizeof *c);
-    if (!c) {
-        gi_api_fail(&error, GI_API_OVERLOADED, NULL);
-        gi_http_respond_error(r, &error, NULL);
-        return;
-    }
-    c->service = s;
-    c->http = r;
-    c->request.item.deadline_ms = gi_http_received_ms(r) + (double)s->config.limits.timeout_ms;
-    const char *type = known_type(gi_http_header(r, "Content-Type"), &c->is_form);
-    if (!type ||
-        (c->is_form && gi_multipart_boundary(type, strlen(type), c->boundary, NULL) != GLINT_OK)) {
-        gi_api_fail(&error, GI_API_INVALID_MULTIPART, NULL);
-        gi_http_respond_error(r, &error, NULL);
-        gi_free(c);
-        return;
-    }
-    gi_http_set_user(r, c);
-    if (gi_sched_submit(s->sched, &c->request, NULL) == GLINT_OK) return;
-    gi_http_set_user(r, NULL);
-    gi_free(c);
-    refuse(s, r);
-}
-
 void gi_infer_hangup(gi_infer *s, gi_http_request *r) {
-    call *c = gi_http_get_user(r);
-    if (c) gi_sched_cancel(s->sched, &c->request);
+    (void)s;
+    asking *a = gi_http_get_user(r);
+    if (!a) return;
+    pthread_mutex_lock(&a->lock);
+    cancel_calls(a);
+    pthread_mutex_unlock(&a->lock);
 }
 
 glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glint_error *err) {

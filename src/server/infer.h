@@ -1,6 +1,6 @@
 /**
  * @file
- * POST /v1/multimodal/inference: from a complete HTTP request to its answer, through the scheduler
+ * The routes that ask the model: from a complete HTTP request to its answer, through the scheduler
  * and the engine.
  */
 #ifndef GI_SERVER_INFER_H
@@ -12,6 +12,7 @@
 #include "server/access.h"
 #include "server/fields.h"
 #include "server/http.h"
+#include "server/reply.h"
 
 typedef struct gi_infer gi_infer;
 
@@ -27,11 +28,20 @@ typedef struct gi_infer_config {
 /** Start the scheduler. Errors as gi_sched_create. */
 glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glint_error *err);
 
-/** Look at the headers: refuse a body that is neither JSON nor a form. For on_headers. */
-void gi_infer_check_head(gi_http_request *r);
+/** What sets a route apart. */
+typedef struct gi_infer_route {
+    const gi_field_table *fields;
+    const gi_reply_form *form;
+} gi_infer_route;
+
+/** POST /v1/multimodal/inference and POST /v1/chat/completions. */
+extern const gi_infer_route gi_infer_multimodal, gi_infer_chat;
+
+/** Look at the headers: refuse a body of a type the route does not take. For on_headers. */
+void gi_infer_check_head(const gi_infer_route *route, gi_http_request *r);
 
 /** Take a request over; it is answered sooner or later. For on_request. */
-void gi_infer_submit(gi_infer *s, gi_http_request *r);
+void gi_infer_submit(gi_infer *s, const gi_infer_route *route, gi_http_request *r);
 
 /** Nobody waits for the answer any more. For on_hangup. */
 void gi_infer_hangup(gi_infer *s, gi_http_request *r);

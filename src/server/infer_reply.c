@@ -1,11 +1,12 @@
 /*
- * The engine hands over text, JSON it has checked, and numbers; this decides which of them a client
- * sees, and under which names.
+ * Answers of POST /v1/multimodal/inference. The engine hands over text, JSON it has checked, and
+ * numbers; this decides which of them a client sees, and under which names.
  */
-#include "server/infer_reply.h"
+#include "server/reply.h"
 
 #include "base/json.h"
 #include "server/json_out.h"
+#include "server/sse.h"
 
 #include <math.h>
 #include <string.h>
@@ -67,7 +68,7 @@ static glint_status put_audit(gi_buf *b, const glint_result *r, glint_error *err
         st = put_verdict(b, data, r->confidence, err);
     } else {
         st = gi_buf_puts(
-            b, "\"result\":\"" GI_INFER_REVIEW "\",\"reasons\":[],\"confidence\":0.0000,", err);
+            b, "\"result\":\"" GI_REPLY_REVIEW "\",\"reasons\":[],\"confidence\":0.0000,", err);
         if (st == GLINT_OK) st = put_text(b, "text", r->text, r->n_text_bytes, err);
     }
     json_decref(data);
@@ -87,8 +88,8 @@ static glint_status put_other(gi_buf *b, const glint_result *r, glint_error *err
     return gi_json_out_unit(b, r->confidence, err);
 }
 
-static glint_status put_timing(gi_buf *b, const gi_infer_answer *a, glint_error *err) {
-    const glint_timing *t = &a->result->timing;
+static glint_status put_timing(gi_buf *b, const gi_reply *a, glint_error *err) {
+    const glint_timing *t = &a->results[0]->timing;
     const struct {
         const char *key;
         double ms;
@@ -111,17 +112,22 @@ static glint_status put_timing(gi_buf *b, const gi_infer_answer *a, glint_error 
     return gi_buf_puts(b, "}", err);
 }
 
-glint_status gi_infer_reply_write(const gi_infer_answer *a, gi_buf *b, glint_error *err) {
-    const glint_result *r = a->result;
-    const glint_usage *u = &r->usage;
+static glint_status put_names(const gi_reply *a, gi_buf *b, glint_error *err) {
     GI_TRY(gi_buf_puts(b, "{", err));
     GI_TRY(put_text(b, "id", a->id, strlen(a->id), err));
     GI_TRY(gi_buf_puts(b, ",", err));
     GI_TRY(put_text(b, "model", a->model, strlen(a->model), err));
     GI_TRY(gi_buf_puts(b, ",", err));
-    GI_TRY(put_text(b, "task", a->task, strlen(a->task), err));
+    return put_text(b, "task", a->task, strlen(a->task), err);
+}
+
+static glint_status write_whole(const gi_reply *a, gi_buf *b, glint_error *err) {
+    const glint_result *r = a->results[0];
+    const glint_usage *u = &r->usage;
+    const bool is_verdict_due = strcmp(a->task, GI_REPLY_AUDIT_TASK) == 0 && !a->is_data;
+    GI_TRY(put_names(a, b, err));
     GI_TRY(gi_buf_puts(b, ",", err));
-    GI_TRY(strcmp(a->task, GI_INFER_AUDIT_TASK) == 0 ? put_audit(b, r, err) : put_other(b, r, err));
+    GI_TRY(is_verdict_due ? put_audit(b, r, err) : put_other(b, r, err));
     const double worked_ms = fmax(0, a->total_ms - a->queue_ms - a->fetch_ms);
     GI_TRY(gi_buf_printf(b, err,
                          ",\"inference_time_ms\":%.0f,\"tokens_generated\":%d,"
@@ -134,3 +140,38 @@ glint_status gi_infer_reply_write(const gi_infer_answer *a, gi_buf *b, glint_err
     GI_TRY(put_timing(b, a, err));
     return gi_buf_puts(b, "}", err);
 }
+
+static glint_status write_first(const gi_reply *a, gi_buf *b, glint_error *err) {
+    GI_TRY(gi_sse_open(b, NULL, err));
+    GI_TRY(put_names(a, b, err));
+    GI_TRY(gi_buf_puts(b, "}", err));
+    return gi_sse_close(b, err);
+}
+
+static glint_status write_piece(const gi_reply *a, size_t i, const char *text, size_t n, gi_buf *b,
+                                glint_error *err) {
+    (void)a;
+    (void)i;
+    GI_TRY(gi_sse_open(b, NULL, err));
+    GI_TRY(gi_buf_puts(b, "{", err));
+    GI_TRY(put_text(b, "delta", text, n, err));
+    GI_TRY(gi_buf_puts(b, "}", err));
+    return gi_sse_close(b, err);
+}
+
+static glint_status write_choice(const gi_reply *a, size_t i, gi_buf *b, glint_error *err) {
+    (void)a;
+    (void)i;
+    (void)b;
+    (void)err;
+    return GLINT_OK; /* there is one, and the whole says it all */
+}
+
+static glint_status write_last(const gi_reply *a, gi_buf *b, glint_error *err) {
+    GI_TRY(gi_sse_open(b, NULL, err));
+    GI_TRY(write_whole(a, b, err));
+    return gi_sse_close(b, err);
+}
+
+const gi_reply_form gi_infer_form = {write_whole, write_first, write_piece, write_choice,
+                                     write_last};

@@ -100,3 +100,24 @@ gi_json_span gi_json_lift_string(const gi_json_lifted *j, const json_t *string) 
     if (j->n_spans > 0 && n == 2 && s[0] == '\0') return j->spans[s[1] - 'A'];
     return (gi_json_span){.s = s, .n = n};
 }
+
+/* As deep as the parser lets a text be nested. */
+bool gi_json_lift_restore(const gi_json_lifted *j, json_t *value) {
+    json_t *inner;
+    if (json_is_string(value)) {
+        const gi_json_span span = gi_json_lift_string(j, value);
+        return span.s == json_string_value(value) || json_string_setn(value, span.s, span.n) == 0;
+    }
+    if (json_is_array(value)) {
+        size_t i;
+        json_array_foreach(value, i, inner) {
+            if (!gi_json_lift_restore(j, inner)) return false;
+        }
+    } else if (json_is_object(value)) {
+        const char *key;
+        json_object_foreach(value, key, inner) {
+            if (!gi_json_lift_restore(j, inner)) return false;
+        }
+    }
+    return true;
+}

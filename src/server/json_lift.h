@@ -46,4 +46,7 @@ void gi_json_lift_done(gi_json_lifted *j);
 /** The value of a JSON string, lifted or not. */
 gi_json_span gi_json_lift_string(const gi_json_lifted *j, const json_t *string);
 
+/** Put lifted strings back into a value inside, so that it can be written. False: no memory. */
+bool gi_json_lift_restore(const gi_json_lifted *j, json_t *value);
+
 #endif

@@ -102,11 +102,19 @@ static bool check_ready(gi_server *s, gi_http_request *r) {
 }
 
 static void check_infer(gi_server *s, gi_http_request *r) {
-    if (check_ready(s, r)) gi_infer_check_head(r);
+    if (check_ready(s, r)) gi_infer_check_head(&gi_infer_multimodal, r);
 }
 
 static void serve_infer(gi_server *s, gi_http_request *r) {
-    if (check_ready(s, r)) gi_infer_submit(atomic_load(&s->infer), r);
+    if (check_ready(s, r)) gi_infer_submit(atomic_load(&s->infer), &gi_infer_multimodal, r);
+}
+
+static void check_chat(gi_server *s, gi_http_request *r) {
+    if (check_ready(s, r)) gi_infer_check_head(&gi_infer_chat, r);
+}
+
+static void serve_chat(gi_server *s, gi_http_request *r) {
+    if (check_ready(s, r)) gi_infer_submit(atomic_load(&s->infer), &gi_infer_chat, r);
 }
 
 static const route ROUTES[] = {
@@ -114,6 +122,7 @@ static const route ROUTES[] = {
     {"GET", "/live", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_live},
     {"GET", "/ready", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_ready},
     {"POST", "/v1/multimodal/inference", GI_ACCESS_INFER, "POST", check_infer, serve_infer},
+    {"POST", "/v1/chat/completions", GI_ACCESS_INFER, "POST", check_chat, serve_chat},
 };
 
 enum { N_ROUTES = sizeof ROUTES / sizeof ROUTES[0] };

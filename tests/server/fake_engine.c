@@ -7,9 +7,16 @@
  *     prepare_ms=N    decode pictures for N milliseconds
  *     create=CODE     glint_job_create fails: arg, limit, limit_image, memory, busy, internal
  *     run=CODE        computing fails: deadline, memory, internal
+ *     end=CODE        the same, after all text
  *     finish=NAME     length, invalid
  *     say=TEXT        the answer's text; in an audit its only reason
+ *     times=N         the text N times over
+ *     piece=N         give the text out in pieces of N characters, not as a whole at the end
+ *     every_ms=N      wait so long after each piece
  *     fail_alloc=N    the N-th allocation from here on fails, whoever makes it
+ *
+ * In a conversation the script is the last text. There "echo" says all turns as they came, and
+ * say=seed the seed.
  *
  * A model directory that ends in "load_ms=N" takes so long to load, one that ends in "broken"
  * fails.
@@ -52,7 +59,9 @@ struct glint_job {
     gi_kv_sequence sequence;
     gi_picture_state pictures[GLINT_IMAGES_MAX];
     size_t n_pictures, n_known;
-    double begun_ms;
+    uint64_t seed;
+    size_t n_given;          /* bytes of the text given out */
+    double begun_ms, due_ms; /* computes until then */
     glint_text_fn on_text;
     void *text_ctx;
     bool is_audit;
@@ -162,17 +171,60 @@ static glint_status scripted_failure(const char *code, glint_error *err) {
     return GLINT_OK;
 }
 
+/* "role:text|picture|..." for each turn. */
+static glint_status echo(const glint_request *r, gi_buf *out, glint_error *err) {
+    static const char *const ROLES[] = {"system", "user", "assistant"};
+    GI_TRY(gi_buf_puts(out, "say=", err));
+    for (size_t m = 0; m < r->n_messages; m++) {
+        GI_TRY(gi_buf_printf(out, err, "%s%s:", m > 0 ? " " : "", ROLES[r->messages[m].role]));
+        for (size_t i = 0; i < r->messages[m].n_parts; i++) {
+            const glint_part *p = &r->messages[m].parts[i];
+            if (i > 0) GI_TRY(gi_buf_puts(out, "|", err));
+            if (p->image)
+                GI_TRY(gi_buf_printf(out, err, "<%zu bytes>", p->image->n_bytes));
+            else
+                GI_TRY(gi_buf_push(out, p->text, p->n_text_bytes, err));
+        }
+    }
+    return GLINT_OK;
+}
+
+static glint_status take_script(glint_job *j, const glint_request *r, glint_error *err) {
+    if (r->n_messages == 0) return gi_buf_push(&j->script, r->prompt, r->n_prompt_bytes, err);
+    const glint_message *last = &r->messages[r->n_messages - 1];
+    const glint_part *part = &last->parts[last->n_parts - 1];
+    if (part->n_text_bytes == 4 && memcmp(part->text, "echo", 4) == 0)
+        return echo(r, &j->script, err);
+    return gi_buf_push(&j->script, part->text, part->n_text_bytes, err);
+}
+
+static glint_status take_images(glint_job *j, const glint_request *r, glint_error *err) {
+    j->n_pictures = r->n_images;
+    for (size_t i = 0; i < r->n_images; i++) GI_TRY(check_image(&r->images[i], err));
+    for (size_t m = 0; m < r->n_messages; m++)
+        for (size_t i = 0; i < r->messages[m].n_parts; i++) {
+            const glint_image *image = r->messages[m].parts[i].image;
+            if (!image) continue;
+            GI_TRY(check_image(image, err));
+            j->n_pictures++;
+        }
+    for (size_t i = 0; i < j->n_pictures; i++)
+        j->pictures[i] = (gi_picture_state){.n_patches = 64, .work = 1e6};
+    j->result.usage.image_tokens = 64 * (int)j->n_pictures;
+    return GLINT_OK;
+}
+
 glint_status glint_job_create(glint_engine *engine, const glint_request *request, glint_job **ret,
                               glint_error *err) {
     char value[VALUE_BYTES];
-    for (size_t i = 0; i < request->n_images; i++) GI_TRY(check_image(&request->images[i], err));
     glint_job *j = gi_calloc(1, sizeof *j);
     if (!j) return gi_fail(err, GLINT_ERR_MEMORY, "no memory");
     j->engine = engine;
     gi_buf_init(&j->script, TEXT_BYTES_MAX + 1);
     gi_buf_init(&j->text, TEXT_BYTES_MAX);
     gi_buf_init(&j->data, TEXT_BYTES_MAX);
-    glint_status st = gi_buf_push(&j->script, request->prompt, request->n_prompt_bytes, err);
+    glint_status st = take_script(j, request, err);
+    if (st == GLINT_OK) st = take_images(j, request, err);
     if (st == GLINT_OK) st = scripted_failure(get(&j->script, "create", value), err);
     if (st == GLINT_OK) st = gi_kv_sequence_init(&j->sequence, &engine->pool, TOKENS_MAX, err);
     if (st != GLINT_OK) {
@@ -181,23 +233,50 @@ glint_status glint_job_create(glint_engine *engine, const glint_request *request
     }
     usleep((unsigned)get_number(&j->script, "prepare_ms") * 1000);
     gi_alloc_fail_at(get_number(&j->script, "fail_alloc"));
-    j->is_audit = strcmp(request->task, "audit") == 0;
+    j->is_audit = request->task && strcmp(request->task, "audit") == 0;
+    j->seed = request->seed;
     j->n_known = PROMPT_TOKENS;
-    j->n_pictures = request->n_images;
-    for (size_t i = 0; i < j->n_pictures; i++)
-        j->pictures[i] = (gi_picture_state){.n_patches = 64, .work = 1e6};
-    j->result.usage.prompt_tokens = (int)request->n_prompt_bytes;
-    j->result.usage.image_tokens = 64 * (int)request->n_images;
+    j->result.usage.prompt_tokens = (int)j->script.len;
     j->result.text = "";
     *ret = j;
     return GLINT_OK;
 }
 
-static glint_status say(glint_job *j, glint_error *err) {
-    char words[VALUE_BYTES], finish[VALUE_BYTES];
-    const size_t n = strlen(get(&j->script, "say", words));
+/* The whole text. */
+static glint_status think(glint_job *j, glint_error *err) {
+    char words[VALUE_BYTES];
+    get(&j->script, "say", words);
+    if (strcmp(words, "seed") == 0)
+        snprintf(words, sizeof words, "%llu", (unsigned long long)j->seed);
+    const uint64_t times = get_number(&j->script, "times");
+    for (uint64_t i = 0; i < (times ? times : 1); i++) GI_TRY(gi_buf_puts(&j->text, words, err));
+    return GLINT_OK;
+}
+
+/* The bytes of the next n characters. */
+static size_t next_characters(const glint_job *j, uint64_t n) {
+    size_t end = j->n_given;
+    while (n-- > 0 && end < j->text.len)
+        for (end++; end < j->text.len && (j->text.data[end] & 0xC0) == 0x80;) end++;
+    return end - j->n_given;
+}
+
+static glint_status give_piece(glint_job *j, glint_error *err) {
+    const uint64_t n_characters = get_number(&j->script, "piece");
+    const size_t n = n_characters ? next_characters(j, n_characters) : j->text.len;
+    const char *piece = (const char *)j->text.data + j->n_given;
+    j->n_given += n;
+    j->due_ms = gi_clock_ms() + (double)get_number(&j->script, "every_ms");
+    if (j->on_text && n > 0 && !j->on_text(j->text_ctx, piece, n))
+        return gi_fail(err, GLINT_ERR_CANCELLED, "its reader wants no more");
+    return GLINT_OK;
+}
+
+static glint_status end(glint_job *j, glint_error *err) {
+    char words[VALUE_BYTES], finish[VALUE_BYTES], code[VALUE_BYTES];
+    GI_TRY(scripted_failure(get(&j->script, "end", code), err));
     get(&j->script, "finish", finish);
-    GI_TRY(gi_buf_push(&j->text, words, n, err));
+    const size_t n = strlen(get(&j->script, "say", words));
     j->result.text = j->text.data ? (const char *)j->text.data : "";
     j->result.n_text_bytes = j->text.len;
     j->result.confidence = 0.75;
@@ -248,6 +327,7 @@ glint_status gi_job_start(glint_job *j, glint_text_fn on_text, void *ctx, glint_
     j->on_text = on_text;
     j->text_ctx = ctx;
     j->begun_ms = gi_clock_ms();
+    j->due_ms = j->begun_ms + (double)get_number(&j->script, "run_ms");
     return GLINT_OK;
 }
 
@@ -257,15 +337,12 @@ glint_status gi_job_take(glint_job *j, size_t i_logits, size_t *ret_n_known, gli
     GI_TRY(scripted_failure(get(&j->script, "run", value), err));
     j->result.usage.completion_tokens++;
     *ret_n_known = ++j->n_known;
-    if (gi_clock_ms() < j->begun_ms + (double)get_number(&j->script, "run_ms") &&
-        j->n_known < TOKENS_MAX)
-        return GLINT_OK;
+    if (gi_clock_ms() < j->due_ms && j->n_known < TOKENS_MAX) return GLINT_OK;
+    if (j->text.len == 0) GI_TRY(think(j, err));
+    if (j->n_given < j->text.len) GI_TRY(give_piece(j, err));
+    if (j->n_given < j->text.len && j->n_known < TOKENS_MAX) return GLINT_OK;
     *ret_n_known = 0;
-    GI_TRY(say(j, err));
-    if (j->on_text && j->text.len > 0 &&
-        !j->on_text(j->text_ctx, (const char *)j->text.data, j->text.len))
-        return gi_fail(err, GLINT_ERR_CANCELLED, "its reader wants no more");
-    return GLINT_OK;
+    return end(j, err);
 }
 
 void gi_job_conclude(glint_job *j, size_t n_cached) {
@@ -292,9 +369,7 @@ void gi_engine_vision_end(glint_engine *e) {
 void gi_engine_feed(glint_engine *e, const gi_step_feed *feeds, size_t n) {
     (void)e;
     bool waits = true;
-    for (size_t i = 0; i < n; i++)
-        waits &= gi_clock_ms() <
-                 feeds[i].job->begun_ms + (double)get_number(&feeds[i].job->script, "run_ms");
+    for (size_t i = 0; i < n; i++) waits &= gi_clock_ms() < feeds[i].job->due_ms;
     if (waits) usleep(STEP_US);
 }
 

@@ -123,7 +123,6 @@ class Api(unittest.TestCase):
         self.refused(self.server.post({"prompt": "x", "task": "no-such"}), 400, "unknown_task", "task")
 
     def test_not_yet(self):
-        self.refused(self.server.post({"prompt": "x", "stream": True}), 422, "unsupported_feature", "stream")
         self.refused(self.server.post({"prompt": "x", "schema": {}}), 422, "unsupported_feature", "schema")
         for url in ("http://127.0.0.1/a.png", "HTTPS://example.org/a.png"):
             self.refused(self.server.post({"image": url, "prompt": "x"}), 422, "image_urls_disabled", "image")

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "server/answer_cache.h"
-#include "server/infer_reply.h"
+#include "server/reply.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -20,6 +20,8 @@ typedef struct asked {
     glint_request request;
     gi_digest pictures[GLINT_IMAGES_MAX];
     const char *stops[GLINT_STOPS_MAX];
+    glint_message messages[2];
+    glint_part parts[3];
 } asked;
 
 static void ask(asked *a) {
@@ -146,13 +148,56 @@ static void pictures_turned(asked *a) {
     a->pictures[1].bytes[0] = 1;
 }
 
+/* A conversation, and changes to it. */
+static void talk(asked *a) {
+    static const glint_image image;
+    a->request.n_images = 0;
+    a->parts[0] = (glint_part){.image = &image};
+    a->parts[1] = (glint_part){.text = "ab", .n_text_bytes = 2};
+    a->parts[2] = (glint_part){.text = "c", .n_text_bytes = 1};
+    a->messages[0] = (glint_message){GLINT_ROLE_USER, a->parts, 2};
+    a->messages[1] = (glint_message){GLINT_ROLE_ASSISTANT, a->parts + 2, 1};
+    a->request.messages = a->messages;
+    a->request.n_messages = 2;
+}
+static void talk_role(asked *a) {
+    talk(a);
+    a->messages[1].role = GLINT_ROLE_SYSTEM;
+}
+static void talk_cut(asked *a) {
+    talk(a);
+    a->parts[1].n_text_bytes = 1;
+    a->parts[2] = (glint_part){.text = "bc", .n_text_bytes = 2};
+}
+static void talk_turned(asked *a) {
+    talk(a);
+    const glint_part first = a->parts[0];
+    a->parts[0] = a->parts[1];
+    a->parts[1] = first;
+}
+static void talk_in_one(asked *a) {
+    talk(a);
+    a->messages[0].n_parts = 3;
+    a->request.n_messages = 1;
+}
+static void talk_picture(asked *a) {
+    talk(a);
+    a->pictures[0].bytes[5] ^= 1;
+}
+static void talk_shorter(asked *a) {
+    talk(a);
+    a->request.n_messages = 1;
+}
+
 static const change_fn CHANGES[] = {
-    fingerprint,     tenant,      no_tenant,      empty_tenant,   tenant_cut,
-    tenant_for_task, picture,     more_pictures,  fewer_pictures, no_pictures,
-    pictures_turned, prompt,      shorter_prompt, task,           no_task,
-    max_tokens,      any_tokens,  greedy,         temperature,    top_p,
-    any_top_p,       top_k,       seed,           high_seed,      stop,
-    stop_cut,        fewer_stops, stops_turned,   max_side,       thinking};
+    talk,           talk_role,    talk_cut,        talk_turned, talk_in_one,
+    talk_picture,   talk_shorter, fingerprint,     tenant,      no_tenant,
+    empty_tenant,   tenant_cut,   tenant_for_task, picture,     more_pictures,
+    fewer_pictures, no_pictures,  pictures_turned, prompt,      shorter_prompt,
+    task,           no_task,      max_tokens,      any_tokens,  greedy,
+    temperature,    top_p,        any_top_p,       top_k,       seed,
+    high_seed,      stop,         stop_cut,        fewer_stops, stops_turned,
+    max_side,       thinking};
 enum { N_CHANGES = sizeof CHANGES / sizeof CHANGES[0] };
 
 static void every_part_counts(void **state) {
@@ -269,14 +314,15 @@ static void a_reply_from_the_cache(void **state) {
     assert_int_equal(gi_answer_cache_create(MIB, &cache, NULL), GLINT_OK);
     gi_answer_cache_put(cache, &key, &r);
     const gi_kept_answer *kept = gi_answer_cache_get(cache, &key);
-    const gi_infer_answer a = {.id = "1",
-                               .model = "m",
-                               .task = "audit",
-                               .result = &kept->result,
-                               .queue_ms = 0.5,
-                               .total_ms = 0.75};
+    const gi_reply a = {.id = "1",
+                        .model = "m",
+                        .task = "audit",
+                        .results = {&kept->result},
+                        .n_choices = 1,
+                        .queue_ms = 0.5,
+                        .total_ms = 0.75};
     gi_buf_init(&b, 4096);
-    assert_int_equal(gi_infer_reply_write(&a, &b, NULL), GLINT_OK);
+    assert_int_equal(gi_infer_form.whole(&a, &b, NULL), GLINT_OK);
     assert_non_null(strstr((char *)b.data, "\"result\":\"reject\",\"reasons\":[\"x\"]"));
     assert_non_null(strstr((char *)b.data, "\"prompt_tokens\":300"));
     assert_non_null(strstr((char *)b.data, "\"cached_tokens\":300"));

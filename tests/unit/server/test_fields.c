@@ -20,7 +20,7 @@ static gi_api_error read_text(const char *text, gi_infer_fields *ret, gi_json_li
     glint_error err = {0};
     if (gi_json_lift_parse(text, strlen(text), ret_json, &err) != GLINT_OK)
         fail_msg("%s: %s", text, err.message);
-    gi_fields_read(ret_json, NULL, 0, &LIMITS, ret, &error);
+    gi_fields_read(&gi_infer_table, ret_json, NULL, 0, &LIMITS, ret, &error);
     return error;
 }
 
@@ -59,7 +59,7 @@ static void everything(void **state) {
         "{\"images\":[\"Zm9v\",\"data:image/png;base64,Zm9vYg==\",\"DATA:Image/JPEG;Base64,Zm8=\"],"
         "\"prompt\":\"a\\u0000b\",\"task\":\"ocr\",\"max_tokens\":4096.0,\"temperature\":-0,"
         "\"top_p\":1e-6,\"top_k\":7,\"seed\":9007199254740991,\"stop\":[\"a\",\"b\"],"
-        "\"max_side\":2048,\"timeout_ms\":1,\"stream\":false,\"schema\":null,\"cache\":false}",
+        "\"max_side\":2048,\"timeout_ms\":1,\"stream\":true,\"schema\":null,\"cache\":false}",
         &f, &json);
     assert_int_equal(error.code, GI_API_OK);
     assert_int_equal(f.n_pictures, 3);
@@ -78,6 +78,8 @@ static void everything(void **state) {
     assert_int_equal(f.max_side_px, 2048);
     assert_int_equal(f.timeout_ms, 1);
     assert_false(f.cache);
+    assert_true(f.stream);
+    assert_null(f.schema);
     gi_json_lift_done(&json);
 }
 
@@ -85,8 +87,8 @@ static void everything(void **state) {
 static void ranges(void **state) {
     char text[256];
     int n_checked = 0;
-    const gi_field *field;
-    for (size_t i = 0; (field = gi_fields_get(i)); i++) {
+    for (size_t i = 0; i < gi_infer_table.n; i++) {
+        const gi_field *field = &gi_infer_table.rows[i];
         if (field->type != GI_FIELD_INT && field->type != GI_FIELD_NUMBER) continue;
         const bool is_int = field->type == GI_FIELD_INT;
         double max = field->max;
@@ -125,8 +127,8 @@ static void types(void **state) {
     } values[] = {{"\"Zm9v\"", 's'}, {"1", 'n'},  {"true", 'b'},
                   {"false", 'b'},    {"{}", 'o'}, {"[1]", 'x'}};
     char text[256];
-    const gi_field *field;
-    for (size_t i = 0; (field = gi_fields_get(i)); i++) {
+    for (size_t i = 0; i < gi_infer_table.n; i++) {
+        const gi_field *field = &gi_infer_table.rows[i];
         snprintf(text, sizeof text, "{\"prompt\":\"x\",\"%s\":null}", field->name);
         if (strcmp(field->name, "prompt") != 0) expect(text, GI_API_OK, "");
         for (size_t k = 0; k < sizeof values / sizeof values[0]; k++) {
@@ -148,8 +150,15 @@ static void types(void **state) {
             case GI_FIELD_PICTURES:
                 want = 'a';
                 break;
-            case GI_FIELD_LATER:
-                continue;
+            case GI_FIELD_SCHEMA:
+                want = 'o';
+                break;
+            case GI_FIELD_MESSAGES:
+            case GI_FIELD_FORMAT:
+            case GI_FIELD_STREAM_OPTIONS:
+            case GI_FIELD_ONLY:
+            case GI_FIELD_IGNORED:
+                continue; /* not in this table */
             }
             if (values[k].kind == want) continue;
             if (strcmp(field->name, "max_side") == 0 && values[k].kind == 'n') continue;
@@ -170,9 +179,7 @@ static void refused(void **state) {
     expect("{\"images\":[\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\",\"Zm9v\","
            "\"Zm9v\"]}",
            GI_API_TOO_MANY_IMAGES, "images");
-    expect("{\"prompt\":\"x\",\"stream\":true}", GI_API_UNSUPPORTED_FEATURE, "stream");
-    expect("{\"prompt\":\"x\",\"schema\":{}}", GI_API_UNSUPPORTED_FEATURE, "schema");
-    expect("{\"prompt\":\"x\",\"schema\":false}", GI_API_UNSUPPORTED_FEATURE, "schema");
+    expect("{\"prompt\":\"x\",\"schema\":false}", GI_API_INVALID_TYPE, "schema");
     expect("{\"prompt\":\"x\",\"task\":\"\"}", GI_API_INVALID_VALUE, "task");
     expect("{\"prompt\":\"x\",\"task\":\"a\\u0000b\"}", GI_API_INVALID_VALUE, "task");
     expect("{\"prompt\":\"x\",\"stop\":\"\"}", GI_API_INVALID_VALUE, "stop");
@@ -233,8 +240,9 @@ static gi_api_error read_form(form *form_, gi_infer_fields *ret, gi_json_lifted 
     gi_api_error error = {0};
     gi_field_picture files[GLINT_IMAGES_MAX];
     size_t n_files = 0;
-    if (gi_fields_from_form(form_->parts, form_->n, &ret_json->json, files, &n_files, &error))
-        gi_fields_read(ret_json, files, n_files, &LIMITS, ret, &error);
+    if (gi_fields_from_form(&gi_infer_table, form_->parts, form_->n, &ret_json->json, files,
+                            &n_files, &error))
+        gi_fields_read(&gi_infer_table, ret_json, files, n_files, &LIMITS, ret, &error);
     return error;
 }
 
@@ -280,7 +288,9 @@ static void form_refused(void **state) {
         {"cache", "yes", GI_API_INVALID_VALUE},
         {"prompt", "\xFF", GI_API_INVALID_VALUE},
         {"nothing", "1", GI_API_UNKNOWN_FIELD},
-        {"stream", "true", GI_API_UNSUPPORTED_FEATURE},
+        {"stream", "yes", GI_API_INVALID_VALUE},
+        {"schema", "{", GI_API_INVALID_VALUE},
+        {"schema", "[]", GI_API_INVALID_TYPE},
         {"image", "http://a/", GI_API_IMAGE_URLS_DISABLED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -322,7 +332,14 @@ static const char *type_word(gi_field_type type) {
         return "string or array";
     case GI_FIELD_PICTURES:
         return "array";
-    case GI_FIELD_LATER:
+    case GI_FIELD_SCHEMA:
+    case GI_FIELD_FORMAT:
+    case GI_FIELD_STREAM_OPTIONS:
+        return "object";
+    case GI_FIELD_MESSAGES:
+        return "array";
+    case GI_FIELD_ONLY:
+    case GI_FIELD_IGNORED:
         break;
     }
     return "";
@@ -338,6 +355,10 @@ static const char *range_words(const gi_field *f, char out[64]) {
         snprintf(out, 64, "%.0f to %.0f", f->min, f->max);
     else if (f->type == GI_FIELD_NUMBER)
         snprintf(out, 64, "%g to %g", f->min, f->max);
+    else if (f->type == GI_FIELD_SCHEMA || f->type == GI_FIELD_FORMAT)
+        snprintf(out, 64, "up to %.0f bytes", f->max);
+    else if (f->type == GI_FIELD_MESSAGES)
+        snprintf(out, 64, "%.0f to %.0f entries", f->min, f->max);
     else if (f->type == GI_FIELD_PICTURES)
         snprintf(out, 64, "up to %.0f", f->max);
     return out;
@@ -352,12 +373,14 @@ static void documented(void **state) {
     assert_non_null(root);
     assert_int_equal(gi_path_join(path, sizeof path, root, "docs/api.md", NULL), GLINT_OK);
     assert_int_equal(gi_file_read(path, &doc, NULL), GLINT_OK);
-    const gi_field *f;
-    for (size_t i = 0; (f = gi_fields_get(i)); i++) {
-        snprintf(row, sizeof row, "| `%s` | %s | %s | %s | %s |\n", f->name, type_word(f->type),
-                 range_words(f, range), f->default_text, f->doc);
-        if (!strstr((char *)doc.data, row)) fail_msg("docs/api.md lacks: %s", row);
-    }
+    const gi_field_table *const tables[] = {&gi_infer_table, &gi_chat_table};
+    for (size_t t = 0; t < 2; t++)
+        for (size_t i = 0; i < tables[t]->n; i++) {
+            const gi_field *f = &tables[t]->rows[i];
+            snprintf(row, sizeof row, "| `%s` | %s | %s | %s | %s |\n", f->name, type_word(f->type),
+                     range_words(f, range), f->default_text, f->doc);
+            if (!strstr((char *)doc.data, row)) fail_msg("docs/api.md lacks: %s", row);
+        }
     for (int code = GI_API_OK + 1; code < GI_API_CODE_COUNT; code++) {
         const gi_api_error_info *e = gi_api_error_get((gi_api_code)code);
         snprintf(row, sizeof row, "| %d | `%s` | `%s` | %s |\n", e->status, e->code, e->type,

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "server/api_error.h"
-#include "server/infer_reply.h"
+#include "server/reply.h"
 #include "server/json_out.h"
 
 #include <math.h>
@@ -102,15 +102,16 @@ static void first_error_stays(void **state) {
 /* ---- answers ---- */
 
 static json_t *write_answer(const char *task, const glint_result *result) {
-    const gi_infer_answer a = {.id = "i",
-                               .model = "m",
-                               .task = task,
-                               .result = result,
-                               .queue_ms = 100,
-                               .total_ms = 350.4};
+    const gi_reply a = {.id = "i",
+                        .model = "m",
+                        .task = task,
+                        .results = {result},
+                        .n_choices = 1,
+                        .queue_ms = 100,
+                        .total_ms = 350.4};
     gi_buf b;
     gi_buf_init(&b, 10000);
-    assert_int_equal(gi_infer_reply_write(&a, &b, NULL), GLINT_OK);
+    assert_int_equal(gi_infer_form.whole(&a, &b, NULL), GLINT_OK);
     json_t *json = NULL;
     glint_error err = {0};
     if (gi_json_parse(b.data, b.len, "answer", &json, &err) != GLINT_OK)
