@@ -44,7 +44,7 @@ typedef struct serve_options {
     gi_server_settings settings;
     gi_engine_args engine;
     const char *log_level;
-    int64_t body_max_mib, body_total_max_mib, sequences_max, kv_tokens_max;
+    int64_t body_max_mib, body_total_max_mib, sequences_max, kv_tokens_max, answer_cache_mib;
     bool lists_routes;
 } serve_options;
 
@@ -122,6 +122,8 @@ static const row ROWS[] = {
      "threads that read requests and decode\npictures"},
     {"timeout-ms", 0, GI_OPTION_INT, AT(settings.timeout_ms), "MS", "60000", NULL, 1, 3600000,
      "deadline of a request, and the most it\nmay ask for, else 504"},
+    {"answer-cache-mib", 0, GI_OPTION_INT, AT(answer_cache_mib), "MIB", "0", NULL, 0, 65536,
+     "answers kept in MiB, to be given again\nto equal requests; 0 = none"},
     {"drain-ms", 0, GI_OPTION_INT, AT(settings.drain_ms), "MS", "30000", NULL, 0, 3600000,
      "after a signal, patience with what is\nunder way"},
     {"Log:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
@@ -277,6 +279,7 @@ static int start(serve_options *o) {
     settings.engine.kv_tokens_max = (int)o->kv_tokens_max;
     settings.body_bytes_max = o->body_max_mib * MIB;
     settings.body_bytes_total_max = o->body_total_max_mib * MIB;
+    settings.answer_cache_bytes = o->answer_cache_mib * MIB;
 
     sigset_t signals;
     const int signal_fd = open_signals(&signals);

@@ -35,15 +35,14 @@ void gi_answer_cache_free(gi_answer_cache *cache) {
 }
 
 bool gi_answer_cache_may(const gi_answer_cache *cache, const glint_request *request,
-                         bool wants_cache, bool has_seed) {
-    return cache->bytes_max > 0 && wants_cache && (request->temperature <= 0 || has_seed);
+                         bool has_seed) {
+    return cache->bytes_max > 0 && !request->no_cache && (request->temperature <= 0 || has_seed);
 }
 
 /* ---- keys ---- */
 
 static void hash_text(gi_sha256 *h, const char *s) {
-    gi_sha256_u64(h, s != NULL);
-    if (s) gi_sha256_bytes(h, s, strlen(s));
+    gi_sha256_bytes(h, s, strlen(s));
 }
 
 /* How tokens are chosen. Without a temperature nothing else has a say. */
@@ -80,11 +79,11 @@ static size_t hash_messages(gi_sha256 *h, const glint_request *r) {
     return n_pictures;
 }
 
-/* The tenant is hashed as the question's; no_cache changes where work comes from, not what it is. */
 static void hash_request(gi_sha256 *h, const glint_request *r) {
     const size_t n_prompt =
         r->prompt && r->n_prompt_bytes == 0 ? strlen(r->prompt) : r->n_prompt_bytes;
-    hash_text(h, r->task);
+    hash_text(h, r->tenant ? r->tenant : "");
+    hash_text(h, r->task ? r->task : "audit");
     gi_sha256_bytes(h, r->prompt, n_prompt);
     gi_sha256_u64(h, (uint64_t)r->max_tokens);
     gi_sha256_u64(h, (uint64_t)r->max_side_px);
@@ -100,7 +99,6 @@ glint_status gi_answer_cache_key(const gi_answer_question *question, gi_digest *
     GI_TRY(gi_sha256_init(&h, err));
     gi_sha256_begin(&h, "glint answer 1");
     hash_text(&h, question->fingerprint);
-    hash_text(&h, question->tenant);
     hash_request(&h, question->request);
     const size_t n_pictures = question->request->n_images + hash_messages(&h, question->request);
     gi_sha256_u64(&h, n_pictures);

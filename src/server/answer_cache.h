@@ -21,7 +21,7 @@
  * Answers that were cut off or did not have the shape their task asks for: the first are kept, for
  * they end at the same max_tokens again; the second are not, so that asking again may do better.
  *
- * Threads: any.
+ * One tenant never gets an answer that was made for another. Threads: any.
  */
 #ifndef GI_SERVER_ANSWER_CACHE_H
 #define GI_SERVER_ANSWER_CACHE_H
@@ -30,16 +30,13 @@
 
 #include "base/cache.h"
 
-/** The domain of the digests of pictures' bytes, for gi_sha256_of_bytes. */
-#define GI_ANSWER_PICTURE_DOMAIN "glint picture bytes 1"
-
 typedef struct gi_answer_cache gi_answer_cache;
 
 /** All that an answer depends on. Borrowed during gi_answer_cache_key. */
 typedef struct gi_answer_question {
-    const char *fingerprint; /**< the engine's */
-    const char *tenant;      /**< who asks: one never gets an answer made for another; or NULL */
-    const glint_request *request; /**< all of it counts, except images and timeout_ms */
+    const char *fingerprint;      /**< the engine's */
+    const glint_request *request; /**< all of it counts, but for the bytes of its pictures,
+                                       timeout_ms and no_cache */
     const gi_digest *pictures;    /**< of the original bytes of all its pictures, in order */
 } gi_answer_question;
 
@@ -57,8 +54,7 @@ glint_status gi_answer_cache_create(size_t bytes_max, gi_answer_cache **ret, gli
 void gi_answer_cache_free(gi_answer_cache *cache);
 
 /** True if the answer to this request may come from the cache and go into it; false when off. */
-bool gi_answer_cache_may(const gi_answer_cache *cache, const glint_request *request,
-                         bool wants_cache, bool has_seed);
+bool gi_answer_cache_may(const gi_answer_cache *cache, const glint_request *request, bool has_seed);
 
 /** The key of a question. Errors as base/sha256.h. */
 glint_status gi_answer_cache_key(const gi_answer_question *question, gi_digest *ret,

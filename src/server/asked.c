@@ -117,6 +117,24 @@ bool gi_asked_decode(gi_asked *a, gi_api_error *error) {
     return true;
 }
 
+static bool digest_picture(const gi_field_picture *p, gi_digest *ret) {
+    static const char domain[] = "glint picture bytes 1";
+    size_t n;
+    if (!p->base64) return gi_sha256_of_bytes(domain, p->bytes, p->n, ret, NULL) == GLINT_OK;
+    if (gi_base64_decoded_bytes(p->base64, p->n, &n, NULL) != GLINT_OK) return false;
+    void *bytes = gi_alloc(n);
+    const bool ok = bytes && gi_base64_decode(p->base64, p->n, bytes, NULL) == GLINT_OK &&
+                    gi_sha256_of_bytes(domain, bytes, n, ret, NULL) == GLINT_OK;
+    gi_free(bytes);
+    return ok;
+}
+
+bool gi_asked_digest_pictures(const gi_asked *a, gi_digest ret[GLINT_IMAGES_MAX]) {
+    for (size_t i = 0; i < a->fields.n_pictures; i++)
+        if (!digest_picture(&a->fields.pictures[i], &ret[i])) return false;
+    return true;
+}
+
 glint_request gi_asked_request(const gi_asked *a, size_t i_choice, int vocab_size) {
     const gi_infer_fields *f = &a->fields;
     const bool is_chat = a->turns.n > 0;

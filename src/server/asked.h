@@ -6,12 +6,14 @@
  *     gi_asked_check_head    the Content-Type, before the body is there
  *     gi_asked_begin         the same again, kept
  *     gi_asked_read          JSON or form -> fields, turns
+ *     gi_asked_digest_pictures
  *     gi_asked_decode        base64 -> pictures' bytes
  *     gi_asked_request       all of it, for glint_job_create
  */
 #ifndef GI_SERVER_ASKED_H
 #define GI_SERVER_ASKED_H
 
+#include "base/sha256.h"
 #include "server/chat_turns.h"
 #include "server/http.h"
 
@@ -46,6 +48,12 @@ bool gi_asked_decode(gi_asked *a, gi_api_error *error);
  * @param i_choice which of fields.n_choices answers this one is.
  */
 glint_request gi_asked_request(const gi_asked *a, size_t i_choice, int vocab_size);
+
+/**
+ * The digests of the bytes of all its pictures, so that the same picture is the same however it
+ * came. Holds the bytes of one at a time. False when one is no base64, or without memory.
+ */
+bool gi_asked_digest_pictures(const gi_asked *a, gi_digest ret[GLINT_IMAGES_MAX]);
 
 /** Free everything; fields must not be used any more. Again or when zeroed is fine. */
 void gi_asked_done(gi_asked *a);

@@ -39,7 +39,7 @@ static const gi_field INFER_ROWS[] = {
     {"stream", GI_FIELD_BOOL, 0, 0, AT(stream), 0, "false",
      "Send the answer as it comes, as server-sent events."},
     {"cache", GI_FIELD_BOOL, 0, 0, AT(cache), 0, "true",
-     "Whether an earlier equal answer may be given again; none are kept yet."},
+     "Whether work done for earlier requests may be used again, and this one's kept."},
 };
 
 static const gi_infer_fields INFER_DEFAULTS = {

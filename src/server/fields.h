@@ -80,7 +80,8 @@ typedef struct gi_infer_fields {
     int64_t max_tokens; /**< 0 = the template's */
     double temperature, top_p;
     int64_t top_k;
-    int64_t seed; /**< or GI_SEED_RANDOM */
+    int64_t seed;  /**< or GI_SEED_RANDOM */
+    bool has_seed; /**< one was given */
     const char *stops[GLINT_STOPS_MAX];
     size_t n_stops;
     int64_t max_side_px; /**< 0 = the server's */

@@ -272,6 +272,7 @@ bool gi_fields_read(const gi_field_table *table, const gi_json_lifted *body,
         if (!r.field) return gi_api_fail(error, GI_API_UNKNOWN_FIELD, key);
         if (!read_field(&r, value)) return false;
     }
+    f.has_seed = is_given(body->json, "seed");
     if (!check_whole(body->json, &f, table == &gi_chat_table, error)) return false;
     *ret = f;
     return true;

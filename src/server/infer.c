@@ -3,7 +3,7 @@
  * by the scheduler, so that only one thread at a time touches a call:
  *
  *     submit    network thread   make the asking, put its first call in the line
- *     admit     crew             JSON or form -> fields; the deadline
+ *     admit     crew             JSON or form -> fields; the deadline; perhaps a kept answer
  *     prepare   crew             pictures' bytes, the other calls; glint_job_create; a stream
  * begins run       engine thread    together with others, step by step (sched/engine_ops.h) finish
  * any of them      the call's end; after the last one, the answer
@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sched/engine_ops.h"
+#include "server/answer_cache.h"
 #include "server/asked.h"
 #include "server/responder.h"
 
@@ -34,6 +35,7 @@ struct gi_infer {
     gi_infer_config config;
     gi_engine_ops *engine_ops;
     gi_sched *sched;
+    gi_answer_cache *answers;
 };
 
 const gi_infer_route gi_infer_multimodal = {&gi_infer_table, &gi_infer_form};
@@ -55,6 +57,9 @@ struct asking {
     gi_asked asked; /* until all jobs are made */
     char task[TASK_BYTES];
     gi_responder responder;
+    const gi_kept_answer *kept; /* the answer, when it need not be made */
+    gi_digest answer_key;       /* where it goes, when it must */
+    bool has_answer_key;
     call calls[GI_CHOICES_MAX];
     _Atomic size_t n_unmade; /* calls whose job is not made yet */
     pthread_mutex_t lock;
@@ -96,6 +101,42 @@ static bool check_names(call *c) {
     return true;
 }
 
+/* What the engine is asked, all but the time. */
+static glint_request request_of(const call *c) {
+    const asking *a = c->asking;
+    const glint_engine *engine = a->service->config.engine;
+    glint_request request =
+        gi_asked_request(&a->asked, c->i, glint_engine_get_info(engine)->vocab_size);
+    request.tenant = gi_http_principal(a->http)->tenant;
+    request.task = a->task[0] ? a->task : NULL;
+    return request;
+}
+
+/*
+ * Look for the answer. Done before the request waits, so that it costs no turn; pictures in base64
+ * are decoded for it and again for the model, rather than held while it waits. Whatever goes wrong
+ * here, the request is answered the long way, which says what is wrong with it.
+ */
+static bool find_answer(call *c) {
+    asking *a = c->asking;
+    gi_infer *s = a->service;
+    gi_digest pictures[GLINT_IMAGES_MAX];
+    const glint_request request = request_of(c);
+    const gi_answer_question question = {
+        .fingerprint = glint_engine_get_info(s->config.engine)->fingerprint,
+        .request = &request,
+        .pictures = pictures,
+    };
+    if (a->asked.fields.n_choices > 1 ||
+        !gi_answer_cache_may(s->answers, &request, a->asked.fields.has_seed))
+        return false;
+    if (!gi_asked_digest_pictures(&a->asked, pictures)) return false;
+    if (gi_answer_cache_key(&question, &a->answer_key, NULL) != GLINT_OK) return false;
+    a->has_answer_key = true;
+    a->kept = gi_answer_cache_get(s->answers, &a->answer_key);
+    return a->kept != NULL;
+}
+
 static bool admit(void *ctx, gi_sched_request *r) {
     gi_infer *s = ctx;
     call *c = call_of(r);
@@ -115,7 +156,7 @@ static bool admit(void *ctx, gi_sched_request *r) {
         .include_usage = f->include_usage,
         .is_data = a->asked.schema_json != NULL,
     };
-    return true;
+    return !find_answer(c);
 }
 
 /* ---- preparing ---- */
@@ -206,10 +247,7 @@ static bool submit_others(call *first) {
 static bool make_job(call *c) {
     asking *a = c->asking;
     glint_engine *engine = a->service->config.engine;
-    glint_request request =
-        gi_asked_request(&a->asked, c->i, glint_engine_get_info(engine)->vocab_size);
-    request.tenant = gi_http_principal(a->http)->tenant;
-    request.task = a->task[0] ? a->task : NULL;
+    glint_request request = request_of(c);
     request.timeout_ms = c->request.item.deadline_ms - gi_clock_ms();
     if (request.timeout_ms <= 0) return gi_api_fail(&c->error, GI_API_DEADLINE, NULL);
     glint_error err = {0};
@@ -244,12 +282,13 @@ static bool prepare(void *ctx, gi_sched_request *r) {
 static double waited_ms(const gi_sched_item *item) {
     double ms = 0;
     for (int s = GI_SCHED_ARRIVED; s < GI_SCHED_RUNNING; s += 2)
-        ms += item->entered_ms[s + 1] - item->entered_ms[s];
+        if (item->entered_ms[s + 1] > 0) ms += item->entered_ms[s + 1] - item->entered_ms[s];
     return ms;
 }
 
 static void free_asking(asking *a) {
     for (size_t i = 0; i < GI_CHOICES_MAX; i++) glint_job_free(a->calls[i].request.job);
+    gi_answer_cache_unref(a->service->answers, a->kept);
     gi_asked_done(&a->asked);
     gi_responder_done(&a->responder);
     pthread_mutex_destroy(&a->lock);
@@ -270,6 +309,17 @@ static void answer(asking *a) {
     free_asking(a);
 }
 
+/* The answer that was kept; in a stream all of it at once. */
+static const glint_result *replay(call *c) {
+    asking *a = c->asking;
+    const glint_result *result = &a->kept->result;
+    if (!gi_responder_begin(&a->responder)) gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
+    /* Nobody is told when nobody listens: the request ends here anyway. */
+    else if (result->n_text_bytes > 0)
+        gi_responder_piece(&a->responder, c->i, result->text, result->n_text_bytes);
+    return result;
+}
+
 static void finish(void *ctx, gi_sched_request *r) {
     (void)ctx;
     call *c = call_of(r);
@@ -279,11 +329,14 @@ static void finish(void *ctx, gi_sched_request *r) {
     /* Whoever cancelled it has said why in item->stop. */
     if (r->error.code != GLINT_OK && r->error.code != GLINT_ERR_CANCELLED)
         fail_engine(c, &r->error, false);
-    const glint_result *result =
-        item->entered_ms[GI_SCHED_RUNNING] > 0 ? glint_job_result(r->job) : NULL;
+    const glint_result *result = NULL;
+    if (item->entered_ms[GI_SCHED_RUNNING] > 0) result = glint_job_result(r->job);
+    if (c->error.code == GI_API_OK && a->kept) result = replay(c);
     /* A run that ended just before it was to be stopped has an answer all the same. */
     if (c->error.code == GI_API_OK && (!result || result->finish == GLINT_FINISH_NONE))
         gi_api_fail(&c->error, GI_API_DRAINING, NULL);
+    if (c->error.code == GI_API_OK && a->has_answer_key && !a->kept)
+        gi_answer_cache_put(a->service->answers, &a->answer_key, result);
     if (c->error.code == GI_API_OK) gi_responder_choice(&a->responder, c->i, result);
     pthread_mutex_lock(&a->lock);
     c->is_in_line = false;
@@ -337,6 +390,7 @@ glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glin
     if (!s) return gi_fail(err, GLINT_ERR_MEMORY, "inference: no memory");
     s->config = *config;
     glint_status st;
+    GI_TRY_DONE(gi_answer_cache_create(config->answer_cache_bytes, &s->answers, err));
     GI_TRY_DONE(gi_engine_ops_create(config->engine, &s->engine_ops, err));
     gi_sched_config sched = {
         .queue_max = config->queue_max,
@@ -366,5 +420,6 @@ void gi_infer_free(gi_infer *s) {
     if (!s) return;
     gi_sched_free(s->sched);
     gi_engine_ops_free(s->engine_ops);
+    gi_answer_cache_free(s->answers);
     gi_free(s);
 }

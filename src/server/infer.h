@@ -17,11 +17,12 @@
 typedef struct gi_infer gi_infer;
 
 typedef struct gi_infer_config {
-    glint_engine *engine; /**< borrowed */
-    gi_access *access;    /**< borrowed; charges pictures to tenants */
-    size_t queue_max;     /**< most requests that wait */
-    size_t ready_max;     /**< most of them with decoded pictures in memory */
-    int n_crew;           /**< threads that read requests and decode pictures */
+    glint_engine *engine;      /**< borrowed */
+    gi_access *access;         /**< borrowed; charges pictures to tenants */
+    size_t queue_max;          /**< most requests that wait */
+    size_t ready_max;          /**< most of them with decoded pictures in memory */
+    int n_crew;                /**< threads that read requests and decode pictures */
+    size_t answer_cache_bytes; /**< answers kept for equal requests; 0 = none */
     gi_field_limits limits;
 } gi_infer_config;
 

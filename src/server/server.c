@@ -252,6 +252,7 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
         .queue_max = (size_t)g->queue_max,
         .ready_max = (size_t)(g->ready_max < g->queue_max ? g->ready_max : g->queue_max),
         .n_crew = (int)g->n_crew,
+        .answer_cache_bytes = (size_t)g->answer_cache_bytes,
         .limits = {.max_side_px = g->engine.max_side_px, .timeout_ms = g->timeout_ms},
     };
     const glint_status st = gi_infer_create(&config, &infer, err);

@@ -33,6 +33,7 @@ typedef struct gi_server_settings {
     int64_t connections_max;
     int64_t body_bytes_max;       /**< largest request body */
     int64_t body_bytes_total_max; /**< bodies of all requests together */
+    int64_t answer_cache_bytes;   /**< answers kept for equal requests; 0 = none */
     int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
 } gi_server_settings;
 

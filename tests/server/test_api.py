@@ -319,5 +319,119 @@ class Api(unittest.TestCase):
             self.assertEqual(server.post({"prompt": "x"}).status, 200)
 
 
+class KeptAnswers(unittest.TestCase):
+    """--answer-cache-mib: an answer that was kept has all its prompt tokens in cached_tokens, which
+    the fake engine itself never says."""
+
+    ASK = {"task": "ask", "prompt": "run_ms=20;say=hello"}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--answer-cache-mib", "1")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def ask(self, server=None, **fields):
+        answer = (server or self.server).post({**self.ASK, **fields})
+        self.assertEqual(answer.status, 200, answer.body)
+        return answer.json
+
+    def is_kept(self, got):
+        usage = got["usage"]
+        self.assertIn(usage["cached_tokens"], (0, usage["prompt_tokens"]))
+        return usage["cached_tokens"] > 0
+
+    def test_the_same_again(self):
+        first, second = (self.ask(max_tokens=11) for _ in range(2))
+        self.assertFalse(self.is_kept(first))
+        self.assertTrue(self.is_kept(second))
+        for key in ("text", "confidence", "finish_reason", "tokens_generated", "model", "task"):
+            self.assertEqual(first[key], second[key])
+        self.assertNotEqual(first["id"], second["id"])
+        self.assertGreaterEqual(first["timing_ms"]["decode"], 20)
+        for key in ("decode_image", "preprocess", "encode", "prefill", "decode"):
+            self.assertEqual(second["timing_ms"][key], 0)
+        self.assertGreater(second["timing_ms"]["total"], 0)
+
+    def test_an_audit(self):
+        first, second = (self.server.post({"image": b64(PICTURE), "prompt": "say=bad"}).json for _ in range(2))
+        self.assertEqual((self.is_kept(first), self.is_kept(second)), (False, True))
+        self.assertEqual((second["result"], second["reasons"]), ("reject", ["bad"]))
+
+    def test_a_picture_however_it_comes(self):
+        picture = b64(png(9, 9))
+        self.assertFalse(self.is_kept(self.ask(image=picture)))
+        self.assertTrue(self.is_kept(self.ask(images=["data:image/png;base64," + picture])))
+        got = self.server.post_form(("image", png(9, 9), "x.png"), *self.ASK.items()).json
+        self.assertTrue(self.is_kept(got))
+        self.assertFalse(self.is_kept(self.ask(image=b64(png(9, 10)))))
+        self.assertFalse(self.is_kept(self.ask(images=[picture] * 2)))
+
+    def test_what_makes_another_question(self):
+        base = {"temperature": 1, "seed": 5, "stop": ["a", "b"], "max_side": 300, "max_tokens": 9}
+        self.ask(**base)
+        for change in ({"temperature": 0.5}, {"seed": 6}, {"stop": ["b", "a"]}, {"stop": "a"}, {"max_side": 301},
+                       {"max_tokens": 10}, {"top_p": 0.5}, {"top_k": 4}, {"prompt": "say=x"}, {"task": "ocr"}):
+            self.assertFalse(self.is_kept(self.ask(**{**base, **change})), change)
+            self.assertTrue(self.is_kept(self.ask(**{**base, **change})), change)
+        self.assertTrue(self.is_kept(self.ask(**base, timeout_ms=20000)))
+
+    def test_who_wants_none(self):
+        for fields in ({"cache": False}, {"temperature": 1}, {"temperature": 1, "seed": None}):
+            for _ in range(2):
+                self.assertFalse(self.is_kept(self.ask(**fields, max_tokens=77)), fields)
+        # The one that was not looked up was not kept either.
+        self.assertFalse(self.is_kept(self.ask(max_tokens=77)))
+        self.assertTrue(self.is_kept(self.ask(max_tokens=77)))
+
+    def test_failures_are_not_kept(self):
+        for code, status in (("memory", 503), ("internal", 500)):
+            for _ in range(2):
+                self.assertEqual(self.server.post({"task": "ask", "prompt": "run=" + code}).status, status)
+        for _ in range(2):
+            self.assertFalse(self.is_kept(self.ask(prompt="finish=invalid;say=x")))
+            self.assertEqual(self.server.post({"image": b64(b"no picture"), "prompt": "x"}).status, 415)
+            self.assertEqual(self.server.post({"image": "====", "prompt": "x"}).status, 400)
+
+    def test_as_a_stream(self):
+        """Streamed or not is no difference: the same pieces, all at once."""
+        def stream(prompt):
+            answer = self.server.post({**self.ASK, "prompt": prompt, "stream": True})
+            events = answer.body.decode().split("\n\n")
+            self.assertEqual(events[-2:], ["data: [DONE]", ""])
+            events = [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
+            return "".join(event.get("delta", "") for event in events), events[-1]
+
+        first, second = stream("say=one"), stream("say=one")
+        self.assertEqual((first[0], second[0]), ("one", "one"))
+        self.assertEqual((self.is_kept(first[1]), self.is_kept(second[1])), (False, True))
+        self.assertTrue(self.is_kept(self.ask(prompt="say=one")))
+        self.ask(prompt="say=two")
+        text, last = stream("say=two")
+        self.assertEqual((text, last["text"], self.is_kept(last)), ("two", "two", True))
+
+    def test_chat(self):
+        def cached(*texts, **fields):
+            messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant") * 2, texts)]
+            body = json.dumps({"messages": messages, **fields}).encode()
+            answer = self.server.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+            self.assertEqual(answer.status, 200, answer.body)
+            return answer.json["usage"]["prompt_tokens_details"]["cached_tokens"] > 0
+
+        for fields in ({"temperature": 0}, {"seed": 3}):
+            self.assertEqual([cached("say=a", **fields) for _ in range(2)], [False, True])
+        self.assertFalse(cached("sa", "y=", "b", temperature=0))
+        self.assertFalse(cached("s", "ay=", "b", temperature=0))
+        for fields in ({}, {"temperature": 0, "n": 2}):  # dice; several answers
+            self.assertEqual([cached("say=c", **fields) for _ in range(2)], [False, False])
+
+    def test_off_unless_asked_for(self):
+        with Server() as server:
+            for _ in range(2):
+                self.assertFalse(self.is_kept(self.ask(server)))
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=1)

@@ -211,6 +211,25 @@ class Tokens(AuthTest):
         for name in (None, "", "a b", "x" * 65, "a/b", "a\r\nb", "ä", 7, ["acme"]):
             self.assertEqual(status(**{"https://a.example/org": name}), 401, name)
 
+    def test_answers_are_kept_for_their_tenant(self):
+        server = self.start("--jwt-keys", self.files.hmac("k1"), "--answer-cache-mib", "1")
+
+        def is_kept(**claimed):
+            answer = server.post(PROMPT, **bearer(hmac_token(**claimed)))
+            self.assertEqual(answer.status, 200, answer.body)
+            return answer.json["usage"]["cached_tokens"] > 0
+
+        self.assertEqual([is_kept(tenant="a"), is_kept(tenant="a")], [False, True])
+        self.assertEqual([is_kept(tenant="b"), is_kept(tenant="b")], [False, True])
+        self.assertTrue(is_kept(tenant="a"))
+
+    def test_kept_answers_cost_no_megapixels(self):
+        server = self.start("--limit-megapixels-per-s", "0.001", "--limit-megapixels-burst", "1",
+                            "--answer-cache-mib", "1")
+        fields = {"image": b64(png(1000, 1000)), "prompt": "x"}
+        self.assertEqual([server.post(fields).status for _ in range(3)], [200, 200, 200])
+        self.refused(server.post({**fields, "cache": False}), 429, "megapixels_limited")
+
     def test_tenant_of_a_key(self):
         key = {"kid": "k1", "alg": "HS256", "secret": b64url(SECRET + b"k1"), "tenant": "acme"}
         server = self.start("--jwt-keys", self.files.write("jwt.json", {"keys": [key]}))

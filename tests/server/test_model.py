@@ -67,6 +67,16 @@ class Model(unittest.TestCase):
         for key in ("result", "reasons", "confidence", "tokens_generated"):
             self.assertEqual(first[key], second[key])
 
+    def test_kept_answer(self):
+        fields = {"image": b64(self.picture), "prompt": TITLE}
+        with Server("--timeout-ms", "600000", "--answer-cache-mib", "1", binary=GLINT, model=MODEL) as server:
+            first, second, other = (self.verdict(server.post(f)) for f in (fields, fields, {**fields, "cache": False}))
+        usage = first["usage"]
+        self.assertEqual(second["usage"], {**usage, "cached_tokens": usage["prompt_tokens"]})
+        self.assertEqual(second["confidence"], first["confidence"])
+        self.assertEqual((second["timing_ms"]["encode"], second["timing_ms"]["decode"]), (0, 0))
+        self.assertGreater(other["timing_ms"]["decode"], 0)
+
     def test_several_clients(self):
         fields = {"image": b64(self.picture), "prompt": TITLE, "max_side": 336}
         answers = [Background(lambda: self.server.post(fields)) for _ in range(4)]

@@ -48,7 +48,7 @@ static void defaults(void **state) {
     assert_int_equal(f.n_pictures, 0);
     assert_int_equal(f.max_side_px, 0);
     assert_int_equal(f.timeout_ms, LIMITS.timeout_ms);
-    assert_true(f.cache);
+    assert_true(f.cache && !f.has_seed);
     gi_json_lift_done(&json);
 }
 
@@ -77,7 +77,7 @@ static void everything(void **state) {
     assert_string_equal(f.stops[1], "b");
     assert_int_equal(f.max_side_px, 2048);
     assert_int_equal(f.timeout_ms, 1);
-    assert_false(f.cache);
+    assert_true(!f.cache && f.has_seed);
     assert_true(f.stream);
     assert_null(f.schema);
     gi_json_lift_done(&json);
