@@ -22,6 +22,7 @@ enum {
 /* One sample: the same number of rounds in every piece, or a stretch of memory. */
 typedef struct sample {
     const gi_peak *peak;
+    const gi_peak_reading *reading;
     size_t rounds_per_piece;
     const unsigned char *memory;
     unsigned cpu;
@@ -39,8 +40,8 @@ static void run_peak(void *ctx, size_t begin, size_t end, int i_worker) {
 
 static void run_read(void *ctx, size_t begin, size_t end, int i_worker) {
     sample *s = ctx;
-    s->sinks[i_worker].sum += gi_peak_read(s->memory + begin * READ_PIECE_BYTES,
-                                           (end - begin) * READ_PIECE_BYTES, s->cpu);
+    s->sinks[i_worker].sum +=
+        s->reading->run(s->memory + begin * READ_PIECE_BYTES, (end - begin) * READ_PIECE_BYTES);
 }
 
 /* 10^9 operations a second. */
@@ -94,11 +95,15 @@ static glint_status measure(gi_workers *one, gi_workers *all, sample *s, size_t 
             gi_bench_series_push(&c->one[i], sample_peak(one, s, p, sample_ms, ns_per_round[i]));
             gi_bench_series_push(&c->all[i], sample_peak(all, s, p, sample_ms, ns_per_round[i]));
         }
-        double gb_per_s = 0;
-        GI_TRY(sample_read(one, s, c->read_bytes, &gb_per_s, err));
-        gi_bench_series_push(&c->read_one, gb_per_s);
-        GI_TRY(sample_read(all, s, c->read_bytes, &gb_per_s, err));
-        gi_bench_series_push(&c->read_all, gb_per_s);
+        for (size_t i = 0; i < GI_PEAK_READINGS_N; i++) {
+            double gb_per_s = 0;
+            s->reading = &gi_peak_readings[i];
+            if ((s->reading->cpu & s->cpu) != s->reading->cpu) continue;
+            GI_TRY(sample_read(one, s, c->read_bytes, &gb_per_s, err));
+            gi_bench_series_push(&c->read_one[i], gb_per_s);
+            GI_TRY(sample_read(all, s, c->read_bytes, &gb_per_s, err));
+            gi_bench_series_push(&c->read_all[i], gb_per_s);
+        }
     }
     return GLINT_OK;
 }
@@ -145,6 +150,18 @@ int gi_bench_ceilings_find(const gi_bench_ceilings *c, const char *prefix) {
     return best;
 }
 
+size_t gi_bench_ceilings_reading(const gi_bench_ceilings *c, bool all_threads) {
+    const gi_bench_series *series = all_threads ? c->read_all : c->read_one;
+    size_t best = 0;
+    for (size_t i = 1; i < GI_PEAK_READINGS_N; i++)
+        if (gi_bench_series_median(&series[i]) > gi_bench_series_median(&series[best])) best = i;
+    return best;
+}
+
+double gi_bench_ceilings_read_gb_per_s(const gi_bench_ceilings *c) {
+    return gi_bench_series_median(&c->read_all[gi_bench_ceilings_reading(c, true)]);
+}
+
 static void print_row(const char *name, const gi_bench_series *one, const gi_bench_series *all,
                       const char *unit) {
     printf("  %-22s%9.1f  (%5.1f to %5.1f)%9.1f  (%5.1f to %5.1f)  %s\n", name,
@@ -156,12 +173,28 @@ void gi_bench_ceilings_print(const gi_bench_ceilings *c) {
     char heading[32];
     snprintf(heading, sizeof heading, "%d thread%s", c->card->n_threads,
              c->card->n_threads == 1 ? "" : "s");
-    printf("\nCeilings, medians of %zu  %16s%27s\n", c->read_all.n, "1 thread", heading);
+    printf("\nCeilings, medians of %zu  %16s%27s\n", c->read_all[0].n, "1 thread", heading);
     for (size_t i = 0; i < GI_PEAKS_N; i++)
         if (c->all[i].n > 0) print_row(gi_peaks[i].name, &c->one[i], &c->all[i], gi_peaks[i].unit);
     char name[32];
     snprintf(name, sizeof name, "reading %zu MiB", c->read_bytes >> 20);
-    print_row(name, &c->read_one, &c->read_all, "GB/s");
+    const size_t one = gi_bench_ceilings_reading(c, false);
+    const size_t all = gi_bench_ceilings_reading(c, true);
+    print_row(name, &c->read_one[one], &c->read_all[all], "GB/s");
+    printf("  of the patterns of reading the best here: %s (1 thread); %s\n",
+           gi_peak_readings[one].name, gi_peak_readings[all].name);
+}
+
+static json_t *readings_json(const gi_bench_ceilings *c) {
+    json_t *patterns = json_array();
+    for (size_t i = 0; i < GI_PEAK_READINGS_N; i++)
+        if (c->read_all[i].n > 0)
+            json_array_append_new(patterns,
+                                  json_pack("{ss ss so so}", "key", gi_peak_readings[i].key, "name",
+                                            gi_peak_readings[i].name, "one_thread",
+                                            gi_bench_series_json(&c->read_one[i]), "all_threads",
+                                            gi_bench_series_json(&c->read_all[i])));
+    return patterns;
 }
 
 json_t *gi_bench_ceilings_json(const gi_bench_ceilings *c) {
@@ -173,8 +206,12 @@ json_t *gi_bench_ceilings_json(const gi_bench_ceilings *c) {
                                                "one_thread", gi_bench_series_json(&c->one[i]),
                                                "all_threads", gi_bench_series_json(&c->all[i])));
     }
-    return json_pack("{so s{sI ss so so}}", "arithmetic", peaks, "read", "bytes",
+    const size_t one = gi_bench_ceilings_reading(c, false);
+    const size_t all = gi_bench_ceilings_reading(c, true);
+    return json_pack("{so s{sI ss so ss so ss so}}", "arithmetic", peaks, "read", "bytes",
                      (json_int_t)c->read_bytes, "unit", "GB/s", "one_thread",
-                     gi_bench_series_json(&c->read_one), "all_threads",
-                     gi_bench_series_json(&c->read_all));
+                     gi_bench_series_json(&c->read_one[one]), "one_thread_pattern",
+                     gi_peak_readings[one].key, "all_threads",
+                     gi_bench_series_json(&c->read_all[all]), "all_threads_pattern",
+                     gi_peak_readings[all].key, "patterns", readings_json(c));
 }

@@ -9,12 +9,15 @@
 #include "bench_series.h"
 #include "kernels/peak/peak.h"
 
+#include <stdbool.h>
+
 typedef struct gi_bench_ceilings {
     const gi_bench_card *card;
-    gi_bench_series one[GI_PEAKS_N];    /**< 10^9 operations/s of one thread; empty = not here */
-    gi_bench_series all[GI_PEAKS_N];    /**< of card->n_threads threads */
-    gi_bench_series read_one, read_all; /**< GB/s, streaming reads */
-    size_t read_bytes;                  /**< memory read */
+    gi_bench_series one[GI_PEAKS_N]; /**< 10^9 operations/s of one thread; empty = not here */
+    gi_bench_series all[GI_PEAKS_N]; /**< of card->n_threads threads */
+    gi_bench_series read_one[GI_PEAK_READINGS_N]; /**< GB/s, by pattern; empty = not here */
+    gi_bench_series read_all[GI_PEAK_READINGS_N];
+    size_t read_bytes; /**< memory read */
 } gi_bench_ceilings;
 
 /**
@@ -32,6 +35,12 @@ glint_status gi_bench_ceilings_measure(const gi_bench_card *card, size_t rounds,
 /** Index in gi_peaks of the fastest kind whose key begins with `prefix` ("s8", "bf16"); -1: none.
  */
 int gi_bench_ceilings_find(const gi_bench_ceilings *c, const char *prefix);
+
+/** Index in gi_peak_readings of the fastest pattern of one thread, or of all. */
+size_t gi_bench_ceilings_reading(const gi_bench_ceilings *c, bool all_threads);
+
+/** Median of that pattern, GB/s, with all threads. */
+double gi_bench_ceilings_read_gb_per_s(const gi_bench_ceilings *c);
 
 /** A table on stdout. */
 void gi_bench_ceilings_print(const gi_bench_ceilings *c);

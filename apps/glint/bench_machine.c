@@ -11,7 +11,8 @@
 
 static const char ABOUT[] =
     "Measures what this machine can do at best: multiply-adds with all operands in registers, by\n"
-    "instruction set, and streaming reads from memory; with one thread and with all.\n";
+    "instruction set, and streaming reads from memory, the best of several patterns; with one\n"
+    "thread and with all.\n";
 
 static const char FOOTER[] = "Examples:\n"
                              "  glint bench machine\n"

@@ -219,7 +219,7 @@ static void print_item(const model_bench *b, const item *it) {
                gi_peaks[i].name);
     if (gb > 0) printf("%s%.1f GB/s", i >= 0 ? "; " : "  ", gb);
     if (gb > 0 && i >= 0)
-        printf(", %.1f %% of reading", 100 * gb / gi_bench_series_median(&b->ceilings.read_all));
+        printf(", %.1f %% of reading", 100 * gb / gi_bench_ceilings_read_gb_per_s(&b->ceilings));
     putchar('\n');
 }
 
@@ -270,7 +270,7 @@ static json_t *item_json(const model_bench *b, const item *it) {
     if (gb > 0) json_object_set_new(o, "weight_gb_per_s", json_real(gb));
     if (gb > 0 && i >= 0)
         json_object_set_new(o, "of_reading",
-                            json_real(gb / gi_bench_series_median(&b->ceilings.read_all)));
+                            json_real(gb / gi_bench_ceilings_read_gb_per_s(&b->ceilings)));
     return o;
 }
 

@@ -48,12 +48,23 @@ class MachineTest(BenchTest):
         for entry in [*arithmetic, report["ceilings"]["read"]]:
             self.check_series(entry["one_thread"], 2)
             self.check_series(entry["all_threads"], 2)
-        self.assertEqual(report["ceilings"]["read"]["bytes"], 16 << 20)
+        self.check_reading(report["ceilings"]["read"], report["card"]["tier"])
+
+    def check_reading(self, read, tier):
+        """The best of its patterns, for one thread and for all."""
+        self.assertEqual(read["bytes"], 16 << 20)
+        n_patterns = {"ref": 1, "avx2": 7}.get(tier, 13)
+        self.assertEqual(len({p["key"] for p in read["patterns"]}), n_patterns)
+        for threads in ("one_thread", "all_threads"):
+            best = max(read["patterns"], key=lambda p: p[threads]["median"])
+            self.assertEqual(read[f"{threads}_pattern"], best["key"])
+            self.assertEqual(read[threads], best[threads])
 
     def test_tier_bounds_what_is_measured(self):
         report = self.machine("--cpu-mask", "ref")
         self.assertEqual(report["card"]["tier"], "ref")
         self.assertEqual(report["ceilings"]["arithmetic"], [])
+        self.check_reading(report["ceilings"]["read"], "ref")
 
     def test_text(self):
         out = self.succeed("bench", "machine", "--sample-ms", "1", "--read-mb", "16", "--rounds", "1")

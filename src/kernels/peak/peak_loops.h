@@ -8,9 +8,11 @@
 
 enum {
     PEAK_CHAINS = 12,
-    PEAK_BYTE_CHAINS = 6,  /* of AVX2 bytes: the addition takes 1 cycle, the rest is no chain */
-    PEAK_MULTIPLY_ADD = 2, /* operations */
-    PEAK_READ_STREAMS = 8, /* vectors summed per step */
+    PEAK_BYTE_CHAINS = 6,    /* of AVX2 bytes: the addition takes 1 cycle, the rest is no chain */
+    PEAK_MULTIPLY_ADD = 2,   /* operations */
+    PEAK_READ_VECTORS = 8,   /* summed a step, over all streams */
+    PEAK_AHEAD_BYTES = 2048, /* how far ahead a pattern with prefetch asks: half a page */
+    PEAK_LINE_BYTES = 64,
 };
 
 /* Keeps the compiler from knowing a register's value, so that no chain can be folded away. */
