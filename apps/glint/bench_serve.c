@@ -204,9 +204,14 @@ static int print(serve_bench *b, glint_error *err) {
     else
         gi_load_report_print(&b->report);
     if (!ok || fflush(stdout) != 0 || ferror(stdout)) return GI_EXIT_INTERNAL;
-    for (size_t i = 0; i < b->report.n_results; i++)
+    size_t n_due = 0;
+    for (size_t i = 0; i < b->report.n_results; i++) {
         if (b->results[i].n_ok) return GI_EXIT_OK;
-    gi_fail(err, GLINT_ERR_IO, "no request was answered");
+        n_due += b->results[i].n_due;
+    }
+    gi_fail(err, GLINT_ERR_IO,
+            n_due ? "no request was answered"
+                  : "no request was due in the window: answers take longer; raise --seconds");
     return gi_command_fail("bench serve", GI_EXIT_INPUT, err);
 }
 

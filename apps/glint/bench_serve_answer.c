@@ -116,10 +116,12 @@ static void count_piece(gi_load_answer *a, double now_ms) {
 }
 
 static glint_status glint_event(gi_load_answer *a, json_t *root, double now_ms, glint_error *err) {
-    if (json_object_get(root, "usage")) return take_whole(a, root, err);
-    const char *delta = json_string_value(json_object_get(root, "delta"));
-    const char *text = json_string_value(json_object_get(root, "text"));
-    if ((delta && *delta) || (text && *text)) count_piece(a, now_ms);
+    if (json_object_get(root, "usage")) {
+        GI_TRY(take_whole(a, root, err));
+        a->complete = false; /* [DONE] is still to come */
+        return GLINT_OK;
+    }
+    if (json_string_length(json_object_get(root, "delta"))) count_piece(a, now_ms);
     return GLINT_OK;
 }
 

@@ -3,10 +3,9 @@
  * What a server said to one request: whole, or piece by piece as server-sent events; glint's own
  * form or OpenAI's. What a server does not tell stays unknown (a negative number).
  *
- * A glint stream is read without knowing the names of its events: a piece is an event whose object
- * has a non-empty `delta` or `text`; the end is the one with `usage`; `error` is a failure. Of
- * OpenAI's, a piece is a non-empty `choices[0].delta.content` (or `reasoning_content`), and the end
- * is `[DONE]`.
+ * Of a glint stream, a piece is an event whose object has a non-empty `delta`, and the answer the
+ * one with `usage`; of OpenAI's, a piece is a non-empty `choices[0].delta.content` (or
+ * `reasoning_content`). `[DONE]` is the end of both; `error` is a failure.
  */
 #ifndef APPS_GLINT_BENCH_SERVE_ANSWER_H
 #define APPS_GLINT_BENCH_SERVE_ANSWER_H

@@ -118,13 +118,13 @@ class Load:
         return time.monotonic() - start, ms, right[0]
 
 
-def _free_port():
+def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
-def _wait_ready(process, port, path, log):
+def wait_ready(process, port, path, log):
     deadline = time.monotonic() + START_PATIENCE_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -148,10 +148,10 @@ def measure(side, cases, route, clients, n, serials, log):
     -> {"start_ms", "peak_bytes", "loads": {clients: {"per_s", "p50", "p99", "right", "n"}},
         "others": largest share of the CPUs that others used during a load}
     """
-    port = _free_port()
+    port = free_port()
     start = time.monotonic()
     with server(side.server_argv(port), log) as process:
-        _wait_ready(process, port, side.ready_path, log)
+        wait_ready(process, port, side.ready_path, log)
         load = Load(port, route, cases, serials)
         load.run(1, 1)
         out = {"start_ms": 1e3 * (time.monotonic() - start), "loads": {}, "others": 0.0}

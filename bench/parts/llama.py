@@ -92,11 +92,13 @@ class Llama:
             found[px] = ([ms for ms, _ in encodes], encodes[0][1])
         return found
 
-    def server_argv(self, port):
-        """A server for eight requests at once that keeps nothing from one to the next."""
+    def server_argv(self, port, settings=("-np", "8"), context=8 * 2048, cached=False):
+        """A server for several requests at once; unless `cached` it keeps nothing from one to the
+        next. `context` tokens are shared by its slots."""
+        fresh = [] if cached else ["--no-cache-prompt", "--cache-ram", "0"]
         return [self._program("llama-server"), "-m", self.text, "--mmproj", self.mmproj,
                 "-t", str(self.threads), "--host", "127.0.0.1", "--port", str(port),
-                "-np", "8", "-c", str(8 * 2048), "--no-cache-prompt", "--cache-ram", "0", "--jinja",
+                *settings, "-c", str(context), *fresh, "--jinja",
                 "--chat-template-file", os.path.join(self.model_dir, "chat_template.jinja"),
                 "--skip-chat-parsing"]
 

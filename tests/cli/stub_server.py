@@ -16,7 +16,8 @@ FIRST_S, GAP_S = 0.06, 0.02
 
 
 def glint_events():
-    return [("delta", json.dumps({"delta": "x"}))] * PIECES + [("done", json.dumps(ANSWER))]
+    piece = json.dumps({"delta": "x"})
+    return [(None, piece)] * PIECES + [(None, json.dumps(ANSWER)), (None, "[DONE]")]
 
 
 def openai_events():

@@ -138,6 +138,12 @@ class OutcomeTest(ServeTest):
         self.assertEqual(load["errors"], {"timeout": load["requests"]})
         self.assertIsNone(load["latency_ms"])
 
+    def test_a_window_shorter_than_an_answer(self):
+        done = self.run_glint(*self.args("steady", "--seconds", "0.1", "--settle", "0.03",
+                                         "--think-ms", "500", "--warmup", "0"))
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("raise --seconds", done.stderr)
+
     def test_what_the_server_tells(self):
         load = self.load("at_once", "--seconds", "0.3")
         for name, ms in stub_server.ANSWER["timing_ms"].items():

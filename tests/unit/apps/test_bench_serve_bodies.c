@@ -405,9 +405,11 @@ static void glint_answers(void **state) {
     gi_load_answer_clear(&a);
     event(&a, "{\"id\":\"x\",\"delta\":\"\"}", 10);
     event(&a, "{\"delta\":\"he\"}", 11);
-    event(&a, "{\"text\":\"llo\"}", 14);
+    event(&a, "{\"delta\":\"llo\"}", 14);
     assert_false(a.complete);
     event(&a, "{\"text\":\"hello\",\"usage\":{\"completion_tokens\":2}}", 15);
+    assert_false(a.complete); /* only [DONE] is the end */
+    event(&a, "[DONE]", 15);
     assert_true(a.complete && a.n_pieces == 2 && a.first_ms == 11 && a.last_ms == 14);
     event(&a, "{\"error\":{\"code\":\"deadline_exceeded\"}}", 16);
     assert_false(a.complete);
