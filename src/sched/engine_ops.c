@@ -14,14 +14,18 @@ static const double SHARE = 3, STEP_MS_MAX = 50;
  */
 static const double GUESS_OPS = 300e6, GUESS_BYTES = 20e6;
 
+/* Tokens of an answer before any has ended, and the weight of the newest. */
+static const double ANSWER_GUESS = 32, ANSWER_WEIGHT = 0.1;
+
 struct gi_engine_ops {
     glint_engine *engine;
     gi_engine_bounds bounds;
-    gi_step_feed *feeds; /* [sequences_max] */
+    gi_step_feed *feeds;  /* [sequences_max] */
+    double answer_tokens; /* of answers that ended, smoothed */
 };
 
 static glint_status begin(void *ctx, gi_sched_request *r, glint_error *err) {
-    (void)ctx;
+    const gi_engine_ops *o = ctx;
     GI_TRY(gi_job_start(r->job, r->on_text, r->text_ctx, err));
     const gi_job_view view = gi_job_get_view(r->job);
     r->seq = (gi_plan_seq){.kv = view.kv,
@@ -29,6 +33,7 @@ static glint_status begin(void *ctx, gi_sched_request *r, glint_error *err) {
                            .n_keys = view.n_keys,
                            .n_prompt = view.n_prompt,
                            .n_known = view.n_known,
+                           .n_answer_guess = (size_t)o->answer_tokens,
                            .priority = r->item.priority,
                            .n_places = view.n_places};
     for (size_t i = 0; i < view.n_places; i++)
@@ -66,8 +71,12 @@ static glint_status take(void *ctx, gi_sched_request *r, size_t i_logits, size_t
 }
 
 static void conclude(void *ctx, gi_sched_request *r) {
-    (void)ctx;
+    gi_engine_ops *o = ctx;
     gi_job_conclude(r->job, r->seq.n_cached);
+    const glint_result *result = glint_job_result(r->job);
+    if (result->finish != GLINT_FINISH_NONE)
+        o->answer_tokens +=
+            ANSWER_WEIGHT * ((double)result->usage.completion_tokens - o->answer_tokens);
 }
 
 glint_status gi_engine_ops_create(glint_engine *engine, gi_engine_ops **ret, glint_error *err) {
@@ -84,6 +93,7 @@ glint_status gi_engine_ops_create(glint_engine *engine, gi_engine_ops **ret, gli
         return st;
     }
     o->engine = engine;
+    o->answer_tokens = ANSWER_GUESS;
     *ret = o;
     return GLINT_OK;
 }

@@ -21,6 +21,9 @@
 
 enum { QUEUE_MAX_MAX = 65536 };
 
+/* Weight of the newest request in the average cost. */
+static const double COST_WEIGHT = 0.1;
+
 /* What the engine thread found out about a request after a step. */
 typedef struct taken {
     gi_sched_request *request;
@@ -34,7 +37,8 @@ struct gi_sched {
     gi_plan *plan;
     gi_costs costs;
     gi_kv_pool *pool;
-    taken *taken; /* [seqs_max], the engine thread's */
+    taken *taken;       /* [seqs_max], the engine thread's */
+    double cost_avg_ms; /* of requests that began, smoothed; 0 before the first */
     size_t n_unfinished;
     bool stopping; /* threads end once there is nothing for them to do */
     gi_sched_ops ops;
@@ -93,6 +97,7 @@ static void *crew_main(void *arg) {
         const bool ok = is_admitting ? s->ops.admit(s->ctx, r) : s->ops.prepare(s->ctx, r);
         pthread_mutex_lock(&s->lock);
         pthread_cond_signal(&s->crew_cv); /* it waits again, or has left room */
+        if (is_admitting && item->cost_ms <= 0) item->cost_ms = s->cost_avg_ms;
         if (ok && item->stop == GI_SCHED_STOP_NONE && gi_line_put(&s->line, item, gi_clock_ms())) {
             if (!is_admitting) pthread_cond_signal(&s->engine_cv);
             if (item->deadline_ms > 0) pthread_cond_signal(&s->clerk_cv);
@@ -122,6 +127,14 @@ static void end_running(gi_sched *s, gi_sched_request *r, bool has_begun) {
     finish(s, &r->item);
 }
 
+/* What a request that begins will cost, going by what others did. */
+static double cost_of(const gi_sched *s, const gi_plan_seq *seq) {
+    gi_cost_request cost = {.n_prompt_rows = seq->n_prompt, .n_answer_tokens = seq->n_answer_guess};
+    for (size_t i = 0; i < seq->n_places; i++)
+        if (!seq->places[i].picture->is_encoded) cost.vision_work += seq->places[i].picture->work;
+    return gi_costs_request_ms(&s->costs, &cost);
+}
+
 static void join_ready(gi_sched *s) {
     while (gi_plan_has_room(s->plan)) {
         gi_sched_item *item = gi_line_take(&s->line, GI_SCHED_RUNNING, gi_clock_ms());
@@ -131,10 +144,13 @@ static void join_ready(gi_sched *s) {
         pthread_mutex_unlock(&s->lock);
         const glint_status st = s->engine.begin(s->engine.ctx, r, &r->error);
         pthread_mutex_lock(&s->lock);
-        if (st == GLINT_OK)
-            gi_plan_add(s->plan, &r->seq);
-        else
+        if (st != GLINT_OK) {
             end_running(s, r, false);
+            continue;
+        }
+        const double cost_ms = cost_of(s, &r->seq);
+        s->cost_avg_ms += s->cost_avg_ms > 0 ? COST_WEIGHT * (cost_ms - s->cost_avg_ms) : cost_ms;
+        gi_plan_add(s->plan, &r->seq);
     }
 }
 
@@ -187,6 +203,7 @@ static void *engine_main(void *arg) {
         const gi_plan_step *step;
         drop_stopped(s);
         join_ready(s);
+        s->line.running_ms = gi_plan_backlog_ms(s->plan);
         if (gi_plan_next(s->plan, &step)) {
             do_step(s, step);
         } else if (gi_line_count(&s->line, GI_SCHED_RUNNING) == 0) {

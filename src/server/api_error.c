@@ -99,6 +99,10 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
     [GI_API_DRAINING] = {503, "unavailable_error", "draining", "The server is shutting down.", 5},
     [GI_API_OVERLOADED] = {503, "unavailable_error", "overloaded",
                            "The server is short of memory; try again later.", 1},
+    [GI_API_UNMEETABLE] = {503, "unavailable_error", "deadline_unmeetable",
+                           "There is too much to do to answer within the deadline; try again "
+                           "later.",
+                           1},
     [GI_API_DEADLINE] = {504, "timeout_error", "deadline_exceeded",
                          "The deadline passed before the answer was complete.", 0},
     [GI_API_HTTP_VERSION] = {505, INVALID, "http_version", "Use HTTP/1.1 or HTTP/1.0.", 0},

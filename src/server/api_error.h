@@ -52,6 +52,7 @@ typedef enum gi_api_code {
     GI_API_LOADING,
     GI_API_DRAINING,
     GI_API_OVERLOADED,
+    GI_API_UNMEETABLE,
     GI_API_DEADLINE,
     GI_API_HTTP_VERSION,
     GI_API_CODE_COUNT,

@@ -224,9 +224,10 @@ static bool submit(asking *a, size_t i, double deadline_ms) {
     return ok;
 }
 
-static void fail_busy(const gi_infer *s, gi_api_error *error) {
+/* The client may come back when the work that is ahead now is done. */
+static void fail_busy(const gi_infer *s, gi_api_code code, gi_api_error *error) {
     const gi_sched_stats stats = gi_sched_get_stats(s->sched);
-    gi_api_fail(error, stats.draining ? GI_API_DRAINING : GI_API_QUEUE_FULL, NULL);
+    gi_api_fail(error, stats.draining ? GI_API_DRAINING : code, NULL);
     const double seconds = ceil(stats.wait_estimate_ms / 1e3);
     if (!stats.draining) error->retry_after_s = (int)fmin(fmax(seconds, 1), RETRY_AFTER_MAX_S);
 }
@@ -238,7 +239,7 @@ static bool submit_others(call *first) {
     atomic_store(&a->n_unmade, n);
     for (size_t i = 1; i < n; i++) {
         if (submit(a, i, first->request.item.deadline_ms)) continue;
-        fail_busy(a->service, &first->error);
+        fail_busy(a->service, GI_API_QUEUE_FULL, &first->error);
         return false;
     }
     return true;
@@ -321,11 +322,12 @@ static const glint_result *replay(call *c) {
 }
 
 static void finish(void *ctx, gi_sched_request *r) {
-    (void)ctx;
+    const gi_infer *s = ctx;
     call *c = call_of(r);
     asking *a = c->asking;
     const gi_sched_item *item = &r->item;
     if (item->stop == GI_SCHED_STOP_EXPIRED) gi_api_fail(&c->error, GI_API_DEADLINE, NULL);
+    if (item->stop == GI_SCHED_STOP_UNMEETABLE) fail_busy(s, GI_API_UNMEETABLE, &c->error);
     /* Whoever cancelled it has said why in item->stop. */
     if (r->error.code != GLINT_OK && r->error.code != GLINT_ERR_CANCELLED)
         fail_engine(c, &r->error, false);
@@ -370,7 +372,7 @@ void gi_infer_submit(gi_infer *s, const gi_infer_route *route, gi_http_request *
         gi_http_set_user(r, a);
         if (submit(a, 0, gi_http_received_ms(r) + (double)s->config.limits.timeout_ms)) return;
         gi_http_set_user(r, NULL);
-        fail_busy(s, &error);
+        fail_busy(s, GI_API_QUEUE_FULL, &error);
     }
     if (a) free_asking(a);
     gi_http_respond_error(r, &error, NULL);
