@@ -31,15 +31,15 @@ static bool give(uint32_t width, uint32_t height, uint32_t *ret_width, uint32_t 
 }
 
 static bool probe_webp(const uint8_t *b, size_t n, uint32_t *ret_width, uint32_t *ret_height) {
-    if (n < 30) return false;
+    if (n < 25) return false;
     const uint8_t *data = b + 20; /* of the first chunk */
-    if (memcmp(b + 12, "VP8X", 4) == 0)
+    if (n >= 30 && memcmp(b + 12, "VP8X", 4) == 0)
         return give(le24(data + 4) + 1, le24(data + 7) + 1, ret_width, ret_height);
     if (memcmp(b + 12, "VP8L", 4) == 0 && data[0] == 0x2F) {
         const uint32_t bits = le16(data + 1) | le16(data + 3) << 16;
         return give((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, ret_width, ret_height);
     }
-    if (memcmp(b + 12, "VP8 ", 4) == 0 && memcmp(data + 3, "\x9D\x01\x2A", 3) == 0)
+    if (n >= 30 && memcmp(b + 12, "VP8 ", 4) == 0 && memcmp(data + 3, "\x9D\x01\x2A", 3) == 0)
         return give(le16(data + 6) & 0x3FFF, le16(data + 8) & 0x3FFF, ret_width, ret_height);
     return false;
 }
@@ -59,8 +59,8 @@ static bool probe_jpeg(const uint8_t *b, size_t n, uint32_t *ret_width, uint32_t
         i += 2;
         if (marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8)) continue;
         if (marker == 0xD9 || n - i < 2) return false;
-        const uint32_t n_segment = be16(b + i);
-        if (n_segment < 2) return false;
+        /* Its own two bytes belong to a segment; libjpeg takes a lower number for those two. */
+        const uint32_t n_segment = be16(b + i) < 2 ? 2 : be16(b + i);
         if (is_frame_header(marker))
             return n_segment >= 8 && n - i >= 7 &&
                    give(be16(b + i + 5), be16(b + i + 3), ret_width, ret_height);

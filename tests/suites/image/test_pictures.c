@@ -15,6 +15,7 @@
 #include "image/decode.h"
 #include "image/decoder.h"
 #include "image/prepare.h"
+#include "image/probe.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -133,6 +134,15 @@ static void compare_ways(tally *t, const oracle_row *row, const uint8_t *bytes, 
     gi_patches_done(&there);
 }
 
+/* What a tenant is charged for a picture is what decoding it costs. */
+static void check_probe(tally *t, const oracle_row *row, const uint8_t *bytes, size_t n_bytes,
+                        const gi_verdict *v) {
+    uint32_t width = 0, height = 0;
+    const bool is_known = gi_image_probe(bytes, n_bytes, &width, &height);
+    if (v->refusal == GI_REFUSAL_NONE && (!is_known || width != v->width || height != v->height))
+        complain(t, row, "its size is told wrong");
+}
+
 static void try_file(void *ctx, const oracle_row *row) {
     tally *t = ctx;
     size_t n_bytes;
@@ -160,6 +170,7 @@ static void try_file(void *ctx, const oracle_row *row) {
                                            "other pixels"};
         complain(t, row, WHAT[found]);
     }
+    check_probe(t, row, bytes, n_bytes, &v[0]);
     compare_ways(t, row, bytes, n_bytes);
     gi_free(bytes);
     t->n++;
