@@ -5,6 +5,7 @@
  */
 #include "command.h"
 #include "engine_args.h"
+#include "fetch_args.h"
 
 #include "base/log.h"
 #include "server/server.h"
@@ -34,6 +35,7 @@ static const char FOOTER[] =
     "Examples:\n"
     "  glint serve\n"
     "  glint serve --model ~/GLM-4.6V-Flash --listen [::1]:8080 --queue-max 16\n"
+    "  glint serve --allow-image-host '*.example.com'\n"
     "  glint serve --listen 0.0.0.0:8080 --api-keys keys.json --limit-requests-per-s 5\n"
     "  curl -F image=@photo.jpg -F task=describe 127.0.0.1:8080/v1/multimodal/inference\n\n"
     "Exit status: 0 drained after a signal, 2 wrong use, 3 cannot listen or read the keys, 4 the\n"
@@ -43,6 +45,7 @@ static const char FOOTER[] =
 typedef struct serve_options {
     gi_server_settings settings;
     gi_engine_args engine;
+    gi_fetch_args fetch;
     const char *log_level;
     int64_t body_max_mib, body_total_max_mib, sequences_max, kv_tokens_max, answer_cache_mib;
     bool lists_routes;
@@ -271,6 +274,8 @@ static int start(serve_options *o) {
     run r = {.loaded_fd = -1};
     if (check_access(&settings.access, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
+    if (gi_fetch_args_resolve(&o->fetch, &settings.fetch, &r.err) != GLINT_OK)
+        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
     if (gi_engine_args_resolve(&o->engine, &settings.engine, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
     r.model_dir = settings.engine.model_dir;
@@ -304,7 +309,7 @@ static int start(serve_options *o) {
 
 int gi_command_serve(int argc, char **argv) {
     serve_options s = {0};
-    gi_option specs[GI_ENGINE_ARGS_OPTIONS + N_ROWS];
+    gi_option specs[GI_ENGINE_ARGS_OPTIONS + N_ROWS + GI_FETCH_ARGS_OPTIONS];
     size_t n_specs = 0;
     gi_engine_args_options(&s.engine, specs, &n_specs);
     for (size_t i = 0; i < N_ROWS; i++)
@@ -318,6 +323,7 @@ int gi_command_serve(int argc, char **argv) {
                                        .min = ROWS[i].min,
                                        .max = ROWS[i].max,
                                        .help = ROWS[i].help};
+    gi_fetch_args_options(&s.fetch, specs, &n_specs);
     gi_options o = {
         .command = "serve",
         .usage = "glint serve [OPTION]...",

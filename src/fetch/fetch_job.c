@@ -100,7 +100,7 @@ static void start_hop(gi_fetch_job *job, double now_ms) {
         end(job, job->n_redirects > 0 ? GLINT_ERR_IO : st);
         return;
     }
-    job->kept = gi_kept_get(env->cache, &job->url);
+    job->kept = gi_kept_get(env->cache, &job->scope, &job->url);
     if (job->kept && now_ms < job->kept->fresh_until_ms) {
         atomic_fetch_add(&env->n_kept_used, 1);
         job->bytes = gi_fetch_bytes_ref(job->kept->bytes);
@@ -162,14 +162,15 @@ static void take_file(gi_fetch_job *job, double now_ms) {
         fail(job, GLINT_ERR_MEMORY, "no memory");
         return;
     }
-    gi_kept_put(job->env->cache, &job->url, job->bytes, &t->head, NULL, now_ms);
+    gi_kept_put(job->env->cache, &job->scope, &job->url, job->bytes, &t->head, NULL, now_ms);
     end(job, GLINT_OK);
 }
 
 static void take_confirmation(gi_fetch_job *job, double now_ms) {
     atomic_fetch_add(&job->env->n_kept_used, 1);
     job->bytes = gi_fetch_bytes_ref(job->kept->bytes);
-    gi_kept_put(job->env->cache, &job->url, job->bytes, &job->transfer->head, job->kept, now_ms);
+    gi_kept_put(job->env->cache, &job->scope, &job->url, job->bytes, &job->transfer->head,
+                job->kept, now_ms);
     end(job, GLINT_OK);
 }
 
@@ -206,10 +207,11 @@ void gi_fetch_job_on_transfer(gi_fetch_job *job, CURLcode code, double now_ms) {
 
 /* ---- the job ---- */
 
-gi_fetch_job *gi_fetch_job_create(gi_fetch_env *env, const gi_url *url) {
+gi_fetch_job *gi_fetch_job_create(gi_fetch_env *env, const gi_digest *scope, const gi_url *url) {
     gi_fetch_job *job = gi_calloc(1, sizeof *job);
     if (!job) return NULL;
     job->env = env;
+    job->scope = *scope;
     job->first = *url;
     job->url = *url;
     return job;

@@ -29,6 +29,7 @@ typedef struct gi_fetch_job {
     struct gi_fetch_job *next; /**< the fetcher's */
     gi_fetch *waiters;         /**< the fetcher's */
     gi_fetch_env *env;
+    gi_digest scope;
     gi_url first, url; /**< as asked for, and this hop's */
     bool has_started;
     double deadline_ms; /**< once started */
@@ -48,8 +49,8 @@ typedef struct gi_fetch_job {
  * one. GLINT_ERR_ARG. Threads: any. */
 glint_status gi_fetch_env_check(const gi_fetch_env *env, const gi_url *url, glint_error *err);
 
-/** A job for a URL. NULL: no memory. */
-gi_fetch_job *gi_fetch_job_create(gi_fetch_env *env, const gi_url *url);
+/** A job for a URL in a scope. NULL: no memory. */
+gi_fetch_job *gi_fetch_job_create(gi_fetch_env *env, const gi_digest *scope, const gi_url *url);
 
 /** The first hop. */
 void gi_fetch_job_start(gi_fetch_job *job, double now_ms);

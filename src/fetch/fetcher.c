@@ -29,6 +29,7 @@ enum {
 struct gi_fetch {
     gi_fetch *next; /* in the inbox, then among its job's waiters */
     gi_fetcher *owner;
+    gi_digest scope;
     gi_url url;
     double deadline_ms;
     gi_fetch_done_fn on_done;
@@ -71,13 +72,18 @@ static void deliver_failure(gi_fetch *w, glint_status st, const char *what) {
 
 /* ---- jobs, on the thread ---- */
 
+static bool is_same(const gi_fetch_job *job, const gi_fetch *w) {
+    return memcmp(&job->scope, &w->scope, sizeof w->scope) == 0 &&
+           strcmp(job->first.text, w->url.text) == 0;
+}
+
 static void take_waiter(gi_fetcher *f, gi_fetch *w) {
     gi_fetch_job **at = &f->jobs;
-    while (*at && strcmp((*at)->first.text, w->url.text) != 0) at = &(*at)->next;
+    while (*at && !is_same(*at, w)) at = &(*at)->next;
     if (*at) {
         atomic_fetch_add(&f->n_joined, 1);
     } else {
-        *at = gi_fetch_job_create(&f->env, &w->url);
+        *at = gi_fetch_job_create(&f->env, &w->scope, &w->url);
         if (!*at) {
             deliver_failure(w, GLINT_ERR_MEMORY, "no memory");
             return;
@@ -322,12 +328,15 @@ void gi_fetcher_free(gi_fetcher *f) {
 
 /* ---- fetches ---- */
 
-glint_status gi_fetch_begin(gi_fetcher *f, const char *url, size_t n, double timeout_ms,
-                            gi_fetch_done_fn on_done, void *ctx, gi_fetch **ret, glint_error *err) {
+glint_status gi_fetch_begin(gi_fetcher *f, const char *scope, const char *url, size_t n,
+                            double timeout_ms, gi_fetch_done_fn on_done, void *ctx, gi_fetch **ret,
+                            glint_error *err) {
     gi_fetch *w = gi_calloc(1, sizeof *w);
     if (!w) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a fetch");
     glint_status st = gi_url_parse(url, n, &w->url, err);
     if (st == GLINT_OK) st = gi_fetch_env_check(&f->env, &w->url, err);
+    if (st == GLINT_OK)
+        st = gi_sha256_of_bytes("glint fetch scope 1", scope, strlen(scope), &w->scope, err);
     if (st == GLINT_OK && atomic_fetch_add(&f->n_waiting, 1) >= (size_t)f->env.config.waiting_max) {
         atomic_fetch_sub(&f->n_waiting, 1);
         st = gi_fail(err, GLINT_ERR_BUSY, "too many pictures are being fetched");
@@ -391,12 +400,12 @@ static void doze(rendezvous *r) {
     pthread_cond_timedwait(&r->cv, &r->lock, &t);
 }
 
-glint_status gi_fetch_wait(gi_fetcher *f, const char *url, size_t n, double timeout_ms,
-                           const atomic_bool *cancelled, gi_fetch_bytes **ret_bytes,
-                           glint_error *err) {
+glint_status gi_fetch_wait(gi_fetcher *f, const char *scope, const char *url, size_t n,
+                           double timeout_ms, const atomic_bool *cancelled,
+                           gi_fetch_bytes **ret_bytes, glint_error *err) {
     rendezvous r = {.lock = PTHREAD_MUTEX_INITIALIZER, .cv = PTHREAD_COND_INITIALIZER};
     gi_fetch *fetch = NULL;
-    GI_TRY(gi_fetch_begin(f, url, n, timeout_ms, meet, &r, &fetch, err));
+    GI_TRY(gi_fetch_begin(f, scope, url, n, timeout_ms, meet, &r, &fetch, err));
     pthread_mutex_lock(&r.lock);
     while (!r.is_done) {
         if (cancelled && atomic_load(cancelled)) gi_fetch_cancel(fetch);

@@ -10,11 +10,12 @@
  *   - limits on bytes, time, rate and how much is fetched at once, kept while bytes arrive;
  *   - no proxy, cookie, credential, other protocol or setting from the environment.
  *
- * One thread does all of it. Requests for a URL that is being fetched join that fetch; it is given
- * up when the last of them is gone. Replies are kept as their headers allow (fetch/kept.h).
+ * One thread does all of it. Requests of one scope for a URL that is being fetched join that fetch;
+ * it is given up when the last of them is gone. Replies are kept as their headers allow
+ * (fetch/kept.h).
  *
  *     gi_fetcher_create(&config, &fetcher, &err);
- *     gi_fetch_begin(fetcher, url, n, timeout_ms, on_done, ctx, &fetch, &err);
+ *     gi_fetch_begin(fetcher, tenant, url, n, timeout_ms, on_done, ctx, &fetch, &err);
  *     ... on_done(ctx, &result), on the fetcher's thread, exactly once ...
  *     gi_fetch_free(fetch);
  *
@@ -92,12 +93,15 @@ void gi_fetcher_free(gi_fetcher *f);
  * status, redirect, too slow), GLINT_ERR_LIMIT (too large), GLINT_ERR_DEADLINE (timeout_ms passed),
  * GLINT_ERR_CANCELLED, GLINT_ERR_BUSY (no budget), GLINT_ERR_MEMORY.
  *
+ * @param scope       who asks, a tenant's name perhaps: within a scope fetches are joined and files
+ *                    kept, so that nobody can tell from the time it takes what another has fetched.
  * @param timeout_ms  the request's own patience; total_ms of the settings holds beside it.
  * @return GLINT_ERR_ARG (not a URL that may be fetched here), GLINT_ERR_BUSY, GLINT_ERR_MEMORY;
  *         on_done is then never called.
  */
-glint_status gi_fetch_begin(gi_fetcher *f, const char *url, size_t n, double timeout_ms,
-                            gi_fetch_done_fn on_done, void *ctx, gi_fetch **ret, glint_error *err);
+glint_status gi_fetch_begin(gi_fetcher *f, const char *scope, const char *url, size_t n,
+                            double timeout_ms, gi_fetch_done_fn on_done, void *ctx, gi_fetch **ret,
+                            glint_error *err);
 
 /** Ask for an early end; on_done is called all the same, soon. Any thread, until gi_fetch_free. */
 void gi_fetch_cancel(gi_fetch *fetch);
@@ -110,9 +114,9 @@ void gi_fetch_free(gi_fetch *fetch);
  * @param cancelled  looked at every 20 ms, or NULL.
  * @param ret_bytes  the caller unrefs it.
  */
-glint_status gi_fetch_wait(gi_fetcher *f, const char *url, size_t n, double timeout_ms,
-                           const atomic_bool *cancelled, gi_fetch_bytes **ret_bytes,
-                           glint_error *err);
+glint_status gi_fetch_wait(gi_fetcher *f, const char *scope, const char *url, size_t n,
+                           double timeout_ms, const atomic_bool *cancelled,
+                           gi_fetch_bytes **ret_bytes, glint_error *err);
 
 /** What the fetcher did so far and holds now. */
 typedef struct gi_fetch_stats {

@@ -8,8 +8,15 @@
 
 #include <string.h>
 
-static bool make_key(const gi_url *url, gi_digest *ret) {
-    return gi_sha256_of_bytes("glint fetched picture 1", url->text, url->n, ret, NULL) == GLINT_OK;
+static bool make_key(const gi_digest *scope, const gi_url *url, gi_digest *ret) {
+    gi_sha256 h;
+    if (gi_sha256_init(&h, NULL) != GLINT_OK) return false;
+    gi_sha256_begin(&h, "glint fetched picture 1");
+    gi_sha256_bytes(&h, scope->bytes, sizeof scope->bytes);
+    gi_sha256_bytes(&h, url->text, url->n);
+    const glint_status st = gi_sha256_end(&h, ret, NULL);
+    gi_sha256_done(&h);
+    return st == GLINT_OK;
 }
 
 static gi_kept *kept_of(gi_cache_entry *entry) {
@@ -22,16 +29,16 @@ static void free_kept(gi_cache_entry *entry) {
     gi_free(k);
 }
 
-gi_kept *gi_kept_get(gi_cache *cache, const gi_url *url) {
+gi_kept *gi_kept_get(gi_cache *cache, const gi_digest *scope, const gi_url *url) {
     gi_digest key;
-    gi_cache_entry *entry = make_key(url, &key) ? gi_cache_get(cache, &key) : NULL;
+    gi_cache_entry *entry = make_key(scope, url, &key) ? gi_cache_get(cache, &key) : NULL;
     return entry ? kept_of(entry) : NULL;
 }
 
-void gi_kept_put(gi_cache *cache, const gi_url *url, gi_fetch_bytes *bytes,
+void gi_kept_put(gi_cache *cache, const gi_digest *scope, const gi_url *url, gi_fetch_bytes *bytes,
                  const gi_reply_head *head, const gi_kept *old, double now_ms) {
     gi_digest key;
-    if (!make_key(url, &key)) return;
+    if (!make_key(scope, url, &key)) return;
     gi_cache_remove(cache, &key);
     gi_reply_head merged = *head;
     if (old && !merged.validators.etag[0] && !merged.validators.last_modified[0])

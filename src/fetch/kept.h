@@ -1,7 +1,7 @@
 /**
  * @file
- * Fetched files that may be used again: under the hop's URL, as long as the reply allowed, and
- * after that if the server says that nothing changed. Least recently used goes first.
+ * Fetched files that may be used again: under the hop's URL, within a scope, as long as the reply
+ * allowed, and after that if the server says that nothing changed. Least recently used goes first.
  */
 #ifndef GI_FETCH_KEPT_H
 #define GI_FETCH_KEPT_H
@@ -18,8 +18,9 @@ typedef struct gi_kept {
     double fresh_until_ms; /**< gi_clock_ms */
 } gi_kept;
 
-/** What is kept under a URL, with a reference for the caller; or NULL. */
-gi_kept *gi_kept_get(gi_cache *cache, const gi_url *url);
+/** What is kept under a URL, with a reference for the caller; or NULL.
+ * @param scope  whose it is: what one scope has fetched is not seen in another. */
+gi_kept *gi_kept_get(gi_cache *cache, const gi_digest *scope, const gi_url *url);
 
 /**
  * Keep a reply's bytes in place of whatever was kept under the URL, if the reply allows that and
@@ -27,7 +28,7 @@ gi_kept *gi_kept_get(gi_cache *cache, const gi_url *url);
  * @param old  the copy that a 304 confirmed, whose validators stay where the reply names none; NULL
  *             when the bytes are new.
  */
-void gi_kept_put(gi_cache *cache, const gi_url *url, gi_fetch_bytes *bytes,
+void gi_kept_put(gi_cache *cache, const gi_digest *scope, const gi_url *url, gi_fetch_bytes *bytes,
                  const gi_reply_head *head, const gi_kept *old, double now_ms);
 
 /** Let go. NULL is fine. */

@@ -78,6 +78,10 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
                                     "Picture URLs are not enabled on this server; send the "
                                     "picture itself, as base64, a data: URI or an upload.",
                                     0},
+    [GI_API_IMAGE_FETCH_FAILED] = {422, INVALID, "image_fetch_failed",
+                                   "A picture could not be fetched from its URL, or what was "
+                                   "fetched is no picture this server reads.",
+                                   0},
     [GI_API_BROKEN_IMAGE] = {422, INVALID, "broken_image", "A picture is damaged or incomplete.",
                              0},
     [GI_API_IMAGE_REFUSED] = {422, INVALID, "image_refused",

@@ -10,8 +10,8 @@
 
 static const gi_field INFER_ROWS[] = {
     {"image", GI_FIELD_PICTURE, 0, 0, AT(pictures), 0, "none",
-     "A picture: base64, or a data:image/...;base64, URI. In a form: a file part; may be "
-     "repeated."},
+     "A picture: a URL of a host the server allows, base64, or a data:image/...;base64, URI. In a "
+     "form: a file part; may be repeated."},
     {"images", GI_FIELD_PICTURES, 0, GLINT_IMAGES_MAX, AT(pictures), 0, "none",
      "Several pictures, in the order the prompt speaks of them."},
     {"prompt", GI_FIELD_TEXT, 0, GLINT_PROMPT_BYTES_MAX, AT(prompt), 0, "the task's own",

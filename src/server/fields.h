@@ -66,6 +66,7 @@ typedef struct gi_field_limits {
 /** One picture as it came. */
 typedef struct gi_field_picture {
     const char *base64; /**< [n] characters, or NULL */
+    const char *url;    /**< [n] characters, or NULL */
     const void *bytes;  /**< [n] the file itself, or NULL */
     size_t n;
 } gi_field_picture;

@@ -118,9 +118,10 @@ static bool add_picture(gi_infer_fields *to, gi_field_picture picture, const cha
 
 bool gi_fields_add_picture(gi_infer_fields *fields, gi_json_span text, const char *param,
                            gi_api_error *error) {
-    gi_field_picture picture = {0};
-    return gi_picture_ref_parse(text.s, text.n, param, &picture.base64, &picture.n, error) &&
-           add_picture(fields, picture, param, error);
+    gi_picture_ref ref;
+    if (!gi_picture_ref_parse(text.s, text.n, param, &ref, error)) return false;
+    const gi_field_picture picture = {.base64 = ref.base64, .url = ref.url, .n = ref.n};
+    return add_picture(fields, picture, param, error);
 }
 
 static bool read_picture(const reading *r, const json_t *v) {

@@ -3,16 +3,19 @@
  * by the scheduler, so that only one thread at a time touches a call:
  *
  *     submit    network thread   make the asking, put its first call in the line
- *     admit     crew             JSON or form -> fields; the deadline; perhaps a kept answer
+ *     admit     crew             JSON or form -> fields; the deadline; perhaps a kept answer;
+ *                                pictures by URL are begun, and hold the call until they are there
  *     prepare   crew             pictures' bytes, the other calls; glint_job_create; a stream
- * begins run       engine thread    together with others, step by step (sched/engine_ops.h) finish
- * any of them      the call's end; after the last one, the answer
+ *                                begins
+ *     run       engine thread    together with others, step by step (sched/engine_ops.h)
+ *     finish    any of them      the call's end; after the last one, the answer
  *
  * What the request was made of (body, JSON, bytes of pictures) is freed as soon as all jobs have
  * taken it in. The words of the engine's errors go to the log, never to the client. When one call
  * fails, the request does, and its other calls are stopped.
  *
- * Lock order: the HTTP layer's lock (hang-ups are told under it), asking.lock, the scheduler's.
+ * Lock order: the HTTP layer's lock (hang-ups are told under it), asking.lock, the scheduler's; and
+ * that of a fetch before the scheduler's.
  */
 #include "server/infer.h"
 
@@ -22,6 +25,7 @@
 #include "sched/engine_ops.h"
 #include "server/answer_cache.h"
 #include "server/asked.h"
+#include "server/picture_fetch.h"
 #include "server/responder.h"
 
 #include <math.h>
@@ -57,6 +61,8 @@ struct asking {
     gi_asked asked; /* until all jobs are made */
     char task[TASK_BYTES];
     gi_responder responder;
+    gi_picture_fetch *fetch; /* from admit until all jobs are made, if there are pictures by URL */
+    bool has_fetched;
     const gi_kept_answer *kept; /* the answer, when it need not be made */
     gi_digest answer_key;       /* where it goes, when it must */
     bool has_answer_key;
@@ -137,6 +143,23 @@ static bool find_answer(call *c) {
     return a->kept != NULL;
 }
 
+static void on_fetched(void *ctx) {
+    call *c = ctx;
+    gi_sched_release(c->asking->service->sched, &c->request);
+}
+
+/* Begin to fetch pictures by URL, if there are any; on_fetched may come at once. */
+static bool begin_fetch(call *c) {
+    asking *a = c->asking;
+    const gi_infer_fields *f = &a->asked.fields;
+    gi_sched_item *item = &c->request.item;
+    if (!gi_picture_fetch_needed(f->pictures, f->n_pictures)) return true;
+    item->is_held = a->has_fetched = true;
+    return gi_picture_fetch_begin(a->service->config.fetcher, gi_http_principal(a->http)->tenant,
+                                  f->pictures, f->n_pictures, item->deadline_ms - gi_clock_ms(),
+                                  on_fetched, c, &a->fetch, &c->error);
+}
+
 static bool admit(void *ctx, gi_sched_request *r) {
     gi_infer *s = ctx;
     call *c = call_of(r);
@@ -156,7 +179,8 @@ static bool admit(void *ctx, gi_sched_request *r) {
         .include_usage = f->include_usage,
         .is_data = a->asked.schema_json != NULL,
     };
-    return !find_answer(c);
+    /* An answer depends on what the pictures are, not on where they come from. */
+    return begin_fetch(c) && (a->fetch || !find_answer(c));
 }
 
 /* ---- preparing ---- */
@@ -190,6 +214,13 @@ static bool fail_engine(call *c, const glint_error *err, bool is_creating) {
     case GLINT_ERR_CANCELLED:
     case GLINT_ERR_INTERNAL:
         break;
+    }
+    if (c->asking->has_fetched && (code == GI_API_UNSUPPORTED_IMAGE ||
+                                   code == GI_API_BROKEN_IMAGE || code == GI_API_IMAGE_REFUSED)) {
+        /* What lies behind an address is not the client's to learn. */
+        gi_log(GI_LOG_INFO, "fetch", "id=%s a picture: %s", gi_http_request_id(c->asking->http),
+               err->message);
+        code = GI_API_IMAGE_FETCH_FAILED;
     }
     if (code == GI_API_INTERNAL)
         gi_log(GI_LOG_ERROR, "infer", "id=%s %s: %s", gi_http_request_id(c->asking->http),
@@ -256,10 +287,21 @@ static bool make_job(call *c) {
     return fail_engine(c, &err, true);
 }
 
+/* The fetched pictures, which came while the call was held. False too when there is a kept answer.
+ */
+static bool take_fetched(call *first) {
+    asking *a = first->asking;
+    if (!a->fetch) return true;
+    a->responder.reply.fetch_ms = gi_picture_fetch_ms(a->fetch);
+    return gi_picture_fetch_take(a->fetch, gi_http_request_id(a->http), a->asked.fields.pictures,
+                                 &first->error) &&
+           !find_answer(first);
+}
+
 /* Once per request: its pictures, and its other calls. */
 static bool prepare_asking(gi_infer *s, call *first) {
     asking *a = first->asking;
-    return gi_asked_decode(&a->asked, &first->error) &&
+    return take_fetched(first) && gi_asked_decode(&a->asked, &first->error) &&
            gi_access_take_pictures(s->config.access, gi_http_principal(a->http), a->asked.images,
                                    a->asked.fields.n_pictures, &first->error) &&
            submit_others(first);
@@ -273,6 +315,8 @@ static bool prepare(void *ctx, gi_sched_request *r) {
     if (!make_job(c)) return false;
     if (atomic_fetch_sub(&a->n_unmade, 1) == 1) {
         gi_asked_done(&a->asked);
+        gi_picture_fetch_end(a->fetch);
+        a->fetch = NULL;
         gi_http_drop_body(a->http);
     }
     return gi_responder_begin(&a->responder) || gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
@@ -288,6 +332,7 @@ static double waited_ms(const gi_sched_item *item) {
 }
 
 static void free_asking(asking *a) {
+    gi_picture_fetch_end(a->fetch); /* first: on_fetched touches a call */
     for (size_t i = 0; i < GI_CHOICES_MAX; i++) glint_job_free(a->calls[i].request.job);
     gi_answer_cache_unref(a->service->answers, a->kept);
     gi_asked_done(&a->asked);
@@ -304,7 +349,7 @@ static void cancel_calls(asking *a) {
 
 static void answer(asking *a) {
     gi_reply *reply = &a->responder.reply;
-    reply->queue_ms = waited_ms(&a->calls[0].request.item);
+    reply->queue_ms = fmax(waited_ms(&a->calls[0].request.item) - reply->fetch_ms, 0);
     reply->total_ms = gi_clock_ms() - gi_http_received_ms(a->http);
     gi_responder_finish(&a->responder, &a->error);
     free_asking(a);

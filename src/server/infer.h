@@ -8,6 +8,7 @@
 
 #include <glint/glint.h>
 
+#include "fetch/fetcher.h"
 #include "sched/sched.h"
 #include "server/access.h"
 #include "server/fields.h"
@@ -19,6 +20,7 @@ typedef struct gi_infer gi_infer;
 typedef struct gi_infer_config {
     glint_engine *engine;      /**< borrowed */
     gi_access *access;         /**< borrowed; charges pictures to tenants */
+    gi_fetcher *fetcher;       /**< borrowed; NULL: pictures by URL are refused */
     size_t queue_max;          /**< most requests that wait */
     size_t ready_max;          /**< most of them with decoded pictures in memory */
     int n_crew;                /**< threads that read requests and decode pictures */

@@ -13,10 +13,12 @@ static bool has_prefix(const char *s, size_t n, const char *lower) {
     return n >= n_prefix && gi_token_equals(s, n_prefix, lower);
 }
 
-bool gi_picture_ref_parse(const char *s, size_t n, const char *param, const char **ret_base64,
-                          size_t *ret_n, gi_api_error *error) {
-    if (has_prefix(s, n, "http:") || has_prefix(s, n, "https:"))
-        return gi_api_fail(error, GI_API_IMAGE_URLS_DISABLED, param);
+bool gi_picture_ref_parse(const char *s, size_t n, const char *param, gi_picture_ref *ret,
+                          gi_api_error *error) {
+    if (has_prefix(s, n, "http:") || has_prefix(s, n, "https:")) {
+        *ret = (gi_picture_ref){.url = s, .n = n};
+        return true;
+    }
     if (has_prefix(s, n, "data:")) {
         if (!has_prefix(s, n, "data:image/"))
             return gi_api_fail(error, GI_API_INVALID_IMAGE_REF, param);
@@ -31,7 +33,6 @@ bool gi_picture_ref_parse(const char *s, size_t n, const char *param, const char
     }
     if (n == 0 || n % 4 != 0 || memchr(s, ':', n))
         return gi_api_fail(error, GI_API_INVALID_IMAGE_REF, param);
-    *ret_base64 = s;
-    *ret_n = n;
+    *ret = (gi_picture_ref){.base64 = s, .n = n};
     return true;
 }

@@ -11,20 +11,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/** A picture that came as text; one of the two is set, and points into it. */
+typedef struct gi_picture_ref {
+    const char *base64; /**< [n] its characters are not checked here */
+    const char *url;    /**< [n] begins with http: or https:, and is not checked further here */
+    size_t n;
+} gi_picture_ref;
+
 /**
- * Find the base64 text in `image`'s value.
+ * Read `image`'s value.
  *
  *     data:image/<subtype>;base64,<base64>    any case, no other parameters
- *     http://... https://...                  refused: GI_API_IMAGE_URLS_DISABLED
+ *     http:... https:...                      an address, for the fetcher to look at
  *     <base64>                                anything else
  *
  * The media type is not trusted: pictures are recognised by content.
  *
- * @param param       the field's name for errors.
- * @param ret_base64  [*ret_n] points into s; its characters are not checked here.
+ * @param param  the field's name for errors.
  * @return false with `error` set.
  */
-bool gi_picture_ref_parse(const char *s, size_t n, const char *param, const char **ret_base64,
-                          size_t *ret_n, gi_api_error *error);
+bool gi_picture_ref_parse(const char *s, size_t n, const char *param, gi_picture_ref *ret,
+                          gi_api_error *error);
 
 #endif

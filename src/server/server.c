@@ -30,6 +30,7 @@ struct gi_server {
     gi_server_settings settings;
     gi_http *http;
     gi_access *access;
+    gi_fetcher *fetcher; /* NULL: no picture URLs */
     glint_engine *engine;
     _Atomic(gi_infer *) infer; /* NULL until the model is loaded */
     _Atomic int state;         /* enum state */
@@ -209,10 +210,13 @@ glint_status gi_server_open(const gi_server_settings *settings, gi_server **ret,
     int fd = -1;
     glint_status st = gi_access_create(&settings->access, &s->access, err);
     if (st == GLINT_OK) st = check_address(settings, &a, gi_access_has_auth(s->access), err);
+    if (st == GLINT_OK && settings->fetch.n_hosts > 0)
+        st = gi_fetcher_create(&settings->fetch, &s->fetcher, err);
     if (st == GLINT_OK) st = gi_listen_open(&a, &fd, s->address, err);
     if (st == GLINT_OK) st = open_http(s, fd, err);
     if (st != GLINT_OK) {
         if (fd >= 0) close(fd);
+        gi_fetcher_free(s->fetcher);
         gi_access_free(s->access);
         gi_free(s);
         return st;
@@ -249,6 +253,7 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
     const gi_infer_config config = {
         .engine = engine,
         .access = s->access,
+        .fetcher = s->fetcher,
         .queue_max = (size_t)g->queue_max,
         .ready_max = (size_t)(g->ready_max < g->queue_max ? g->ready_max : g->queue_max),
         .n_crew = (int)g->n_crew,
@@ -287,6 +292,7 @@ void gi_server_close(gi_server *s) {
     drain(s, 0);
     gi_http_close(s->http, CLOSE_GRACE_MS);
     gi_infer_free(atomic_load(&s->infer));
+    gi_fetcher_free(s->fetcher);
     glint_engine_close(s->engine);
     gi_access_free(s->access);
     gi_free(s);

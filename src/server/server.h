@@ -14,6 +14,7 @@
 
 #include <glint/glint.h>
 
+#include "fetch/fetcher.h"
 #include "server/access.h"
 
 #include <stdbool.h>
@@ -34,6 +35,7 @@ typedef struct gi_server_settings {
     int64_t body_bytes_max;       /**< largest request body */
     int64_t body_bytes_total_max; /**< bodies of all requests together */
     int64_t answer_cache_bytes;   /**< answers kept for equal requests; 0 = none */
+    gi_fetch_config fetch;        /**< pictures by URL; without hosts they are refused */
     int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
 } gi_server_settings;
 

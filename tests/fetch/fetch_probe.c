@@ -5,10 +5,12 @@
  *   class ADDRESS         public, private or forbidden, and the range's name
  *   parse HEX             scheme host port path query, tab-separated; or "refused" and why
  *   resolve HEX HEX       the same for a reference relative to a URL
+ *   ref HEX               the value of an `image` field: url, refused, or its bytes in hex
  *   get HEX               fetches and waits: status bytes milliseconds SHA-256 message
  *   begin HEX MS          begins a fetch with a deadline: its number, or "refused" and why
  *   cancel NUMBER         cancels it
  *   end NUMBER            waits for it: as get
+ *   scope WORD            who asks from now on
  *   stats                 begun joined failed lookups transfers kept-used waiting bytes
  *
  * Options: --host H, --port N (each repeatable), --http, --private, --ca FILE, and --file-bytes,
@@ -20,6 +22,8 @@
 #include "base/sha256.h"
 #include "fetch/fetcher.h"
 #include "fetch/host_list.h"
+#include "server/base64.h"
+#include "server/picture_ref.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -40,6 +44,7 @@ static struct {
     int64_t ports[GI_FETCH_PORTS_MAX];
     gi_fetch_config config;
     gi_fetcher *fetcher;
+    char scope[64];
     pthread_mutex_t lock;
     pthread_cond_t cv;
     one fetches[FETCHES_MAX];
@@ -97,6 +102,25 @@ static void classify(const char *text) {
     printf("%s\t%s\n", WORDS[class], name);
 }
 
+static void show_ref(char *args) {
+    size_t n, n_bytes;
+    const char *s = unhex(&args, &n);
+    gi_picture_ref ref;
+    gi_api_error error = {0};
+    static uint8_t bytes[LINE_BYTES];
+    if (!gi_picture_ref_parse(s, n, "image", &ref, &error)) {
+        printf("refused\n");
+    } else if (ref.url) {
+        printf("url\n");
+    } else if (gi_base64_decoded_bytes(ref.base64, ref.n, &n_bytes, NULL) != GLINT_OK ||
+               gi_base64_decode(ref.base64, ref.n, bytes, NULL) != GLINT_OK) {
+        printf("refused\n");
+    } else {
+        for (size_t i = 0; i < n_bytes; i++) printf("%02x", bytes[i]);
+        printf("\n");
+    }
+}
+
 static void on_done(void *ctx, const gi_fetch_result *result) {
     one *o = ctx;
     pthread_mutex_lock(&probe.lock);
@@ -115,8 +139,9 @@ static one *begin(char *args, double timeout_ms) {
     if (timeout_ms <= 0 && gi_parse_i64(args, &ms)) timeout_ms = (double)ms;
     one *o = &probe.fetches[probe.n_fetches];
     *o = (one){.begun_ms = gi_clock_ms()};
-    if (probe.n_fetches == FETCHES_MAX || gi_fetch_begin(probe.fetcher, url, n, timeout_ms, on_done,
-                                                         o, &o->fetch, &err) != GLINT_OK) {
+    if (probe.n_fetches == FETCHES_MAX ||
+        gi_fetch_begin(probe.fetcher, probe.scope, url, n, timeout_ms, on_done, o, &o->fetch,
+                       &err) != GLINT_OK) {
         printf("refused\t%s\n", err.message);
         return NULL;
     }
@@ -163,6 +188,11 @@ static void obey(char *line) {
         classify(args);
     } else if (strcmp(line, "parse") == 0 || strcmp(line, "resolve") == 0) {
         parse(args, line[0] == 'r');
+    } else if (strcmp(line, "ref") == 0) {
+        show_ref(args);
+    } else if (strcmp(line, "scope") == 0) {
+        snprintf(probe.scope, sizeof probe.scope, "%s", args);
+        printf("ok\n");
     } else if (strcmp(line, "stats") == 0) {
         show_stats();
     } else if (strcmp(line, "get") == 0) {

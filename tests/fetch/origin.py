@@ -68,10 +68,11 @@ class Certificates:
 
 
 class Origin:
-    def __init__(self, certificates=None, ports=(80, 8080), folder=None):
+    def __init__(self, certificates=None, ports=(80, 8080), folder=None, files=None):
         self.requests = []
         self.n_connections = 0
         self.folder = folder  # of raw replies, by file name
+        self.files = files or {}  # what /file?name= serves
         self.gate = threading.Event()  # what /gated waits for
         self.tls = None
         if certificates:
@@ -150,6 +151,10 @@ class Origin:
     def do_gated(self, c, args, head):
         self.gate.wait(20)
         c.sendall(reply(PNG))
+        return True
+
+    def do_file(self, c, args, head):
+        c.sendall(reply(self.files[args["name"]]))
         return True
 
     def do_size(self, c, args, head):

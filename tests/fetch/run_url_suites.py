@@ -67,6 +67,31 @@ def toascii(probe):
     return n, n_accepted, n_stricter, faults
 
 
+def data_urls(probe):
+    """data: URIs through what reads the `image` field. It takes data:image/...;base64, and nothing
+    else; what it takes must be the bytes the Standard says."""
+    n = n_accepted = n_stricter = 0
+    faults = []
+    rows = [(text, bytes(rest[-1]) if rest[0] is not None else None)
+            for text, *rest in load("url-dataurl/data-url__tests__data-urls.json")]
+    rows += [("data:image/png;base64," + text, None if want is None else bytes(want))
+             for text, want in load("url-dataurl/data-url__tests__base64.json")]
+    for name in ("mime-types", "generated-mime-types"):
+        for row in load(f"url-dataurl/data-url__tests__{name}.json"):
+            if isinstance(row, dict):
+                rows.append((f"data:{row['input']};base64,WA==", b"X"))
+    for text, want in rows:
+        n += 1
+        answer = probe.ask("ref", as_hex(text))[0]
+        if answer == "refused":
+            n_stricter += want is not None
+            continue
+        n_accepted += 1
+        if answer == "url" or bytes.fromhex(answer) != want or not text.lower().startswith("data:image/"):
+            faults.append(f"data: {text!r}: {answer}, expected {want}")
+    return n, n_accepted, n_stricter, faults
+
+
 def ip_classes(probe):
     """ip-classes.tsv: nothing it blocks may be public. We block more: all that is not in 2000::/3, the
     whole of 2001::/23."""
@@ -97,7 +122,7 @@ def main():
     with Probe() as probe:
         for name, run in (("url-wpt/urltestdata", lambda p: wpt(p, "url-wpt/urltestdata.json")),
                           ("url-wpt/ada_extra", lambda p: wpt(p, "url-wpt/ada_extra_urltestdata.json")),
-                          ("url-wpt/toascii", toascii), ("ssrf-urls/ip-classes", ip_classes)):
+                          ("url-wpt/toascii", toascii), ("url-dataurl", data_urls), ("ssrf-urls/ip-classes", ip_classes)):
             n, n_accepted, n_stricter, faults = run(probe)
             for line in faults:
                 print(f"FAULT {line}")

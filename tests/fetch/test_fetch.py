@@ -338,6 +338,23 @@ class Keeping(Base):
             self.assertEqual(len(self.fetch(probe, "private", send="Cache-Control: private,max-age=60")), 2)
             self.assertEqual(len(self.fetch(probe, "vary", send="Cache-Control: max-age=60|Vary: *")), 2)
 
+    def test_scopes_do_not_meet(self):
+        """What one tenant fetched, or is fetching, does not speed up another's request."""
+        with Probe(*HTTP) as probe:
+            for scope in ("one", "two"):
+                probe.ask("scope", scope)
+                self.fetch(probe, "scoped", send="Cache-Control: max-age=60")
+            self.assertEqual(len(ORIGIN.asked("/cache?name=scoped&")), 2)
+            ORIGIN.gate.clear()
+            numbers = []
+            for scope in ("one", "two", "one"):
+                probe.ask("scope", scope)
+                numbers.append(probe.begin("http://ok.pics.test/gated?scoped"))
+            ORIGIN.gate.set()
+            for number in numbers:
+                self.assert_fetched(probe.end(number))
+            self.assertEqual(len(ORIGIN.asked("/gated?scoped")), 2)
+
     def test_revalidates(self):
         with Probe(*HTTP) as probe:
             heads = self.fetch(probe, "etag", etag='"abc"')
@@ -400,7 +417,7 @@ class Suites(Base):
 
 
 class Witnessing(unittest.TestCase):
-    def test_zz_the_witness_sees(self):
+    def test_the_witness_sees(self):
         """Last of all: a packet to a private address is seen, or none of the above meant anything."""
         self.assertIn(PUBLIC, WITNESS.seen)
         self.assertIn(PUBLIC6, WITNESS.seen)

@@ -124,7 +124,7 @@ class Api(unittest.TestCase):
 
     def test_not_yet(self):
         self.refused(self.server.post({"prompt": "x", "schema": {}}), 422, "unsupported_feature", "schema")
-        for url in ("http://127.0.0.1/a.png", "HTTPS://example.org/a.png"):
+        for url in ("http://127.0.0.1/a.png", "HTTPS://example.org/a.png", "http:", "https://\\"):
             self.refused(self.server.post({"image": url, "prompt": "x"}), 422, "image_urls_disabled", "image")
 
     def test_pictures_refused(self):

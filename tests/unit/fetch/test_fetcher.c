@@ -104,7 +104,7 @@ static glint_status get(gi_fetcher *f, const char *path, double ms, const atomic
                         gi_fetch_bytes **ret, glint_error *err) {
     char url[64];
     const int n = snprintf(url, sizeof url, "http://127.0.0.1:%d%s", origin.port, path);
-    return gi_fetch_wait(f, url, (size_t)n, ms, cancelled, ret, err);
+    return gi_fetch_wait(f, "", url, (size_t)n, ms, cancelled, ret, err);
 }
 
 static void waits(void **state) {
@@ -169,7 +169,7 @@ static void free_ends_what_is_under_way(void **state) {
     assert_int_equal(create(&f, NULL), GLINT_OK);
     for (int i = 0; i < 5; i++)
         assert_int_equal(
-            gi_fetch_begin(f, url, (size_t)n, 60000, count_end, &n_ends, &fetches[i], NULL),
+            gi_fetch_begin(f, "", url, (size_t)n, 60000, count_end, &n_ends, &fetches[i], NULL),
             GLINT_OK);
     gi_fetch_cancel(fetches[0]);
     gi_fetcher_free(f);
@@ -214,7 +214,7 @@ static void refuses_urls_before_anything(void **state) {
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         gi_fetch_bytes *b = NULL;
         glint_error err = {0};
-        assert_int_equal(gi_fetch_wait(f, urls[i], strlen(urls[i]), 1000, NULL, &b, &err),
+        assert_int_equal(gi_fetch_wait(f, "", urls[i], strlen(urls[i]), 1000, NULL, &b, &err),
                          GLINT_ERR_ARG);
         assert_int_equal(err.code, GLINT_ERR_ARG);
     }
