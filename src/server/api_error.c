@@ -33,8 +33,8 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
                               "The request has neither a picture nor a prompt.", 0},
     [GI_API_UNKNOWN_TASK] = {400, INVALID, "unknown_task", "There is no task of this name.", 0},
     [GI_API_INVALID_IMAGE_REF] = {400, INVALID, "invalid_image",
-                                  "The picture is neither base64 (standard alphabet, padded, no "
-                                  "white space) nor a data:image/...;base64, URI.",
+                                  "The picture is neither a URL, nor base64 (standard alphabet, "
+                                  "padded, no white space), nor a data:image/...;base64, URI.",
                                   0},
     [GI_API_TOO_MANY_IMAGES] = {400, INVALID, "too_many_images",
                                 "A request may have at most 8 pictures.", 0},

@@ -127,7 +127,7 @@ def main():
             for line in faults:
                 print(f"FAULT {line}")
             print(f"{name}: {n} cases, {n_accepted} accepted, {n_stricter} refused that the "
-                  f"standard takes, {len(faults)} with another meaning")
+                  f"suite takes, {len(faults)} with another meaning")
             n_passed += n - len(faults)
             n_failed += len(faults)
     print(f"{n_passed} passed, {n_failed} failed")
