@@ -6,7 +6,9 @@ neither side nor its load generator used.
 """
 import os
 import resource
+import signal
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 
@@ -90,6 +92,13 @@ def run(argv, timeout_s=3600):
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise Failure(f"{' '.join(argv[:3])} ...: exit {done.returncode}: {last}")
     return done.stdout, done.stderr
+
+
+def end_servers_on_signals():
+    """SIGTERM and SIGHUP end this program as Ctrl-C does: through the ends of every `with`, so that
+    no server outlives it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import stub_programs
@@ -89,6 +91,35 @@ class VersusServeTest(unittest.TestCase):
         self.assertEqual(len(rows["new pictures, 8 clients"]["peer"]["runs"]), 2)
         self.assertIn("-np 8, the best of 2 settings", text)
         self.assertIn("5.00x", text)
+
+    def test_no_server_is_left(self):
+        """Ended while a load runs: its server ends too."""
+        # A load that does not end by itself, and says that it began.
+        began = os.path.join(self.dir, "began")
+        with open(self.glint, encoding="utf-8") as f:
+            stub = f.read().split("\n", 1)[1]
+        hang = f"open({began!r}, 'w').close(); import time; time.sleep(60)\n"
+        stub_programs.write(self.glint, stub.replace("ours = value", hang + "ours = value"))
+        versus = subprocess.Popen(
+            [os.path.join(ROOT, "bench", "versus-serve"), "--llama", self.llama, "--gguf", self.gguf,
+             "--glint", self.glint, "--pictures", self.dir],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 30
+            while not os.path.exists(began) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            self.assertTrue(os.path.exists(began))
+            with open(os.path.join(self.dir, "peer.json"), encoding="utf-8") as f:
+                argv = json.load(f)
+            port = int(argv[argv.index("--port") + 1])
+            socket.create_connection(("127.0.0.1", port), 5).close()  # it runs
+            versus.terminate()
+            self.assertEqual(versus.wait(30), 128 + 15)
+        finally:
+            versus.kill()
+            versus.wait()
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 5)
 
     def test_sections(self):
         _, rows, _ = self.versus("--only", "question")
