@@ -7,7 +7,7 @@
 #include "sched/plan_state.h"
 
 /* Blocks that each running answer should still find when a prompt has begun. */
-static const size_t GROWTH_BLOCKS = 1;
+static const size_t GROWTH_BLOCKS = 2;
 
 static size_t blocks_for(const gi_plan *plan, size_t n_tokens) {
     return (n_tokens + plan->pool->block_tokens - 1) / plan->pool->block_tokens;
