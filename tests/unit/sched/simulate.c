@@ -168,7 +168,7 @@ static void arrive(sim_world *w, const sim_script *script, sim_outcome *outcome)
     assert_non_null(job);
     job->script = script;
     job->outcome = outcome;
-    *outcome = (sim_outcome){0};
+    *outcome = (sim_outcome){.arrive_ms = w->now_ms};
     job->item.tenant = script->tenant;
     job->item.priority = script->priority;
     if (gi_line_submit(&w->line, &job->item, w->now_ms) != GLINT_OK) {
@@ -263,9 +263,8 @@ static void pass_time(sim_world *w, double until_ms) {
     for (size_t i = 0; i < w->config->n_crew; i++) w->crew[i].left_ms -= pass_ms * speed;
 }
 
-static double next_event_ms(const sim_world *w, const sim_script *next) {
+static double next_event_ms(const sim_world *w) {
     double ms = gi_line_next_deadline_ms(&w->line);
-    if (next) ms = fmin(ms, next->arrive_ms);
     for (const sim_job *job = w->jobs; job; job = job->next)
         if (job->script->cancel_ms > w->now_ms + SOON_MS) ms = fmin(ms, job->script->cancel_ms);
     return ms;
@@ -300,6 +299,14 @@ static void end_world(sim_world *w) {
     gi_free(w->n_holders);
 }
 
+/* When the next request arrives, of which n_arrived have. */
+static double arrival_ms(const sim_world *w, const sim_script *next, size_t n_arrived) {
+    if (w->config->n_clients == 0) return next->arrive_ms;
+    size_t n_ended = 0;
+    for (size_t i = 0; i < SIM_ENDS; i++) n_ended += w->report->n_ends[i];
+    return n_arrived - n_ended < w->config->n_clients ? w->now_ms : HUGE_VAL;
+}
+
 void sim_run(const sim_config *config, const sim_script *scripts, size_t n,
              sim_outcome *ret_outcomes, sim_report *ret_report) {
     *ret_report = (sim_report){0};
@@ -307,8 +314,12 @@ void sim_run(const sim_config *config, const sim_script *scripts, size_t n,
     begin_world(w);
     for (size_t n_arrived = 0; n_arrived < n || w->jobs || w->step;) {
         SIM_CHECK(w, w->n_steps < STEPS_MAX); /* else they keep each other from ending */
-        pass_time(w, next_event_ms(w, n_arrived < n ? &scripts[n_arrived] : NULL));
-        for (; n_arrived < n && scripts[n_arrived].arrive_ms <= w->now_ms + SOON_MS; n_arrived++)
+        const double next_ms =
+            n_arrived < n ? arrival_ms(w, &scripts[n_arrived], n_arrived) : HUGE_VAL;
+        pass_time(w, fmin(next_ms, next_event_ms(w)));
+        for (;
+             n_arrived < n && arrival_ms(w, &scripts[n_arrived], n_arrived) <= w->now_ms + SOON_MS;
+             n_arrived++)
             arrive(w, &scripts[n_arrived], &ret_outcomes[n_arrived]);
         cancel_due(w);
         for (size_t i = 0; i < config->n_crew; i++)

@@ -67,7 +67,8 @@ enum { SIM_ENDS = SIM_END_FAILED + 1 };
 
 typedef struct sim_outcome {
     sim_end how;
-    double end_ms, first_token_ms, gap_max_ms; /* gap: longest time between two of its steps */
+    double arrive_ms, end_ms, first_token_ms,
+        gap_max_ms; /* gap: longest time between two of its steps */
 } sim_outcome;
 
 typedef struct sim_config {
@@ -75,6 +76,8 @@ typedef struct sim_config {
     bool is_verbose;
     double n_cores;
     size_t n_crew, queue_max, ready_max;
+    size_t n_clients; /* not 0: so many clients, each of which sends its next request when the last
+                         is answered, whatever the scripts say about arrival */
     size_t n_blocks, block_tokens, n_cached_max;
     gi_plan_config plan;
     gi_cost_rates guess, truth;

@@ -1,12 +1,14 @@
 /*
  * What if: requests with one picture each come at random (Poisson, open loop: nobody waits for
- * anybody), at several loads; how long do they take? Defaults were chosen by this: docs/adr/0004.
+ * anybody), at several loads; how long do they take? Defaults were chosen by this: docs/adr/0005.
  *
  *     test_simulation --what-if [name=value ...]
  *
  *     px=224|336|448        the picture: encoding takes 10, 28 or 75 ms of all cores
- *     rate=36               requests a second; 0 = a series of rates
- *     seqs=16 share=3 step_ms=8 patches=1024 pictures=4 rows=512 blocks=2048 crew=2
+ *     rate=0                requests a second; 0 = a series of rates
+ *     timeout=0             deadline of each in ms; only those answered are counted then
+ *     clients=0             instead: so many clients, each with one request after the other
+ *     seqs=16 share=3 step_ms=5 patches=256 pictures=4 rows=512 blocks=2048 crew=2
  *     shared=0              part of the requests, in percent, that show one of eight known pictures
  *     n=4000 seed=1
  *
@@ -26,7 +28,8 @@
 #include <string.h>
 
 typedef struct what_if {
-    double px, rate, seqs, share, step_ms, patches, pictures, rows, blocks, crew, shared, n, seed;
+    double px, rate, clients, timeout, seqs, share, step_ms, patches, pictures, rows, blocks, crew,
+        shared, n, seed;
 } what_if;
 
 static const struct {
@@ -46,6 +49,8 @@ static const struct {
     {"shared", offsetof(what_if, shared)},
     {"n", offsetof(what_if, n)},
     {"seed", offsetof(what_if, seed)},
+    {"clients", offsetof(what_if, clients)},
+    {"timeout", offsetof(what_if, timeout)},
 };
 
 static bool set_option(what_if *o, const char *arg) {
@@ -67,6 +72,7 @@ static sim_config make_config(const what_if *o) {
         .seed = (uint64_t)o->seed,
         .n_cores = 2,
         .n_crew = (size_t)o->crew,
+        .n_clients = (size_t)o->clients,
         .queue_max = 100000,
         .ready_max = 32,
         .n_blocks = (size_t)o->blocks,
@@ -105,6 +111,7 @@ static sim_script *make_scripts(const what_if *o, size_t n) {
         const size_t least = side * side + 40 > 150 ? side * side + 40 : 150;
         *s = (sim_script){
             .arrive_ms = at_ms,
+            .timeout_ms = o->timeout,
             .admit_ms = 0.2,
             .prepare_ms = 3,
             .seed = sim_random(&rng) | 1,
@@ -145,16 +152,20 @@ static int run_one(const what_if *o) {
     sim_run(&config, scripts, n, outcomes, &r);
     size_t n_counted = 0;
     for (size_t i = n / 20; i < n; i++) { /* the first ones find it empty */
+        if (outcomes[i].how != SIM_END_ANSWERED) continue;
         gaps[n_counted] = outcomes[i].gap_max_ms;
-        ms[n_counted++] = outcomes[i].end_ms - scripts[i].arrive_ms;
+        ms[n_counted++] = outcomes[i].end_ms - outcomes[i].arrive_ms;
     }
     qsort(ms, n_counted, sizeof *ms, by_value);
     qsort(gaps, n_counted, sizeof *gaps, by_value);
     print_message(
-        "%4.0f px %5.1f/s  done %5.1f/s  busy %3.0f%%  P50 %4.0f  P90 %4.0f  P99 %4.0f ms"
+        "%4.0f px %5.1f/s %3.0f clients  done %5.1f/s  busy %3.0f%%  P50 %4.0f  P90 %4.0f  P99 "
+        "%4.0f ms"
         "  gap P99 %5.1f ms  answers/step %4.1f  preempted %llu  shared %llu\n",
-        o->px, o->rate, 1e3 * (double)n / r.end_ms, 100 * (r.vision_ms + r.text_ms) / r.end_ms,
-        percentile(ms, n_counted, 50), percentile(ms, n_counted, 90), percentile(ms, n_counted, 99),
+        o->px, o->clients > 0 ? 0 : o->rate, o->clients,
+        1e3 * (double)r.n_ends[SIM_END_ANSWERED] / r.end_ms,
+        100 * (r.vision_ms + r.text_ms) / r.end_ms, percentile(ms, n_counted, 50),
+        percentile(ms, n_counted, 90), percentile(ms, n_counted, 99),
         percentile(gaps, n_counted, 99), (double)r.plan.n_answer_rows / (double)r.n_answer_steps,
         (unsigned long long)r.plan.n_preempted, (unsigned long long)r.plan.n_cached_tokens);
     status = 0;
@@ -170,8 +181,8 @@ int sim_what_if(int argc, char **argv) {
     what_if o = {.px = 224,
                  .seqs = 16,
                  .share = 3,
-                 .step_ms = 8,
-                 .patches = 1024,
+                 .step_ms = 5,
+                 .patches = 256,
                  .pictures = 4,
                  .rows = 512,
                  .blocks = 2048,
@@ -182,6 +193,10 @@ int sim_what_if(int argc, char **argv) {
         if (set_option(&o, argv[i])) continue;
         print_error("not an option: %s\n", argv[i]);
         return 2;
+    }
+    if (o.clients > 0) {
+        o.rate = 1;
+        return run_one(&o);
     }
     if (o.rate > 0) return run_one(&o);
     const double top = o.px <= 224 ? 40 : o.px <= 336 ? 22 : 11;
