@@ -7,8 +7,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-/* How requests share a step; see docs/adr/0004. */
-static const double SHARE = 3, STEP_MS_MAX = 50;
+/* How requests share a step; see docs/adr/0005. */
+static const double SHARE = 3, STEP_MS_MAX = 5;
+enum { BATCH_PATCHES_MAX = 1024 };
 
 /* First guesses of a machine, replaced by what is measured: operations and bytes in a millisecond.
  */
@@ -111,7 +112,8 @@ void gi_engine_ops_configure(gi_engine_ops *o, gi_sched_config *c) {
     c->pool = o->bounds.kv_pool;
     c->plan.seqs_max = o->bounds.sequences_max;
     c->plan.rows_max = o->bounds.rows_max;
-    c->plan.patches_max = o->bounds.patches_max;
+    c->plan.patches_max =
+        o->bounds.patches_max < BATCH_PATCHES_MAX ? o->bounds.patches_max : BATCH_PATCHES_MAX;
     c->plan.pictures_max = o->bounds.pictures_max;
     c->plan.vision_layers = o->bounds.vision_blocks;
     c->plan.share = SHARE;

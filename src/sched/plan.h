@@ -114,8 +114,9 @@ typedef struct gi_plan_config {
     size_t pictures_max;  /**< pictures of one batch, at least 1 */
     size_t vision_layers; /**< layers of the vision tower, at least 1 */
     double share;         /**< while answers run: time for all else, as a multiple of theirs */
-    double step_ms_max;   /**< while answers run: a step is not planned to take longer, one layer
-                               or one block of tokens excepted. Layers are held to it always. */
+    double step_ms_max;   /**< while answers run: a step is not planned to take longer than this
+                               or twice its answers, one layer or one block of tokens excepted.
+                               Layers are held to it always. */
 } gi_plan_config;
 
 typedef struct gi_plan gi_plan;

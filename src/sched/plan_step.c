@@ -186,10 +186,12 @@ static void find_first(const gi_plan *plan, gi_plan_seq **ret_prompt, gi_plan_se
     }
 }
 
-/* Time that a step with these answers has for all else, before debts. */
+/* Time that a step with these answers has for all else, before debts. Where answers alone fill a
+ * step, others still get as much again: nobody could join a slow model's answers otherwise. */
 static double allowance_ms(const gi_plan *plan) {
     const double answers_ms = gi_costs_text_ms(plan->costs, plan->step.n_answer_rows, 0);
-    return fmax(0, fmin(plan->config.share * answers_ms, plan->config.step_ms_max - answers_ms));
+    const double most_ms = fmax(answers_ms, plan->config.step_ms_max - answers_ms);
+    return fmin(plan->config.share * answers_ms, most_ms);
 }
 
 /* Spend a time on prompts and pictures; returns what was spent. */

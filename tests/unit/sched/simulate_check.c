@@ -132,7 +132,8 @@ static void check_time(sim_world *w, const gi_plan_step *step) {
     const double other_ms =
         vision_ms + r->prefill_row_ms * (double)(step->n_rows - step->n_answer_rows);
     SIM_CHECK(w, answers_ms <= fmax(least_ms, c->step_ms_max) * little);
-    SIM_CHECK(w, answers_ms + other_ms <= (fmax(answers_ms, c->step_ms_max) + unit_ms) * little);
+    SIM_CHECK(w,
+              answers_ms + other_ms <= (fmax(2 * answers_ms, c->step_ms_max) + unit_ms) * little);
     w->allowed_ms += c->share * answers_ms;
     w->spent_ms += other_ms;
     w->unit_ms = fmax(w->unit_ms, unit_ms);

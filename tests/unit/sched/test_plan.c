@@ -174,6 +174,25 @@ static void layers_of_a_batch_by_their_share(void **state) {
     tear_down(&g);
 }
 
+/* Answers that fill a step by themselves keep nobody out. */
+static void slow_answers_let_others_join(void **state) {
+    rig g;
+    gi_plan_config config = CONFIG;
+    config.step_ms_max = 0.5;
+    set_up(&g, config, N_BLOCKS);
+    gi_plan_seq *a = join(&g, 0, 4, 1);
+    next(&g);
+    done(&g);
+    gi_plan_seq *b = join(&g, 1, 12, 2);
+    for (size_t n_steps = 0; b->n_known == 12; n_steps++) {
+        assert_true(n_steps < 16);
+        next(&g);
+        assert_feed(&g, 0, a, 4 + n_steps, 1);
+        done(&g);
+    }
+    tear_down(&g);
+}
+
 /* A layer that costs far more than a step's share is paid back by steps of answers alone. */
 static void a_dear_layer_is_paid_back(void **state) {
     rig g;
@@ -374,6 +393,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_go_first_and_prompts_by_their_share),
         cmocka_unit_test(layers_of_a_batch_by_their_share),
+        cmocka_unit_test(slow_answers_let_others_join),
         cmocka_unit_test(a_dear_layer_is_paid_back),
         cmocka_unit_test(one_prompt_twice_is_stored_once),
         cmocka_unit_test(the_last_of_the_lowest_priority_makes_room),
