@@ -123,16 +123,13 @@ static void draw_history(history *h, uint64_t seed) {
     h->config.n_cached_max = (size_t)pick(&rng, 3, (double)h->config.n_blocks, sim_draw(&rng, 8));
 }
 
-/* For a planner that aborts: which seed it was. */
-static volatile sig_atomic_t seed_now;
+/* For a planner that aborts: how to see it again, written before each history. */
+static char replay_text[96];
+static size_t replay_text_len;
 
 static void tell_seed(int sig) {
     (void)sig;
-    char text[96];
-    const int n = snprintf(text, sizeof text,
-                           "to see it again: build/tests/test_simulation --seed %d --verbose\n",
-                           (int)seed_now);
-    if (write(2, text, (size_t)n) != n) _exit(2);
+    if (write(2, replay_text, replay_text_len) < 0) _exit(2);
 }
 
 typedef struct totals {
@@ -146,7 +143,10 @@ static void play(uint64_t seed, bool is_verbose, totals *sum) {
     sim_report r;
     draw_history(&h, seed);
     h.config.is_verbose = is_verbose;
-    seed_now = (sig_atomic_t)seed;
+    replay_text_len =
+        (size_t)snprintf(replay_text, sizeof replay_text,
+                         "to see it again: build/tests/test_simulation --seed %llu --verbose\n",
+                         (unsigned long long)seed);
     sim_run(&h.config, h.scripts, h.n, h.outcomes, &r);
     for (size_t i = 0; i < h.n; i++) {
         /* Each ends, and for no reason that is not its own. */
