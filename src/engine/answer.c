@@ -304,14 +304,14 @@ static int append(const char *bytes, size_t n, void *ctx) {
     return gi_buf_push(ctx, bytes, n, NULL) == GLINT_OK ? 0 : -1;
 }
 
-/* The text as compact JSON into a->data_json. GLINT_ERR_FORMAT when it has not the shape. */
-static glint_status read_json(gi_answer *a, const gi_shape *shape, glint_error *err) {
+/* The text as compact JSON into a->data_json. GLINT_ERR_FORMAT when it does not fit. */
+static glint_status read_json(gi_answer *a, const gi_schema *schema, glint_error *err) {
     const char *text = (const char *)a->bytes + a->text_start;
     size_t n = a->n - a->text_start;
     json_t *value = NULL;
     strip_fence(&text, &n);
-    GI_TRY(gi_json_parse(text, n, "answer", &value, err));
-    glint_status st = gi_shape_check(shape, value, err);
+    GI_TRY(gi_json_parse_any(text, n, "answer", &value, err));
+    glint_status st = gi_schema_check(schema, value, err);
     if (st == GLINT_OK) {
         gi_buf out;
         size_t n_out;
@@ -326,15 +326,15 @@ static glint_status read_json(gi_answer *a, const gi_shape *shape, glint_error *
     return st;
 }
 
-glint_status gi_answer_finish(gi_answer *a, const gi_shape *shape, glint_finish *io_finish,
+glint_status gi_answer_finish(gi_answer *a, const gi_schema *schema, glint_finish *io_finish,
                               const char **ret_piece, size_t *ret_n_bytes, glint_error *err) {
     if (a->n_partial > 0 && a->phase != GI_ANSWER_ENDED) put_replacement(a);
     if (a->phase == GI_ANSWER_REASONING) begin_text(a);
     a->phase = GI_ANSWER_ENDED;
     a->bytes[a->n] = 0;
     give(a, a->n, ret_piece, ret_n_bytes);
-    if (!shape) return GLINT_OK;
-    const glint_status st = read_json(a, shape, err);
+    if (!schema) return GLINT_OK;
+    const glint_status st = read_json(a, schema, err);
     if (st == GLINT_ERR_MEMORY) return st;
     if (st != GLINT_OK && *io_finish == GLINT_FINISH_STOP) *io_finish = GLINT_FINISH_INVALID;
     return GLINT_OK;

@@ -5,7 +5,7 @@
  *
  *     gi_answer_create(&options, &answer, &err);
  *     while (gi_answer_push(answer, next_token(), &piece, &n)) on_text(piece, n);
- *     gi_answer_finish(answer, shape, &finish, &piece, &n, &err);
+ *     gi_answer_finish(answer, schema, &finish, &piece, &n, &err);
  *
  * The pieces of a job are the bytes of its final text, in order: a byte is given out only when no
  * later token can take it back (it might begin a stop string or a marker, or lie in a character
@@ -16,7 +16,7 @@
 
 #include <glint/glint.h>
 
-#include "grammar/shape.h"
+#include "grammar/schema.h"
 #include "text/chat.h"
 
 /** Where the next token belongs. */
@@ -58,14 +58,14 @@ bool gi_answer_push(gi_answer *a, int32_t id, const char **ret_piece, size_t *re
 gi_answer_phase gi_answer_get_phase(const gi_answer *a);
 
 /**
- * End the answer: gives out the rest of the text, and, when `shape` is not NULL, reads it as JSON
+ * End the answer: gives out the rest of the text, and, when `schema` is not NULL, reads it as JSON
  * (white space and a ```json fence around it are fine) and checks it.
  *
  * @param io_finish why generation ended. GLINT_FINISH_STOP becomes GLINT_FINISH_INVALID when the
- *                  text does not have the shape; GLINT_FINISH_LENGTH stays.
- * @return GLINT_ERR_MEMORY only; an answer without the shape is not an error.
+ *                  text does not fit; GLINT_FINISH_LENGTH stays.
+ * @return GLINT_ERR_MEMORY only; an answer that does not fit is not an error.
  */
-glint_status gi_answer_finish(gi_answer *a, const gi_shape *shape, glint_finish *io_finish,
+glint_status gi_answer_finish(gi_answer *a, const gi_schema *schema, glint_finish *io_finish,
                               const char **ret_piece, size_t *ret_n_bytes, glint_error *err);
 
 /** The text so far, zero-terminated, never NULL. ret_n_bytes may be NULL. */

@@ -53,7 +53,7 @@ static glint_status take_token(glint_job *job, int32_t id, const float *logits, 
 static glint_status finish(glint_job *job, glint_finish why, glint_error *err) {
     const char *piece = NULL;
     size_t n_bytes = 0;
-    GI_TRY(gi_answer_finish(job->answer, job->task->shape, &why, &piece, &n_bytes, err));
+    GI_TRY(gi_answer_finish(job->answer, job->task->schema, &why, &piece, &n_bytes, err));
     GI_TRY(give_text(job, piece, n_bytes, err));
     job->result.finish = why;
     return GLINT_OK;

@@ -1,5 +1,5 @@
 /*
- * Reads task templates. Strings and shapes live as long as the set; a template is checked whole
+ * Reads task templates. Strings and schemas live as long as the set; a template is checked whole
  * before it is used, so that a mistake in a file is told at start and not by a request.
  *
  * Refused: unknown keys, unknown slots, a prompt without {prompt} or with more than one, a label
@@ -31,8 +31,8 @@ struct gi_tasks {
     gi_arena arena;
     size_t n;
     gi_task items[TASKS_MAX];
-    gi_shape *shapes[TASKS_MAX]; /* of the task with the same index, or NULL */
-    gi_sha256 hash;              /* while loading */
+    gi_schema *schemas[TASKS_MAX]; /* of the task with the same index, or NULL */
+    gi_sha256 hash;                /* while loading */
     gi_digest digest;
 };
 
@@ -183,14 +183,14 @@ static glint_status read_texts(const reader *r, gi_task *t) {
 static glint_status read_label(const reader *r, gi_task *t) {
     GI_TRY(read_string(r, "label", false, &t->label_field));
     if (!t->label_field) return GLINT_OK;
-    if (t->shape) t->labels = gi_shape_labels(t->shape, t->label_field, &t->n_labels);
+    if (t->schema) t->labels = gi_schema_labels(t->schema, t->label_field, &t->n_labels);
     if (t->labels) return GLINT_OK;
     return gi_fail(r->err, GLINT_ERR_FORMAT,
                    "%s: \"label\": the schema has no required property \"%s\" with an enum",
                    r->what, t->label_field);
 }
 
-/* Everything but the schema, which the caller has put into t->shape. */
+/* Everything but the schema, which the caller has put into t->schema. */
 static glint_status read_task(const reader *r, gi_task *t) {
     int64_t max_tokens = 0;
     GI_TRY(check_keys(r));
@@ -207,24 +207,25 @@ static int append(const char *bytes, size_t n, void *ctx) {
     return gi_buf_push(ctx, bytes, n, NULL) == GLINT_OK ? 0 : -1;
 }
 
-static glint_status read_schema(reader *r, gi_shape **ret) {
+static glint_status read_schema(reader *r, gi_schema **ret) {
     const json_t *schema = NULL;
     char place[GI_PATH_BYTES + 16];
     GI_TRY(gi_json_get_object(r->json, r->what, "schema", false, &schema, r->err));
     if (!schema) return GLINT_OK;
-    snprintf(place, sizeof place, "%s: schema", r->what);
-    GI_TRY(gi_shape_compile(schema, place, ret, r->err));
     gi_buf text;
-    size_t n;
+    size_t n = 0;
     gi_buf_init(&text, TASK_TEXT_BYTES_MAX);
     if (json_dump_callback(schema, append, &text, JSON_COMPACT) == 0)
         r->schema_text = (char *)gi_buf_take(&text, &n);
     gi_buf_done(&text);
-    return r->schema_text ? GLINT_OK : no_memory(r);
+    if (!r->schema_text) return no_memory(r);
+    snprintf(place, sizeof place, "%s: schema", r->what);
+    const gi_schema_options options = {.what = place, .strict = true};
+    return gi_schema_compile(r->schema_text, n, &options, ret, r->err);
 }
 
 /* Put a template in its place: that of the earlier one of the same name, or the end. */
-static glint_status place(gi_tasks *tasks, const gi_task *t, gi_shape *shape, const char *what,
+static glint_status place(gi_tasks *tasks, const gi_task *t, gi_schema *schema, const char *what,
                           glint_error *err) {
     size_t i = 0;
     while (i < tasks->n && strcmp(tasks->items[i].name, t->name) != 0) i++;
@@ -232,9 +233,9 @@ static glint_status place(gi_tasks *tasks, const gi_task *t, gi_shape *shape, co
         return gi_fail(err, GLINT_ERR_LIMIT, "%s: more than %d templates", what, TASKS_MAX);
     if (i < tasks->n) gi_log(GI_LOG_DEBUG, "task", "%s replaces task \"%s\"", what, t->name);
     if (i == tasks->n) tasks->n++;
-    gi_shape_free(tasks->shapes[i]);
+    gi_schema_free(tasks->schemas[i]);
     tasks->items[i] = *t;
-    tasks->shapes[i] = shape;
+    tasks->schemas[i] = schema;
     return GLINT_OK;
 }
 
@@ -242,16 +243,16 @@ static glint_status add_template(gi_tasks *tasks, const void *data, size_t n_byt
                                  const char *what, glint_error *err) {
     reader r = {.tasks = tasks, .what = what, .err = err};
     json_t *json = NULL;
-    gi_shape *shape = NULL;
+    gi_schema *schema = NULL;
     gi_task t = {0};
     gi_sha256_bytes(&tasks->hash, data, n_bytes);
     GI_TRY(gi_json_parse(data, n_bytes, what, &json, err));
     r.json = json;
-    glint_status st = read_schema(&r, &shape);
-    t.shape = shape;
+    glint_status st = read_schema(&r, &schema);
+    t.schema = schema;
     if (st == GLINT_OK) st = read_task(&r, &t);
-    if (st == GLINT_OK) st = place(tasks, &t, shape, what, err);
-    if (st != GLINT_OK) gi_shape_free(shape);
+    if (st == GLINT_OK) st = place(tasks, &t, schema, what, err);
+    if (st != GLINT_OK) gi_schema_free(schema);
     gi_free(r.schema_text);
     json_decref(json);
     return st;
@@ -328,7 +329,7 @@ glint_status gi_tasks_load(const char *dir, gi_tasks **ret, glint_error *err) {
 
 void gi_tasks_free(gi_tasks *tasks) {
     if (!tasks) return;
-    for (size_t i = 0; i < tasks->n; i++) gi_shape_free(tasks->shapes[i]);
+    for (size_t i = 0; i < tasks->n; i++) gi_schema_free(tasks->schemas[i]);
     gi_arena_done(&tasks->arena);
     gi_free(tasks);
 }

@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "base/sha256.h"
-#include "grammar/shape.h"
+#include "grammar/schema.h"
 
 /** A set of templates. Immutable after loading; any number of threads. */
 typedef struct gi_tasks gi_tasks;
@@ -25,7 +25,7 @@ typedef struct gi_task {
     const char *const *languages; /**< [n_languages] BCP 47 tags it is written for */
     size_t n_languages;
     int max_tokens;            /**< when the request gives none */
-    const gi_shape *shape;     /**< shape of the answer; NULL = free text */
+    const gi_schema *schema;   /**< what the answer must be; NULL = free text */
     const char *label_field;   /**< property whose probability is the confidence; or NULL */
     const char *const *labels; /**< [n_labels] values allowed for it */
     size_t n_labels;

@@ -358,19 +358,17 @@ static void any_bytes_and_any_stops(void **state) {
     close_model(&m);
 }
 
-static gi_shape *audit_shape(void) {
+static gi_schema *audit_schema(void) {
     static const char schema[] =
         "{\"type\":\"object\",\"properties\":{\"result\":{\"enum\":[\"pass\",\"reject\"]},"
         "\"reasons\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},"
         "\"required\":[\"result\",\"reasons\"],\"additionalProperties\":false}";
-    json_t *json = json_loads(schema, 0, NULL);
-    gi_shape *shape = NULL;
-    assert_int_equal(gi_shape_compile(json, "schema", &shape, NULL), GLINT_OK);
-    json_decref(json);
-    return shape;
+    gi_schema *s = NULL;
+    assert_int_equal(gi_schema_compile(schema, strlen(schema), NULL, &s, NULL), GLINT_OK);
+    return s;
 }
 
-static void answers_with_a_shape(void **state) {
+static void answers_with_a_schema(void **state) {
     (void)state;
     static const struct {
         const char *text, *json; /* NULL: not valid */
@@ -393,7 +391,7 @@ static void answers_with_a_shape(void **state) {
         {"", NULL},
     };
     model m = open_model(tokens_plain, GI_CHAT_PLAIN);
-    gi_shape *shape = audit_shape();
+    gi_schema *schema = audit_schema();
     for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
         const char *text = rows[i / 2].text, *json = rows[i / 2].json, *piece;
         size_t n;
@@ -403,7 +401,7 @@ static void answers_with_a_shape(void **state) {
         feed(&m, a, text, strlen(text), &out);
         const glint_finish before = i % 2 ? GLINT_FINISH_LENGTH : GLINT_FINISH_STOP;
         glint_finish why = before;
-        assert_int_equal(gi_answer_finish(a, shape, &why, &piece, &n, NULL), GLINT_OK);
+        assert_int_equal(gi_answer_finish(a, schema, &why, &piece, &n, NULL), GLINT_OK);
         assert_int_equal(why, json || i % 2 ? before : GLINT_FINISH_INVALID);
         if (json)
             assert_string_equal(gi_answer_data_json(a), json);
@@ -413,7 +411,7 @@ static void answers_with_a_shape(void **state) {
         gi_answer_free(a);
         gi_buf_done(&out);
     }
-    gi_shape_free(shape);
+    gi_schema_free(schema);
     close_model(&m);
 }
 
@@ -453,7 +451,7 @@ static void bad_options_are_refused(void **state) {
 static void memory(void **state) {
     (void)state;
     model m = open_model(tokens_plain, GI_CHAT_PLAIN);
-    gi_shape *shape = audit_shape();
+    gi_schema *schema = audit_schema();
     gi_answer *a = NULL;
     const char *piece;
     size_t n;
@@ -473,7 +471,7 @@ static void memory(void **state) {
     assert_int_equal(gi_alloc_count(), before);
     glint_finish why = GLINT_FINISH_STOP;
     gi_alloc_fail_at(1);
-    assert_int_equal(gi_answer_finish(a, shape, &why, &piece, &n, NULL), GLINT_ERR_MEMORY);
+    assert_int_equal(gi_answer_finish(a, schema, &why, &piece, &n, NULL), GLINT_ERR_MEMORY);
     gi_alloc_fail_at(0);
     assert_string_equal(gi_answer_text(a, NULL), json);
     gi_answer_free(a);
@@ -482,7 +480,7 @@ static void memory(void **state) {
     gi_answer_text(a, &n);
     assert_in_range(n, 3 * 2000, 1000000);
     gi_answer_free(a);
-    gi_shape_free(shape);
+    gi_schema_free(schema);
     close_model(&m);
 }
 
@@ -501,7 +499,7 @@ int main(void) {
         cmocka_unit_test(stop_strings_end_the_text),
         cmocka_unit_test(stops_do_not_count_while_thinking),
         cmocka_unit_test(any_bytes_and_any_stops),
-        cmocka_unit_test(answers_with_a_shape),
+        cmocka_unit_test(answers_with_a_schema),
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(memory),
     };

@@ -57,7 +57,7 @@ static void built_in_templates(void **state) {
     assert_string_equal(audit->labels[0], "pass");
     assert_string_equal(audit->labels[1], "review");
     assert_string_equal(audit->labels[2], "reject");
-    assert_non_null(audit->shape);
+    assert_non_null(audit->schema);
     assert_null(audit->system);
     assert_int_equal(audit->max_tokens, 256);
     assert_int_equal(audit->n_languages, 2);
@@ -65,7 +65,7 @@ static void built_in_templates(void **state) {
     assert_renders(audit, "", audit->default_prompt);
     assert_renders(audit, " \r\n\t", audit->default_prompt);
     const gi_task *ask = gi_tasks_find(t, "ask");
-    assert_true(!ask->shape && !ask->label_field && ask->n_labels == 0);
+    assert_true(!ask->schema && !ask->label_field && ask->n_labels == 0);
     gi_buf b;
     glint_error e = {0};
     gi_buf_init(&b, 5);
@@ -111,7 +111,7 @@ static void templates_from_a_directory(void **state) {
                          "\"max_tokens\":9}");
     write_file("notes.txt", "not a template");
     t = load(dir);
-    assert_null(gi_tasks_find(t, "audit")->shape);
+    assert_null(gi_tasks_find(t, "audit")->schema);
     assert_int_equal(gi_tasks_get(t, 0)->max_tokens, 9); /* keeps its place */
     const gi_task *mine = gi_tasks_get(t, 4);
     assert_string_equal(mine->name, "mine");
@@ -158,7 +158,7 @@ static void mistakes_are_told_by_file_and_key(void **state) {
         {"{\"name\":\"x\",\"system\":\"{schema}\"" REST, GLINT_ERR_FORMAT, "\"system\": slot"},
         {"{\"name\":\"x\",\"label\":\"r\"" REST, GLINT_ERR_FORMAT, "\"label\""},
         {"{\"name\":\"x\",\"schema\":{\"type\":\"strange\"}" REST, GLINT_ERR_UNSUPPORTED,
-         "schema: type \"strange\""},
+         "schema: \"type\": \"strange\""},
         {"{\"name\":\"x\",\"schema\":{\"type\":\"object\",\"properties\":{\"r\":{\"type\":"
          "\"string\"}},\"required\":[\"r\"]},\"label\":\"r\"" REST,
          GLINT_ERR_FORMAT, "\"label\""},

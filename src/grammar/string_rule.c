@@ -1,0 +1,153 @@
+/*
+ * Bounds on length beside a pattern: from each state of the regex the shortest and the longest way
+ * to an end are known; where both bounds count, the exact set of lengths is.
+ */
+#include "grammar/string_rule.h"
+
+enum { LENGTH_BITS_MAX = 2 << 20 };
+
+/* Whether some way from `state` to an end gives `count` and more characters a fitting length. */
+static bool can_end(const gi_string_rule *r, uint32_t state, uint32_t count) {
+    if (state == 0 || count > r->max) return false;
+    if (r->is_open) return true;
+    const uint32_t least = count < r->min ? r->min - count : 0;
+    if (r->max == UINT32_MAX) return r->longest[state] >= least;
+    const uint32_t most = r->max - count;
+    if (least == 0) return r->shortest[state] <= most;
+    const uint64_t *row = r->lengths + (size_t)state * r->n_words;
+    for (uint32_t w = least / 64; w <= most / 64; w++) {
+        uint64_t bits = row[w];
+        if (w == least / 64) bits &= ~UINT64_C(0) << least % 64;
+        if (w == most / 64) bits &= ~UINT64_C(0) >> (63 - most % 64);
+        if (bits) return true;
+    }
+    return false;
+}
+
+bool gi_string_step(const gi_string_rule *r, gi_string_at *at, uint8_t byte) {
+    const uint16_t to = r->decoder->next[at->part][byte];
+    if (to == GI_READER_NONE) return false;
+    const uint16_t *row = r->regex->next + (size_t)at->state * r->regex->n_classes;
+    const bool counts = r->min > 0 || r->max != UINT32_MAX;
+    const uint32_t count = counts ? at->count + 1 : 0;
+    if (to & GI_READER_CHAR) {
+        const uint16_t state = row[to & 63];
+        if (!can_end(r, state, count)) return false;
+        /* beyond the least there is no need to count when there is no most */
+        const uint32_t kept = r->max == UINT32_MAX && count > r->min ? r->min : count;
+        *at = (gi_string_at){state, 0, kept};
+        return true;
+    }
+    for (uint64_t bits = r->decoder->reach[to]; bits; bits &= bits - 1) {
+        if (!can_end(r, row[__builtin_ctzll(bits)], count)) continue;
+        at->part = to;
+        return true;
+    }
+    return false;
+}
+
+bool gi_string_may_end(const gi_string_rule *r, const gi_string_at *at) {
+    return at->part == 0 && r->regex->accepts[at->state] && at->count >= r->min;
+}
+
+/* Shortest way to an end, by repeated relaxation; longest by n rounds: what still grows then has
+ * a loop in it. */
+static void find_shortest(const gi_regex *x, uint32_t *shortest) {
+    for (uint32_t s = 0; s < x->n_states; s++) shortest[s] = x->accepts[s] ? 0 : UINT32_MAX;
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t s = x->n_states - 1; s >= 1; s--) {
+            for (uint32_t c = 0; c < x->n_classes; c++) {
+                const uint32_t to = x->next[s * x->n_classes + c];
+                if (!to || shortest[to] == UINT32_MAX || shortest[to] + 1 >= shortest[s]) continue;
+                shortest[s] = shortest[to] + 1;
+                more = true;
+            }
+        }
+    }
+}
+
+/*
+ * A state has no longest way when it can reach a loop (every state leads to an end). States
+ * without are taken off one by one from the ends: all their successors are done.
+ */
+static void find_longest(const gi_regex *x, uint32_t *longest) {
+    for (uint32_t s = 0; s < x->n_states; s++) longest[s] = UINT32_MAX;
+    longest[0] = 0;
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t s = x->n_states - 1; s >= 1; s--) {
+            if (longest[s] != UINT32_MAX) continue;
+            uint32_t most = 0;
+            for (uint32_t c = 0; c < x->n_classes && most != UINT32_MAX; c++) {
+                const uint32_t to = x->next[s * x->n_classes + c];
+                if (!to) continue;
+                if (longest[to] == UINT32_MAX)
+                    most = UINT32_MAX;
+                else if (longest[to] + 1 > most)
+                    most = longest[to] + 1;
+            }
+            if (most == UINT32_MAX) continue;
+            longest[s] = most;
+            more = true;
+        }
+    }
+}
+
+static glint_status find_lengths(gi_arena *arena, gi_string_rule *r, const char *place,
+                                 glint_error *err) {
+    const gi_regex *x = r->regex;
+    r->n_words = r->max / 64 + 1;
+    if ((uint64_t)r->n_words * 64 * x->n_states > LENGTH_BITS_MAX)
+        return gi_fail(err, GLINT_ERR_LIMIT, "%s: \"pattern\" and \"maxLength\" are too large",
+                       place);
+    uint64_t *bits = gi_arena_alloc(arena, (size_t)r->n_words * x->n_states, sizeof *bits);
+    if (!bits) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", place);
+    for (uint32_t s = 1; s < x->n_states; s++) bits[(size_t)s * r->n_words] = x->accepts[s];
+    for (uint32_t n = 1; n <= r->max; n++) {
+        const uint32_t before = n - 1;
+        for (uint32_t s = 1; s < x->n_states; s++) {
+            for (uint32_t c = 0; c < x->n_classes; c++) {
+                const uint32_t to = x->next[s * x->n_classes + c];
+                if (!(bits[(size_t)to * r->n_words + before / 64] >> before % 64 & 1)) continue;
+                bits[(size_t)s * r->n_words + n / 64] |= UINT64_C(1) << n % 64;
+                break;
+            }
+        }
+    }
+    r->lengths = bits;
+    return GLINT_OK;
+}
+
+glint_status gi_string_rule_create(gi_arena *arena, const gi_regex *regex,
+                                   const gi_char_reader *decoder, uint32_t min, uint32_t max,
+                                   const char *place, const gi_string_rule **ret,
+                                   glint_error *err) {
+    gi_string_rule *r = gi_arena_alloc(arena, 1, sizeof *r);
+    uint32_t *shortest = gi_arena_alloc(arena, regex->n_states, sizeof *shortest);
+    uint32_t *longest = gi_arena_alloc(arena, regex->n_states, sizeof *longest);
+    if (!r || !shortest || !longest) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", place);
+    if (gi_regex_is_empty(regex) || min > max) return GLINT_OK;
+    find_shortest(regex, shortest);
+    find_longest(regex, longest);
+    const bool is_open =
+        regex->n_states == 2 && regex->n_classes == 1 && regex->accepts[1] && regex->next[1] == 1;
+    *r = (gi_string_rule){.decoder = decoder,
+                          .regex = regex,
+                          .min = min,
+                          .max = max,
+                          .shortest = shortest,
+                          .longest = longest,
+                          .is_open = is_open};
+    if (!r->is_open && min > 0 && max != UINT32_MAX) GI_TRY(find_lengths(arena, r, place, err));
+    if (!can_end(r, regex->start, 0)) return GLINT_OK;
+    *ret = r;
+    return GLINT_OK;
+}
+
+bool gi_string_is_endless(const gi_string_rule *r) {
+    if (r->max != UINT32_MAX) return false;
+    for (uint32_t s = 1; s < r->regex->n_states; s++)
+        if (r->longest[s] != UINT32_MAX) return false;
+    return true;
+}
