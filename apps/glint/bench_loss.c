@@ -106,7 +106,7 @@ static glint_status compare_steps(loss_bench *b, glint_job *ref, glint_job *cand
         b->total.kl_sum += kl;
         b->total.kl_worst = fmax(b->total.kl_worst, kl);
         b->total.steps++;
-        const int32_t id = gi_sampler_next(&ref->sampler, gi_engine_logits(b->reference, 0));
+        const int32_t id = gi_sampler_next(&ref->sampler, gi_engine_logits(b->reference, 0), NULL);
         if (gi_engine_is_eos(b->reference, id)) break;
         st = gi_job_feed(ref, id, err);
         if (st == GLINT_OK) st = gi_job_feed(cand, id, err);

@@ -65,7 +65,7 @@ glint_status gi_job_take(glint_job *job, size_t i_logits, size_t *ret_n_known, g
     bool goes_on;
     if (job->first_logits_ms <= 0) job->first_logits_ms = gi_clock_ms();
     *ret_n_known = 0;
-    const int32_t id = gi_sampler_next(&job->sampler, logits);
+    const int32_t id = gi_sampler_next(&job->sampler, logits, NULL);
     if (gi_engine_is_eos(e, id)) return finish(job, GLINT_FINISH_STOP, err);
     GI_TRY(take_token(job, id, logits, &goes_on, err));
     if (!goes_on) return finish(job, GLINT_FINISH_STOP, err);

@@ -1,17 +1,23 @@
 /*
- * Sampling. Works on the whole vocabulary once per token; sorting only what top-k and top-p can
- * keep would be the first thing to do if profiles ever showed it.
+ * Sampling. One pass over the vocabulary puts tokens into classes of probability; only the classes
+ * that top-k and top-p can reach into are sorted.
  */
 #include "model/sampler.h"
 
 #include "base/alloc.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
+
+/* Classes are this fine, and reach down to exp(-32) of the likeliest token; the last holds all that
+ * is less likely. */
+enum { N_CLASSES = 256, CLASSES_PER_E = 8 };
 
 struct gi_sampler_entry {
     double p;
     int32_t id;
+    uint32_t class;
 };
 
 glint_status gi_sampler_init(gi_sampler *s, size_t vocab, double temperature, double top_p,
@@ -37,12 +43,17 @@ static double next_uniform(uint64_t *state) {
     return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
 }
 
-static int32_t largest(const float *logits, size_t vocab) {
-    size_t best = 0;
-    while (best + 1 < vocab && isnan(logits[best])) best++;
-    for (size_t i = best + 1; i < vocab; i++)
-        if (logits[i] > logits[best]) best = i;
-    return (int32_t)best;
+static bool is_allowed(const uint32_t *allowed, size_t id) {
+    return !allowed || (allowed[id / 32] >> id % 32 & 1) != 0;
+}
+
+static int32_t largest(const float *logits, size_t vocab, const uint32_t *allowed) {
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < vocab; i++) {
+        if (!is_allowed(allowed, i)) continue;
+        if (best == SIZE_MAX || logits[i] > logits[best] || isnan(logits[best])) best = i;
+    }
+    return best == SIZE_MAX ? -1 : (int32_t)best;
 }
 
 /* Most likely first; the lower id first among equals, so that sorting is a total order. */
@@ -52,19 +63,62 @@ static int by_probability(const void *a, const void *b) {
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-int32_t gi_sampler_next(gi_sampler *s, const float *logits) {
-    const int32_t best = largest(logits, s->vocab);
-    if (s->temperature <= 0) return best;
-    for (size_t i = 0; i < s->vocab; i++) {
-        const double z = ((double)logits[i] - (double)logits[best]) / s->temperature;
-        s->entries[i] = (struct gi_sampler_entry){.p = isnan(z) ? 0 : exp(z), .id = (int32_t)i};
-    }
-    qsort(s->entries, s->vocab, sizeof *s->entries, by_probability);
-    const size_t n_top = s->top_k > 0 && s->top_k < s->vocab ? s->top_k : s->vocab;
-    double mass = 0, kept = 0;
-    for (size_t i = 0; i < n_top; i++) mass += s->entries[i].p;
+/* How likely the tokens of a class are: classes are steps of p, the likeliest first. */
+typedef struct share {
+    size_t n;
+    double mass;
+} share;
+
+/* Fill the entries with the allowed tokens; returns their number. */
+static size_t weigh(gi_sampler *s, const float *logits, const uint32_t *allowed, int32_t best,
+                    share shares[N_CLASSES]) {
     size_t n = 0;
-    while (n < n_top && (n == 0 || kept < s->top_p * mass)) kept += s->entries[n++].p;
+    for (size_t i = 0; i < s->vocab; i++) {
+        if (!is_allowed(allowed, i)) continue;
+        const double z = ((double)logits[i] - (double)logits[best]) / s->temperature;
+        const double p = isnan(z) ? 0 : exp(z), step = -z * CLASSES_PER_E;
+        const uint32_t class = step < N_CLASSES - 1 ? (uint32_t)step : N_CLASSES - 1;
+        s->entries[n++] = (struct gi_sampler_entry){.p = p, .id = (int32_t)i, .class = class};
+        shares[class].n++;
+        shares[class].mass += p;
+    }
+    return n;
+}
+
+/* Keep the classes that hold all that top_k and top_p can; sorted. Returns the tokens left. */
+static size_t keep_top(gi_sampler *s, size_t n, const share shares[N_CLASSES]) {
+    double total = 0, mass = 0;
+    size_t n_kept = 0, count = 0;
+    uint32_t end = 0;
+    for (size_t c = 0; c < N_CLASSES; c++) total += shares[c].mass;
+    const bool by_count = s->top_k > 0 && s->top_k < n;
+    while (end < N_CLASSES && (by_count ? count < s->top_k : mass < s->top_p * total)) {
+        count += shares[end].n;
+        mass += shares[end++].mass;
+    }
+    if (count == 0) end = N_CLASSES;
+    for (size_t i = 0; i < n; i++)
+        if (s->entries[i].class < end) s->entries[n_kept++] = s->entries[i];
+    qsort(s->entries, n_kept, sizeof *s->entries, by_probability);
+    return by_count && s->top_k < n_kept ? s->top_k : n_kept;
+}
+
+int32_t gi_sampler_next(gi_sampler *s, const float *logits, const uint32_t *allowed) {
+    const int32_t best = largest(logits, s->vocab, allowed);
+    if (s->temperature <= 0 || best < 0) return best;
+    share shares[N_CLASSES] = {{0}};
+    size_t n = weigh(s, logits, allowed, best, shares);
+    if ((s->top_k > 0 && s->top_k < n) || s->top_p < 1) {
+        double mass = 0, all = 0, kept = 0;
+        const size_t n_top = keep_top(s, n, shares);
+        const bool by_count = s->top_k > 0 && s->top_k < n;
+        for (size_t c = 0; c < N_CLASSES; c++) all += shares[c].mass;
+        for (size_t i = 0; i < n_top; i++) mass += s->entries[i].p;
+        if (!by_count) mass = all;
+        for (n = 0; n < n_top && (n == 0 || kept < s->top_p * mass);) kept += s->entries[n++].p;
+    }
+    double kept = 0;
+    for (size_t i = 0; i < n; i++) kept += s->entries[i].p;
     double u = next_uniform(&s->state) * kept;
     for (size_t i = 0; i < n; i++) {
         u -= s->entries[i].p;
@@ -74,7 +128,7 @@ int32_t gi_sampler_next(gi_sampler *s, const float *logits) {
 }
 
 double gi_token_probability(const float *logits, size_t vocab, int32_t id) {
-    const float max = logits[largest(logits, vocab)];
+    const float max = logits[largest(logits, vocab, NULL)];
     double sum = 0;
     for (size_t i = 0; i < vocab; i++) {
         const double e = exp((double)logits[i] - (double)max);

@@ -34,9 +34,11 @@ void gi_sampler_done(gi_sampler *s);
  * temperature, softmax, keep the top_k most likely, then the fewest that reach top_p of the
  * kept mass, and draw.
  *
- * @param logits f32 [vocab]; NaN counts as least likely.
+ * @param logits  f32 [vocab]; NaN counts as least likely.
+ * @param allowed bitset over the vocabulary (bit id % 32 of word id / 32); NULL: all.
+ * @return -1 when none is allowed.
  */
-int32_t gi_sampler_next(gi_sampler *s, const float *logits);
+int32_t gi_sampler_next(gi_sampler *s, const float *logits, const uint32_t *allowed);
 
 /** Probability of token `id` under softmax(logits) at temperature 1. */
 double gi_token_probability(const float *logits, size_t vocab, int32_t id);

@@ -234,7 +234,7 @@ static size_t generate(run *r, float *steps) {
     gi_sampler greedy;
     assert_int_equal(gi_sampler_init(&greedy, v, 0, 1, 0, 0, NULL), GLINT_OK);
     for (size_t g = 0; g < n_want; g++) {
-        const int32_t id = gi_sampler_next(&greedy, steps + g * v);
+        const int32_t id = gi_sampler_next(&greedy, steps + g * v, NULL);
         if (id != want[g]) fail_msg("%s: token %zu is %d, not %d", r->name, g, id, want[g]);
         if (g + 1 == n_want) break;
         const size_t past = r->sequence.n_tokens;

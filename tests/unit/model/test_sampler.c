@@ -39,7 +39,7 @@ static void greedy_takes_the_largest(void **state) {
     };
     gi_sampler s = make(VOCAB, 0, 1, 0, 1);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        assert_int_equal(gi_sampler_next(&s, rows[i].logits), rows[i].id);
+        assert_int_equal(gi_sampler_next(&s, rows[i].logits, NULL), rows[i].id);
     gi_sampler_done(&s);
 }
 
@@ -54,7 +54,7 @@ static void broken_logits_give_some_id(void **state) {
                 for (size_t i = 0; i < VOCAB; i++) logits[i] = values[i % 2 ? a : b];
                 gi_sampler s = make(VOCAB, greedy ? 0 : 0.7, 0.9, 5, 3);
                 for (int i = 0; i < 10; i++)
-                    assert_in_range(gi_sampler_next(&s, logits), 0, VOCAB - 1);
+                    assert_in_range(gi_sampler_next(&s, logits, NULL), 0, VOCAB - 1);
                 gi_sampler_done(&s);
             }
 }
@@ -64,7 +64,7 @@ static unsigned drawn(const float *logits, double temperature, double top_p, siz
     unsigned set = 0;
     for (uint64_t seed = 0; seed < 4; seed++) {
         gi_sampler s = make(VOCAB, temperature, top_p, top_k, seed);
-        for (int i = 0; i < 500; i++) set |= 1u << gi_sampler_next(&s, logits);
+        for (int i = 0; i < 500; i++) set |= 1u << gi_sampler_next(&s, logits, NULL);
         gi_sampler_done(&s);
     }
     return set;
@@ -116,7 +116,7 @@ static void shares_are_the_chances(void **state) {
         int n[VOCAB] = {0};
         double sum = 0;
         gi_sampler s = make(VOCAB, temperatures[t], 1, 0, 12345);
-        for (int i = 0; i < DRAWS; i++) n[gi_sampler_next(&s, logits)]++;
+        for (int i = 0; i < DRAWS; i++) n[gi_sampler_next(&s, logits, NULL)]++;
         gi_sampler_done(&s);
         for (size_t i = 0; i < VOCAB; i++) sum += pow(p[i], 1 / temperatures[t]);
         for (size_t i = 0; i < VOCAB; i++) {
@@ -137,8 +137,8 @@ static void a_seed_fixes_the_draws(void **state) {
         gi_sampler a = make(VOCAB, 1, 1, 0, seed), b = make(VOCAB, 1, 1, 0, seed);
         bool same = true;
         for (int i = 0; i < DRAWS; i++) {
-            again[i] = gi_sampler_next(&a, logits);
-            assert_int_equal(again[i], gi_sampler_next(&b, logits));
+            again[i] = gi_sampler_next(&a, logits, NULL);
+            assert_int_equal(again[i], gi_sampler_next(&b, logits, NULL));
             if (seed == 0) first[i] = again[i];
             same &= first[i] == again[i];
         }
@@ -154,12 +154,70 @@ static void the_state_advances_by_draws(void **state) {
     (void)state;
     float logits[VOCAB] = {0};
     gi_sampler greedy = make(VOCAB, 0, 1, 0, 9), drawing = make(VOCAB, 1, 1, 0, 9);
-    (void)gi_sampler_next(&greedy, logits);
+    (void)gi_sampler_next(&greedy, logits, NULL);
     assert_int_equal(greedy.state, 9);
-    (void)gi_sampler_next(&drawing, logits);
+    (void)gi_sampler_next(&drawing, logits, NULL);
     assert_true(drawing.state == 9 + 0x9E3779B97F4A7C15u);
     gi_sampler_done(&greedy);
     gi_sampler_done(&drawing);
+}
+
+/* What is not allowed never comes, however likely it is. */
+static void only_what_is_allowed(void **state) {
+    (void)state;
+    enum { N = 100 };
+    float logits[N];
+    uint32_t allowed[(N + 31) / 32] = {0};
+    for (size_t i = 0; i < N; i++) logits[i] = (float)(i % 7);
+    allowed[0] = 1u << 5 | 1u << 9;
+    allowed[3] = 1u << 1; /* id 97 */
+    gi_sampler greedy = make(N, 0, 1, 0, 1), drawing = make(N, 1.5, 0.99, 50, 1);
+    assert_int_equal(gi_sampler_next(&greedy, logits, allowed), 97); /* 5: 5, 9: 2, 97: 6 */
+    bool seen[N] = {false};
+    for (int i = 0; i < 500; i++) seen[gi_sampler_next(&drawing, logits, allowed)] = true;
+    for (size_t i = 0; i < N; i++) assert_int_equal(seen[i], i == 5 || i == 9 || i == 97);
+    allowed[0] = allowed[3] = 0;
+    assert_int_equal(gi_sampler_next(&greedy, logits, allowed), -1);
+    gi_sampler_done(&greedy);
+    gi_sampler_done(&drawing);
+}
+
+/* Classes change nothing: the set that top-k and top-p leave is that of sorting everything. */
+static void many_tokens_are_cut_as_few(void **state) {
+    (void)state;
+    enum { N = 5000 };
+    static float logits[N];
+    uint32_t x = 7;
+    for (size_t i = 0; i < N; i++) {
+        x = x * 1664525u + 1013904223u;
+        logits[i] = (float)(x >> 8) / 8e5f; /* 0..21 */
+    }
+    double sorted[N], total = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < N; i++) total += exp((double)logits[i]);
+    for (size_t i = 0; i < N; i++) { /* insertion sort, likeliest first */
+        size_t at = n++;
+        const double p = exp((double)logits[i]) / total;
+        for (; at > 0 && sorted[at - 1] < p; at--) sorted[at] = sorted[at - 1];
+        sorted[at] = p;
+    }
+    static const double top_ps[] = {0.1, 0.5, 0.9, 0.999, 1};
+    static const size_t top_ks[] = {0, 1, 10, 1000};
+    for (size_t a = 0; a < 5; a++)
+        for (size_t b = 0; b < 4; b++) {
+            const size_t k = top_ks[b] ? top_ks[b] : N;
+            double mass = 0, kept = 0;
+            size_t n_kept = 0;
+            for (size_t i = 0; i < k; i++) mass += sorted[i];
+            while (n_kept < k && kept < top_ps[a] * mass) kept += sorted[n_kept++];
+            gi_sampler s = make(N, 1, top_ps[a], top_ks[b], a * 10 + b);
+            for (int i = 0; i < 200; i++) {
+                const int32_t id = gi_sampler_next(&s, logits, NULL);
+                assert_true(exp((double)logits[id]) / total >=
+                            sorted[n_kept > 0 ? n_kept - 1 : 0] * (1 - 1e-9));
+            }
+            gi_sampler_done(&s);
+        }
 }
 
 static void low_temperature_is_greedy(void **state) {
@@ -206,6 +264,8 @@ int main(void) {
         cmocka_unit_test(a_seed_fixes_the_draws),
         cmocka_unit_test(the_state_advances_by_draws),
         cmocka_unit_test(low_temperature_is_greedy),
+        cmocka_unit_test(only_what_is_allowed),
+        cmocka_unit_test(many_tokens_are_cut_as_few),
         cmocka_unit_test(token_probability_is_softmax),
         cmocka_unit_test(short_of_memory),
     };
