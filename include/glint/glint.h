@@ -37,6 +37,8 @@ extern "C" {
 #define GLINT_PROMPT_BYTES_MAX (1024 * 1024)
 /** Most tokens one request may ask for. */
 #define GLINT_MAX_TOKENS_MAX   4096
+/** Most alternatives listed for a token. */
+#define GLINT_TOP_LOGPROBS_MAX 20
 /** Most stop strings in one request, and the longest of them in bytes. */
 #define GLINT_STOPS_MAX        8
 #define GLINT_STOP_BYTES_MAX   256
@@ -173,10 +175,22 @@ typedef struct glint_request {
     size_t n_stops;           /**< 0..GLINT_STOPS_MAX */
     int max_side_px;          /**< longest picture side; 0 = the engine's */
     double timeout_ms;        /**< from glint_job_create on; 0 = none */
+    bool logprobs;            /**< list the answer's tokens with their probabilities */
+    int top_logprobs;         /**< and so many of the likeliest in place of each, 0..
+                                   GLINT_TOP_LOGPROBS_MAX */
     const char *tenant;       /**< work is shared by requests of one tenant only; NULL = "" */
     bool no_cache;            /**< neither use nor leave anything in a cache */
     bool thinking;            /**< let a thinking model think; off by default */
 } glint_request;
+
+/** A token and how likely it was: the natural logarithm of its probability under the model, before
+ * temperature, limits and schema. */
+typedef struct glint_token {
+    const char
+        *bytes; /**< n_bytes long, perhaps part of a character; lives as long as the engine */
+    size_t n_bytes;
+    double logprob;
+} glint_token;
 
 /** Why an answer ended. */
 typedef enum glint_finish {
@@ -215,6 +229,10 @@ typedef struct glint_result {
     glint_finish finish;
     glint_usage usage;
     glint_timing timing;
+    const glint_token *tokens;     /**< [n_tokens] of the answer when asked for; forced ones have
+                                        logprob 0; or NULL */
+    const glint_token *top_tokens; /**< [n_tokens][n_top], likeliest first */
+    size_t n_tokens, n_top;
 } glint_result;
 
 /**

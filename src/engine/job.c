@@ -39,12 +39,13 @@ static glint_status take_token(glint_job *job, int32_t id, const float *logits, 
                                glint_error *err) {
     const char *piece = NULL;
     size_t n_bytes = 0;
+    const size_t n_logits = (size_t)gi_tokenizer_count(job->engine->tokenizer);
     const gi_answer_phase before = gi_answer_get_phase(job->answer);
     *ret_goes_on = gi_answer_push(job->answer, id, &piece, &n_bytes);
     const gi_answer_phase after = gi_answer_get_phase(job->answer);
     if (before == GI_ANSWER_TEXT || (before == GI_ANSWER_START && after == GI_ANSWER_TEXT))
-        gi_confidence_step(&job->confidence, logits,
-                           (size_t)gi_tokenizer_count(job->engine->tokenizer), id);
+        gi_confidence_step(&job->confidence, logits, n_logits, id);
+    if (job->logprobs.n_max > 0) gi_logprobs_push(&job->logprobs, logits, n_logits, id);
     job->known[job->n_known++] = id;
     job->result.usage.completion_tokens++;
     return give_text(job, piece, n_bytes, err);
@@ -89,6 +90,10 @@ void gi_job_conclude(glint_job *job, size_t n_cached) {
         r->timing.prefill_ms = fmax(first - encoded, 0);
         r->timing.decode_ms = now - first;
     }
+    r->tokens = job->logprobs.tokens;
+    r->top_tokens = job->logprobs.top;
+    r->n_tokens = job->logprobs.n;
+    r->n_top = job->logprobs.n_top;
     r->text = gi_answer_text(job->answer, &r->n_text_bytes);
     r->reasoning = gi_answer_reasoning(job->answer);
     r->data_json = gi_answer_data_json(job->answer);

@@ -9,6 +9,7 @@
 
 #include "engine/answer.h"
 #include "engine/engine.h"
+#include "engine/logprobs.h"
 #include "engine/picture.h"
 #include "engine/step.h"
 #include "grammar/confidence.h"
@@ -31,6 +32,7 @@ struct glint_job {
     gi_kv_sequence sequence;
     gi_sampler sampler;
     gi_confidence confidence;
+    gi_logprobs logprobs;
     gi_answer *answer;
     glint_text_fn on_text; /**< or NULL */
     void *text_ctx;

@@ -57,6 +57,7 @@ static glint_status check_request(const glint_engine *e, const glint_request *r,
     if (r->max_tokens != 0)
         GI_TRY(check_range("max_tokens", r->max_tokens, 1, GLINT_MAX_TOKENS_MAX, err));
     GI_TRY(check_range("temperature", r->temperature, 0, 2, err));
+    GI_TRY(check_range("top_logprobs", r->top_logprobs, 0, GLINT_TOP_LOGPROBS_MAX, err));
     if (r->top_p != 0) GI_TRY(check_range("top_p", r->top_p, 1e-6, 1, err));
     GI_TRY(check_range("top_k", r->top_k, 0, e->info.vocab_size, err));
     if (r->max_side_px != 0)
@@ -165,6 +166,9 @@ static glint_status make_buffers(glint_job *job, const glint_request *r, const g
         gi_kv_sequence_init(&job->sequence, &e->kv_pool, (size_t)e->info.context_tokens_max, err));
     GI_TRY(gi_sampler_init(&job->sampler, (size_t)gi_tokenizer_count(e->tokenizer), r->temperature,
                            r->top_p > 0 ? r->top_p : 1, (size_t)r->top_k, r->seed, err));
+    if (r->logprobs)
+        GI_TRY(gi_logprobs_init(&job->logprobs, e->tokenizer, (size_t)job->max_tokens,
+                                (size_t)r->top_logprobs, err));
     const gi_answer_options answer = {
         .chat = &e->chat,
         .thinking = r->thinking,
@@ -233,6 +237,7 @@ void glint_job_free(glint_job *job) {
     gi_assert(job->sequence.n_blocks == 0);
     gi_kv_sequence_done(&job->sequence);
     gi_sampler_done(&job->sampler);
+    gi_logprobs_done(&job->logprobs);
     gi_answer_free(job->answer);
     gi_free(job);
 }

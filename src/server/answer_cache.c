@@ -36,7 +36,8 @@ void gi_answer_cache_free(gi_answer_cache *cache) {
 
 bool gi_answer_cache_may(const gi_answer_cache *cache, const glint_request *request,
                          bool has_seed) {
-    return cache->bytes_max > 0 && !request->no_cache && (request->temperature <= 0 || has_seed);
+    return cache->bytes_max > 0 && !request->no_cache && !request->logprobs &&
+           (request->temperature <= 0 || has_seed);
 }
 
 /* ---- keys ---- */
@@ -57,7 +58,7 @@ static void hash_sampling(gi_sha256 *h, const glint_request *r) {
 }
 
 /* Whoever adds to a request says here whether its answer depends on it. */
-_Static_assert(sizeof(glint_request) == 144, "glint_request has changed: hash_request must know");
+_Static_assert(sizeof(glint_request) == 152, "glint_request has changed: hash_request must know");
 
 /* Turns, with a mark where a picture stands; returns the number of these marks. */
 static size_t hash_messages(gi_sha256 *h, const glint_request *r) {

@@ -15,6 +15,7 @@
  * A request is not looked up, nor is its answer kept, when gi_answer_cache_may says no:
  *
  *     - it says "cache": false, or
+ *     - it wants the tokens' probabilities, which are not kept, or
  *     - it samples (temperature above 0) and names no seed: who throws dice wants to throw them
  *       again. With a seed the same request has the same answer, so it is kept.
  *

@@ -4,6 +4,7 @@
  */
 #include "engine_rig.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,38 @@ static void a_seed_makes_sampling_repeatable(void **state) {
     r.seed = 0;
     rig_ask(engine, &r, &other);
     rig_assert_same(&answer, &other);
+}
+
+/* The tokens make the text, each likeliest first in its list; free text's confidence is the
+ * geometric mean of their probabilities. */
+static void probabilities_of_tokens(void **state) {
+    (void)state;
+    const glint_image image = rig_image(ALPHA);
+    const glint_request r = {.images = &image,
+                             .n_images = 1,
+                             .task = "ask",
+                             .prompt = "x",
+                             .max_tokens = 12,
+                             .logprobs = true,
+                             .top_logprobs = 3};
+    glint_job *job = rig_create(engine, &r);
+    assert_int_equal(glint_job_run(job, NULL, NULL, NULL), GLINT_OK);
+    const glint_result *got = glint_job_result(job);
+    double sum = 0;
+    assert_int_equal(got->n_tokens, got->usage.completion_tokens);
+    assert_int_equal(got->n_top, 3);
+    for (size_t i = 0; i < got->n_tokens; i++) {
+        const glint_token *t = &got->tokens[i], *top = got->top_tokens + i * 3;
+        assert_true(t->logprob < 0);
+        assert_true(t->logprob == top[0].logprob); /* greedy */
+        assert_int_equal(t->n_bytes, top[0].n_bytes);
+        assert_memory_equal(t->bytes, top[0].bytes, t->n_bytes);
+        assert_true(top[0].logprob >= top[1].logprob && top[1].logprob >= top[2].logprob);
+        assert_true(exp(top[0].logprob) + exp(top[1].logprob) + exp(top[2].logprob) < 1);
+        sum += t->logprob;
+    }
+    assert_true(fabs(exp(sum / (double)got->n_tokens) - got->confidence) < 1e-9);
+    glint_job_free(job);
 }
 
 static void one_token_ends_by_length(void **state) {
@@ -431,6 +464,7 @@ int main(void) {
         cmocka_unit_test(greedy_is_the_same_every_time),
         cmocka_unit_test(narrow_sampling_is_greedy),
         cmocka_unit_test(a_seed_makes_sampling_repeatable),
+        cmocka_unit_test(probabilities_of_tokens),
         cmocka_unit_test(one_token_ends_by_length),
         cmocka_unit_test(an_answer_without_its_shape_is_invalid),
         cmocka_unit_test(stop_strings_end_the_answer),

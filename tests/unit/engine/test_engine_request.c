@@ -52,6 +52,8 @@ static void refuses_numbers_out_of_range(void **state) {
         {{.max_tokens = -1}, "max_tokens"},
         {{.max_tokens = GLINT_MAX_TOKENS_MAX + 1}, "max_tokens"},
         {{.max_tokens = INT32_MIN}, "max_tokens"},
+        {{.top_logprobs = -1}, "top_logprobs"},
+        {{.top_logprobs = 21}, "top_logprobs"},
         {{.temperature = -0.1}, "temperature"},
         {{.temperature = 2.01}, "temperature"},
         {{.temperature = (double)NAN}, "temperature"},
