@@ -9,7 +9,6 @@
 
 /* How requests share a step; see docs/adr/0005. */
 static const double SHARE = 3, STEP_MS_MAX = 5;
-enum { BATCH_PATCHES_MAX = 1024 };
 
 /* Patches of a batch of pictures: enough to share the weights of a tower, few enough that what lies
  * between two operations stays in the cache. More made 448 px pictures a fifth slower. */
