@@ -66,7 +66,7 @@ static glint_status open_choice(const gi_reply *a, size_t i, gi_buf *b, glint_er
 
 static glint_status close_choice(const gi_reply *a, const char *finish, gi_buf *b,
                                  glint_error *err) {
-    GI_TRY(gi_buf_puts(b, ",\"logprobs\":null,\"finish_reason\":", err));
+    GI_TRY(gi_buf_puts(b, ",\"finish_reason\":", err));
     if (finish)
         GI_TRY(gi_buf_printf(b, err, "\"%s\"", finish));
     else

@@ -9,20 +9,26 @@
 #include "server/http.h"
 #include "server/infer.h"
 #include "server/listen.h"
+#include "server/models.h"
+#include "server/openapi.h"
 
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     CLOSE_GRACE_MS = 2000,
     STATE_BYTES_MAX = 256,
+    JSON_BYTES_MAX = 256 * 1024, /* of what the server says about itself */
     /* A stream is silent for this long at most, and for half the idle timeout where that is less:
      * who sets a short one has proxies with short ones. */
     KEEP_ALIVE_MS = 10000,
 };
+
+#define MODEL_PREFIX "/v1/models/"
 
 typedef enum state { STATE_LOADING, STATE_READY, STATE_DRAINING } state;
 
@@ -34,11 +40,13 @@ struct gi_server {
     glint_engine *engine;
     _Atomic(gi_infer *) infer; /* NULL until the model is loaded */
     _Atomic int state;         /* enum state */
+    int64_t loaded_s;          /* seconds since 1970; set before infer */
     char address[GI_LISTEN_TEXT_BYTES];
 };
 
 /* ---- routes ---- */
 
+/* A path that ends in {...} stands for all that have a word there. */
 typedef struct route {
     const char *method, *path;
     gi_access_level access;
@@ -118,19 +126,86 @@ static void serve_chat(gi_server *s, gi_http_request *r) {
     if (check_ready(s, r)) gi_infer_submit(atomic_load(&s->infer), &gi_infer_chat, r);
 }
 
+/* The JSON that was written, or word that there was no memory for it. */
+static void reply_written(gi_http_request *r, gi_http_reply *reply, glint_status st) {
+    if (st == GLINT_OK) {
+        gi_http_respond(r, reply);
+        return;
+    }
+    gi_api_error error = {0};
+    gi_buf_done(&reply->body);
+    gi_api_fail(&error, GI_API_OVERLOADED, NULL);
+    gi_http_respond_error(r, &error, NULL);
+}
+
+/* The model, or NULL: then the request is answered. */
+static const glint_engine_info *model_info(gi_server *s, gi_http_request *r) {
+    const glint_engine_info *info = gi_server_info(s);
+    if (info) return info;
+    gi_api_error error = {0};
+    gi_api_fail(&error, GI_API_LOADING, NULL);
+    gi_http_respond_error(r, &error, NULL);
+    return NULL;
+}
+
+static void serve_models(gi_server *s, gi_http_request *r) {
+    const glint_engine_info *info = model_info(s, r);
+    if (!info) return;
+    gi_http_reply reply = {.status = 200};
+    gi_buf_init(&reply.body, JSON_BYTES_MAX);
+    const gi_model_entry model = {.name = info->model_name, .created_s = s->loaded_s};
+    reply_written(r, &reply, gi_models_write_list(&model, &reply.body, NULL));
+}
+
+static void serve_model(gi_server *s, gi_http_request *r) {
+    const glint_engine_info *info = model_info(s, r);
+    if (!info) return;
+    if (strcmp(gi_http_path(r) + strlen(MODEL_PREFIX), info->model_name) != 0) {
+        gi_api_error error = {0};
+        gi_api_fail(&error, GI_API_UNKNOWN_MODEL, "model");
+        gi_http_respond_error(r, &error, NULL);
+        return;
+    }
+    gi_http_reply reply = {.status = 200};
+    gi_buf_init(&reply.body, JSON_BYTES_MAX);
+    const gi_model_entry model = {.name = info->model_name, .created_s = s->loaded_s};
+    reply_written(r, &reply, gi_models_write_one(&model, &reply.body, NULL));
+}
+
+static gi_field_limits field_limits(const gi_server *s) {
+    return (gi_field_limits){.max_side_px = s->settings.engine.max_side_px,
+                             .timeout_ms = s->settings.timeout_ms};
+}
+
+static void serve_openapi(gi_server *s, gi_http_request *r) {
+    const gi_openapi_limits limits = {.fields = field_limits(s),
+                                      .body_bytes_max = s->settings.body_bytes_max};
+    gi_http_reply reply = {.status = 200};
+    gi_buf_init(&reply.body, JSON_BYTES_MAX);
+    reply_written(r, &reply, gi_openapi_write(&limits, &reply.body, NULL));
+}
+
 static const route ROUTES[] = {
     {"GET", "/health", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_health},
     {"GET", "/live", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_live},
     {"GET", "/ready", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_ready},
     {"POST", "/v1/multimodal/inference", GI_ACCESS_INFER, "POST", check_infer, serve_infer},
     {"POST", "/v1/chat/completions", GI_ACCESS_INFER, "POST", check_chat, serve_chat},
+    {"GET", "/v1/models", GI_ACCESS_ANYONE, "GET, HEAD", NULL, serve_models},
+    {"GET", MODEL_PREFIX "{model}", GI_ACCESS_ANYONE, "GET, HEAD", NULL, serve_model},
+    {"GET", "/openapi.json", GI_ACCESS_ANYONE, "GET, HEAD", NULL, serve_openapi},
 };
 
 enum { N_ROUTES = sizeof ROUTES / sizeof ROUTES[0] };
 
 static const route *find_route(const char *path) {
-    for (size_t i = 0; i < N_ROUTES; i++)
-        if (strcmp(ROUTES[i].path, path) == 0) return &ROUTES[i];
+    for (size_t i = 0; i < N_ROUTES; i++) {
+        const char *word = strchr(ROUTES[i].path, '{');
+        const size_t n = word ? (size_t)(word - ROUTES[i].path) : 0;
+        if (word ? strncmp(ROUTES[i].path, path, n) == 0 && path[n] && !strchr(path + n, '/')
+                 : strcmp(ROUTES[i].path, path) == 0)
+            return &ROUTES[i];
+    }
     return NULL;
 }
 
@@ -258,7 +333,7 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
         .ready_max = (size_t)(g->ready_max < g->queue_max ? g->ready_max : g->queue_max),
         .n_crew = (int)g->n_crew,
         .answer_cache_bytes = (size_t)g->answer_cache_bytes,
-        .limits = {.max_side_px = g->engine.max_side_px, .timeout_ms = g->timeout_ms},
+        .limits = field_limits(s),
     };
     const glint_status st = gi_infer_create(&config, &infer, err);
     if (st != GLINT_OK) {
@@ -266,6 +341,7 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
         return st;
     }
     s->engine = engine;
+    s->loaded_s = (int64_t)time(NULL);
     atomic_store(&s->infer, infer);
     int expected = STATE_LOADING;
     atomic_compare_exchange_strong(&s->state, &expected, STATE_READY);

@@ -397,6 +397,7 @@ class Routes(AuthTest):
         server = self.start("--jwt-keys", self.files.hmac("k1"), "--limit-failures-per-s", "0")
         methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "GETX")
         for method, path, access in rows:
+            path = path.replace("{model}", "fake")
             if access == "open":
                 self.assertNotIn(server.request(method, path).status, (401, 403))
                 continue
