@@ -205,6 +205,8 @@ void gi_http_request_end(gi_http_request *r) {
     gi_http_set_phase(r->connection, GI_HTTP_IDLE, h->config.idle_ms);
     const bool is_held = r->stream.is_begun && !r->stream.is_ended;
     if (is_held) gi_http_request_gone(r);
+    /* Broken off, and ended before the watch saw it. */
+    if (r->stream.bytes.len > r->stream.n_taken) r->is_gone = true;
     const int status = r->is_gone ? GI_HTTP_CLIENT_GONE : r->reply.status;
     gi_log(GI_LOG_INFO, "http", "id=%s method=%s route=%s status=%d ms=%.1f", r->id,
            gi_is_token(r->method, strnlen(r->method, 16)) ? r->method : "-", r->route,
