@@ -79,10 +79,12 @@ static bool check_features(const gi_asked *a, gi_api_error *error) {
     if (a->schema_json)
         return gi_api_fail(error, GI_API_UNSUPPORTED_FEATURE,
                            a->table == &gi_chat_table ? "response_format" : "schema");
-    if (f->logprobs || f->top_logprobs > 0)
-        return gi_api_fail_detail(error, GI_API_INVALID_VALUE,
-                                  f->logprobs ? "logprobs" : "top_logprobs",
-                                  "This server does not give token probabilities yet.");
+    if (f->logprobs && f->stream)
+        return gi_api_fail_detail(error, GI_API_INVALID_VALUE, "logprobs",
+                                  "This server does not stream token probabilities yet.");
+    if (f->top_logprobs > 0 && !f->logprobs)
+        return gi_api_fail_detail(error, GI_API_INVALID_VALUE, "top_logprobs",
+                                  "top_logprobs needs logprobs to be true.");
     return true;
 }
 
@@ -154,6 +156,8 @@ glint_request gi_asked_request(const gi_asked *a, size_t i_choice, int vocab_siz
         .n_stops = f->n_stops,
         .max_side_px = (int)f->max_side_px,
         .no_cache = !f->cache,
+        .logprobs = f->logprobs,
+        .top_logprobs = (int)f->top_logprobs,
     };
 }
 

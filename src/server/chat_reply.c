@@ -35,6 +35,36 @@ static glint_status put_usage(const gi_reply *a, gi_buf *b, glint_error *err) {
                          sum.image_tokens);
 }
 
+/* {"token":...,"logprob":...,"bytes":[...] and the brace left open. A token may be part of a
+ * character: as text it then has a replacement character, and its bytes tell. */
+static glint_status put_token(const glint_token *t, gi_buf *b, glint_error *err) {
+    GI_TRY(gi_buf_puts(b, "{\"token\":", err));
+    GI_TRY(gi_json_out_string(b, t->bytes, t->n_bytes, err));
+    GI_TRY(gi_buf_puts(b, ",\"logprob\":", err));
+    GI_TRY(gi_json_out_logprob(b, t->logprob, err));
+    GI_TRY(gi_buf_puts(b, ",\"bytes\":[", err));
+    for (size_t i = 0; i < t->n_bytes; i++)
+        GI_TRY(gi_buf_printf(b, err, "%s%u", i > 0 ? "," : "", (unsigned)(uint8_t)t->bytes[i]));
+    return gi_buf_puts(b, "]", err);
+}
+
+static glint_status put_logprobs(const glint_result *r, gi_buf *b, glint_error *err) {
+    if (!r->tokens) return gi_buf_puts(b, "null", err);
+    GI_TRY(gi_buf_puts(b, "{\"content\":[", err));
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        if (i > 0) GI_TRY(gi_buf_puts(b, ",", err));
+        GI_TRY(put_token(&r->tokens[i], b, err));
+        GI_TRY(gi_buf_puts(b, ",\"top_logprobs\":[", err));
+        for (size_t k = 0; k < r->n_top; k++) {
+            if (k > 0) GI_TRY(gi_buf_puts(b, ",", err));
+            GI_TRY(put_token(&r->top_tokens[i * r->n_top + k], b, err));
+            GI_TRY(gi_buf_puts(b, "}", err));
+        }
+        GI_TRY(gi_buf_puts(b, "]}", err));
+    }
+    return gi_buf_puts(b, "],\"refusal\":null}", err);
+}
+
 static glint_status write_whole(const gi_reply *a, gi_buf *b, glint_error *err) {
     GI_TRY(put_head(a, "chat.completion", b, err));
     GI_TRY(gi_buf_puts(b, ",\"choices\":[", err));
@@ -44,9 +74,9 @@ static glint_status write_whole(const gi_reply *a, gi_buf *b, glint_error *err) 
                              "%s{\"index\":%zu,\"message\":{\"role\":\"assistant\",\"content\":",
                              i > 0 ? "," : "", i));
         GI_TRY(gi_json_out_string(b, r->text, r->n_text_bytes, err));
-        GI_TRY(gi_buf_printf(b, err,
-                             ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"%s\"}",
-                             finish_name(r->finish)));
+        GI_TRY(gi_buf_puts(b, ",\"refusal\":null},\"logprobs\":", err));
+        GI_TRY(put_logprobs(r, b, err));
+        GI_TRY(gi_buf_printf(b, err, ",\"finish_reason\":\"%s\"}", finish_name(r->finish)));
     }
     GI_TRY(gi_buf_puts(b, "],\"usage\":", err));
     GI_TRY(put_usage(a, b, err));

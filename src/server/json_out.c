@@ -60,3 +60,8 @@ glint_status gi_json_out_unit(gi_buf *b, double p, glint_error *err) {
     if (!isfinite(p) || p < 0) p = 0;
     return gi_buf_printf(b, err, "%.4f", p > 1 ? 1.0 : p);
 }
+
+glint_status gi_json_out_logprob(gi_buf *b, double logprob, glint_error *err) {
+    if (!(logprob > -9999)) logprob = -9999;
+    return gi_buf_printf(b, err, "%.6f", logprob < 0 ? logprob : 0.0);
+}

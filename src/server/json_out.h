@@ -19,4 +19,7 @@ glint_status gi_json_out_ms(gi_buf *b, double ms, glint_error *err);
 /** Append a probability with four decimals, kept within 0..1; 0 for what is not finite. */
 glint_status gi_json_out_unit(gi_buf *b, double p, glint_error *err);
 
+/** Append the logarithm of a probability with six decimals; at least -9999, as for what is 0. */
+glint_status gi_json_out_logprob(gi_buf *b, double logprob, glint_error *err);
+
 #endif

@@ -3,6 +3,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import math
 import os
 import tempfile
 import time
@@ -38,6 +39,26 @@ def text(words):
 
 def picture(url=URI, **more):
     return {"type": "image_url", "image_url": {"url": url, **more}}
+
+
+def understand(schema):
+    """nullable is 3.0's word; a validator of 3.1 does not know it."""
+    if isinstance(schema, list):
+        return [understand(s) for s in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {k: understand(v) for k, v in schema.items()}
+    if schema.pop("nullable", False) is True:
+        return {"anyOf": [schema, {"type": "null"}]}
+    return schema
+
+
+def described(name, value):
+    """Raises when the value is not what OpenAI's description says."""
+    with open(SCHEMAS) as file:
+        document = understand(json.load(file))
+    schema = {"$ref": f"#/components/schemas/{name}", **document}
+    jsonschema.Draft202012Validator(schema).validate(value)
 
 
 class OpenAI(unittest.TestCase):
@@ -238,6 +259,8 @@ class OpenAI(unittest.TestCase):
         self.refused(bad, "conflicting_fields", "max_tokens", max_tokens=5, max_completion_tokens=5)
         self.refused(bad, "unknown_field", "top_a", extra_body={"top_a": 1})
         self.refused(bad, "invalid_value", "top_logprobs", top_logprobs=21)
+        self.refused(bad, "invalid_value", "top_logprobs", top_logprobs=2)
+        self.refused(bad, "invalid_value", "logprobs", logprobs=True, stream=True)
         self.refused(cannot, "unsupported_feature", "frequency_penalty", frequency_penalty=0.5)
         tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
         self.refused(cannot, "unsupported_feature", "tools", tools=[tool])
@@ -302,39 +325,19 @@ class OpenAI(unittest.TestCase):
 
     @unittest.skipUnless(os.path.exists(SCHEMAS), "no outside suites")
     def test_answers_are_as_described(self):
-        with open(SCHEMAS) as file:
-            document = json.load(file)
-
-        def understand(schema):
-            """nullable is 3.0's word; a validator of 3.1 does not know it."""
-            if isinstance(schema, list):
-                return [understand(s) for s in schema]
-            if not isinstance(schema, dict):
-                return schema
-            schema = {k: understand(v) for k, v in schema.items()}
-            if schema.pop("nullable", False) is True:
-                return {"anyOf": [schema, {"type": "null"}]}
-            return schema
-
-        document = understand(document)
-
-        def check(name, value):
-            schema = {"$ref": f"#/components/schemas/{name}", **document}
-            jsonschema.Draft202012Validator(schema).validate(value)
-
         def post(**fields):
             return self.server.request("POST", CHAT, json.dumps({"model": "fake", **fields}),
                                        {"Content-Type": "application/json"}).body
 
         with self.assertRaises(jsonschema.ValidationError):
-            check("CreateChatCompletionResponse", {"id": 1})
-        check("CreateChatCompletionResponse", json.loads(post(messages=user("say=特效药"), n=2)))
-        check("CreateChatCompletionResponse", json.loads(post(messages=user("say=x;finish=length"))))
+            described("CreateChatCompletionResponse", {"id": 1})
+        described("CreateChatCompletionResponse", json.loads(post(messages=user("say=特效药"), n=2)))
+        described("CreateChatCompletionResponse", json.loads(post(messages=user("say=x;finish=length"))))
         body = post(messages=user("say=abc;piece=1"), stream=True, stream_options={"include_usage": True})
         events = [line[6:] for line in body.decode().split("\n") if line.startswith("data: {")]
         self.assertEqual(len(events), 6)
         for event in events:
-            check("CreateChatCompletionStreamResponse", json.loads(event))
+            described("CreateChatCompletionStreamResponse", json.loads(event))
 
 
 class Model(unittest.TestCase):
@@ -382,6 +385,20 @@ class Model(unittest.TestCase):
         self.assertEqual((cut.message.content, cut.finish_reason), (words[:words.index(words[3:5])], "stop"))
         short = self.client.chat.completions.create(model="default", messages=messages, max_completion_tokens=2)
         self.assertEqual((short.choices[0].finish_reason, short.usage.completion_tokens), ("length", 2))
+
+    def test_probabilities(self):
+        answer = self.ask(user(picture(self.uri), text("请描述这张图片。")), logprobs=True, top_logprobs=3)
+        content = answer.choices[0].logprobs.content
+        self.assertEqual(len(content), answer.usage.completion_tokens)
+        said = b"".join(bytes(t.bytes) for t in content)
+        self.assertEqual(said.decode().strip(), answer.choices[0].message.content.strip())
+        for token in content:
+            self.assertEqual(len(token.top_logprobs), 3)
+            # Greedy: each token is the likeliest, and probabilities are probabilities.
+            self.assertEqual((token.token, token.logprob), (token.top_logprobs[0].token, token.top_logprobs[0].logprob))
+            self.assertLessEqual(sum(math.exp(t.logprob) for t in token.top_logprobs), 1.000001)
+        if os.path.exists(SCHEMAS):
+            described("CreateChatCompletionResponse", answer.model_dump(exclude_unset=True))
 
     def test_turns_and_samples(self):
         messages = [{"role": "system", "content": "你是审核员。"}, *user(picture(self.uri), text("这是什么？")),

@@ -1,6 +1,7 @@
 """Answers as they come: events, errors before and behind the head, clients that leave or do not read."""
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -41,6 +42,12 @@ def parse(body):
         if data is not None:
             events.append((name, data if data == "[DONE]" else json.loads(data)))
     return events, comments
+
+
+def is_sanitized(server):
+    """Sanitizers keep freed memory for a while."""
+    with open(f"/proc/{server.process.pid}/maps") as file:
+        return re.search(r"lib[at]san|clang_rt", file.read()) is not None
 
 
 def rss_kib(server):
@@ -220,7 +227,8 @@ class Stream(unittest.TestCase):
                     self.assertFalse(b"[DONE]" in read_all(s))
                     s.close()
             # Eight streams' buffers are 2 MiB; 24 of them, kept, would be 6.
-            self.assertLess(rss_kib(server) - before, 5 * 1024)
+            if not is_sanitized(server):
+                self.assertLess(rss_kib(server) - before, 5 * 1024)
 
     def test_many_streams_many_leavers(self):
         wrong = []
