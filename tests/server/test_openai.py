@@ -239,6 +239,7 @@ class OpenAI(unittest.TestCase):
             self.assertEqual(self.server.get(path).error["code"], "not_found", path)
         with Server(model="load_ms=400", wait=False) as server:
             self.assertEqual(server.get("/v1/models").error["code"], "loading")
+            server.wait_ready()
 
     # ---- refusals ----
 
