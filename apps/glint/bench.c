@@ -19,6 +19,7 @@ static const struct {
     {"kv", "generation with the KV cache on and off", gi_bench_kv},
     {"loss", "what a number format costs in answers", gi_bench_loss},
     {"serve", "a running server under load", gi_bench_serve},
+    {"quality", "right and wrong answers of a running server", gi_bench_quality},
 };
 
 enum { N_MEASUREMENTS = sizeof MEASUREMENTS / sizeof MEASUREMENTS[0] };

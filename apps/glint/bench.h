@@ -15,6 +15,7 @@ int gi_bench_model(int argc, char **argv);
 int gi_bench_kv(int argc, char **argv);
 int gi_bench_loss(int argc, char **argv);
 int gi_bench_serve(int argc, char **argv);
+int gi_bench_quality(int argc, char **argv);
 
 /** What every measurement can be told. */
 typedef struct gi_bench_common {

@@ -1,4 +1,4 @@
-"""Charts as SVG text: curves over tokens or load, distributions, and bars of ratios."""
+"""Charts as SVG text: curves over tokens or load, distributions, reliability, bars of ratios."""
 import math
 from html import escape
 
@@ -127,6 +127,39 @@ def _nines(share):
     return -math.log10(1 - share)
 
 
+def quality(report):
+    """Reliability: the share of right answers of those with a confidence, beside what it should be."""
+    side, gap, top = 280, 90, 60
+    parts = [_text(60, 28, "How often an answer with that confidence is right", extra="font-weight='bold'")]
+    named = (("verdicts", report["verdict_calibration"]), ("texts", report["text_calibration"]))
+    for column, (name, calibration) in enumerate(named):
+        left = 60 + column * (side + gap)
+        if calibration:
+            parts += _reliability(left, top, side, name, calibration)
+    return _page(top + side + 70, parts)
+
+
+def _reliability(left, top, side, name, calibration):
+    """One diagram; circles grow with the number of answers."""
+    bottom = top + side
+    grid, y_of = _grid(left, left + side, bottom, side, [0, 0.2, 0.4, 0.6, 0.8, 1.0])
+
+    def x_of(share):
+        return left + side * share
+
+    answers = sum(b["answers"] for b in calibration["bins"])
+    title = f"{name}: {answers} answers, calibration error {calibration['ece']:.3f}"
+    parts = [_text(left, top - 12, title), *grid,
+             f"<line x1='{left}' y1='{bottom}' x2='{left + side}' y2='{top}' stroke='#222' stroke-dasharray='4 3'/>"]
+    parts += [_text(x_of(tick / 5), bottom + 20, _number(tick / 5), "middle") for tick in range(6)]
+    parts.append(_text(left + side / 2, bottom + 44, "confidence", "middle"))
+    points = [(x_of(b["confidence"]), y_of(b["right"]), b["answers"]) for b in calibration["bins"]]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
+    parts.append(f"<polyline points='{path}' fill='none' stroke='{OURS}' stroke-width='2'/>")
+    return parts + [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='{3 + 9 * math.sqrt(n / answers):.1f}' "
+                    f"fill='{OURS}' fill-opacity='0.6'/>" for x, y, n in points]
+
+
 def ratio_bars(title, rows, note):
     """rows: [(name, ratio)]; a line marks 1, where both sides are equal."""
     left, top, row_px, right = 330, 60, 26, WIDTH - 60
@@ -154,6 +187,8 @@ def draw(report):
         return curves(title, "tokens generated", "seconds", [p["tokens"] for p in points], lines)
     if report["kind"] == "serve":
         return serve(report)
+    if report["kind"] == "quality":
+        return quality(report)
     if report["kind"] == "versus":
         rows = [(r["name"], r["ratio"]) for r in report["rows"] if r["ratio"] and r["unit"] != "%"]
         note = f"{report['model']}; {report['card']['cpu']}, {report['threads']} threads, medians of {report['rounds']} rounds"
