@@ -21,7 +21,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OBJECT_TABLE = os.path.join(HERE, "world", "objects.tsv")
 DEBIAN_FONTS = "/usr/share/fonts"
 
-# face: Debian package, file below DEBIAN_FONTS, index in a collection
+Face = tuple[str, str, int]  # Debian package, file below DEBIAN_FONTS, index in a collection
+
 _CJK = {
     "sans.otf": ("fonts-noto-cjk", "opentype/noto/NotoSansCJK-Regular.ttc", 2),
     "sansb.otf": ("fonts-noto-cjk", "opentype/noto/NotoSansCJK-Bold.ttc", 2),
@@ -57,6 +58,24 @@ _LATIN = {
     )
 }
 FACES = _CJK | _LATIN
+# Faces that no training scene was drawn with, to measure with: each stands in for those of FACES
+# that write the same script.
+_UNSEEN_CJK = {
+    "wenkai.ttf": ("fonts-lxgw-wenkai", "truetype/lxgw-wenkai/LXGWWenKai-Regular.ttf", 0),
+    "wenkaib.ttf": ("fonts-lxgw-wenkai", "truetype/lxgw-wenkai/LXGWWenKai-Bold.ttf", 0),
+    "wenkail.ttf": ("fonts-lxgw-wenkai", "truetype/lxgw-wenkai/LXGWWenKai-Light.ttf", 0),
+    "sungti.ttf": ("fonts-arphic-gbsn00lp", "truetype/arphic-gbsn00lp/gbsn00lp.ttf", 0),
+}
+_UNSEEN_LATIN = {
+    "carlito.ttf": ("fonts-crosextra-carlito", "truetype/crosextra/Carlito-Regular.ttf", 0),
+    "caladea.ttf": ("fonts-crosextra-caladea", "truetype/crosextra/Caladea-Regular.ttf", 0),
+    "freesans.ttf": ("fonts-freefont-ttf", "truetype/freefont/FreeSansBold.ttf", 0),
+}
+UNSEEN_FACES = {
+    face: list(others.values())[i % len(others)]
+    for seen, others in ((_CJK, _UNSEEN_CJK), (_LATIN, _UNSEEN_LATIN))
+    for i, face in enumerate(seen)
+}
 CJK_FACES, LATIN_FACES = tuple(_CJK), tuple(_LATIN)
 EMOJI_FONT = ("fonts-noto-color-emoji", "truetype/noto/NotoColorEmoji.ttf")
 
@@ -115,16 +134,19 @@ def is_hanzi(char: str) -> bool:
 # ---- Debian packages ----------------------------------------------------------------------------
 
 
-def missing_packages() -> list[str]:
-    needed = [(package, path) for package, path, _ in FACES.values()] + [EMOJI_FONT]
+def missing_packages(faces: Mapping[str, Face] = FACES) -> list[str]:
+    needed = [(package, path) for package, path, _ in faces.values()] + [EMOJI_FONT]
     return sorted(
         {package for package, path in needed if not os.path.exists(f"{DEBIAN_FONTS}/{path}")}
     )
 
 
-def open_debian_font(face: str, size_px: int) -> ImageFont.FreeTypeFont:
-    _, path, index = FACES[face]
-    return open_font_file(f"{DEBIAN_FONTS}/{path}", size_px, index)
+def debian_fonts(faces: Mapping[str, Face]) -> OpenFont:
+    def open_font(face: str, size_px: int) -> ImageFont.FreeTypeFont:
+        _, path, index = faces[face]
+        return open_font_file(f"{DEBIAN_FONTS}/{path}", size_px, index)
+
+    return open_font
 
 
 def open_font_file(path: str, size_px: int, index: int = 0) -> ImageFont.FreeTypeFont:
@@ -142,8 +164,8 @@ def draw_emoji(font: ImageFont.FreeTypeFont, char: str) -> np.ndarray | None:
     return np.asarray(glyph.crop(EMOJI_BOX).resize(side, Image.Resampling.BILINEAR))[None]
 
 
-def load_debian() -> Assets:
-    missing = missing_packages()
+def load_debian(faces: Mapping[str, Face] = FACES) -> Assets:
+    missing = missing_packages(faces)
     if missing:
         raise MissingAssets(
             "fonts are missing; install them with\n"
@@ -157,7 +179,7 @@ def load_debian() -> Assets:
         art = draw_emoji(font, chars) if len(chars) == 1 else None
         if art is not None:
             objects.append(PicturedObject(zh, en, art))
-    return Assets(open_debian_font, objects, common_hanzi([zh for _, zh, _ in table]))
+    return Assets(debian_fonts(faces), objects, common_hanzi([zh for _, zh, _ in table]))
 
 
 # ---- a folder -----------------------------------------------------------------------------------

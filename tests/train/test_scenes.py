@@ -6,6 +6,7 @@ Pillow's own face stands in for every one, and coloured squares for the objects.
 the Debian assets needs the packages.
 """
 
+import dataclasses
 import functools
 import json
 import os
@@ -31,6 +32,7 @@ from world import policy, words
 from world.canvas import SIZES
 from world.papers import random_line
 from world.scene import SCENES, draw_scene
+from world.spoil import SPOILS
 from world.stage import Question, Scene, Stage
 
 SCENES_DRAWN = 200
@@ -162,7 +164,7 @@ class Listings(unittest.TestCase):
             title = next((line for line in audit.prompt.split("\n") if "标题：" in line), "")
             reasons = json.loads(audit.answer)["reasons"]
             for text, opening in ((written, "图中"), (title, "标题")):
-                found = [phrase for phrase in policy.SUPERLATIVES if phrase in text]
+                found = [phrase for phrase in policy.TRAINED.superlatives if phrase in text]
                 quoting = [reason for reason in reasons if reason.startswith(opening)]
                 for phrase in found:
                     self.assertTrue(any(f"“{phrase}”" in reason for reason in quoting), phrase)
@@ -200,6 +202,39 @@ class Listings(unittest.TestCase):
             kinds.add(violation.kind)
         self.assertEqual(kinds, set(policy.REASONS_IN_PICTURE))
         self.assertEqual(kinds, set(policy.REASONS_IN_TITLE))
+
+
+class Harder(unittest.TestCase):
+    def test_unseen_phrases_are_unseen(self):
+        for field in dataclasses.fields(policy.Phrases):
+            trained, unseen = (getattr(p, field.name) for p in (policy.TRAINED, policy.UNSEEN))
+            self.assertEqual(set(trained) & set(unseen), set(), field.name)
+        for phrase in policy.UNSEEN.superlatives:
+            self.assertFalse(any(known in phrase for known in policy.TRAINED.superlatives), phrase)
+
+    def test_unseen_phrases_are_drawn_and_judged(self):
+        spans = set()
+        unseen = Stage.of(stage().assets, policy.UNSEEN)
+        for index in range(60):
+            _, questions = SCENES["listing"][1](unseen, Random(f"unseen/{index}"))
+            reasons = json.loads(questions[0].answer)["reasons"]
+            spans |= {reason.split("“")[1].split("”")[0] for reason in reasons if "“" in reason}
+        self.assertTrue(spans & set(policy.UNSEEN.superlatives))
+        self.assertFalse(spans & set(policy.TRAINED.superlatives))
+
+    def test_unseen_faces_stand_in_for_all(self):
+        self.assertEqual(set(assets.UNSEEN_FACES), set(assets.FACES))
+        self.assertEqual(set(assets.UNSEEN_FACES.values()) & set(assets.FACES.values()), set())
+
+    def test_spoils(self):
+        clean = Image.fromarray(drawn_as("lines")[0].picture)
+        for name, spoil in SPOILS.items():
+            spoiled, again = (spoil(clean, Random(f"s/{name}")) for _ in range(2))
+            self.assertEqual(spoiled.tobytes(), again.tobytes(), name)
+            self.assertNotEqual(spoiled.tobytes(), clean.tobytes(), name)
+            self.assertEqual(spoiled.mode, "RGB")
+        sides = [max(SPOILS["scale"](clean, Random(i)).size) for i in range(100)]
+        self.assertTrue(150 <= min(sides) < 250 and 1000 < max(sides) <= 1600, (min(sides), max(sides)))
 
 
 class Labels(unittest.TestCase):
@@ -314,7 +349,8 @@ class Assets(unittest.TestCase):
     def test_every_package_is_listed(self):
         with open(os.path.join(TRAIN, "packages.txt"), encoding="utf-8") as file:
             listed = {line.split("#")[0].strip() for line in file} - {""}
-        used = {package for package, _, _ in assets.FACES.values()} | {assets.EMOJI_FONT[0]}
+        faces = [*assets.FACES.values(), *assets.UNSEEN_FACES.values()]
+        used = {package for package, _, _ in faces} | {assets.EMOJI_FONT[0]}
         self.assertEqual(used, listed)
 
     def test_an_incomplete_folder_is_refused(self):

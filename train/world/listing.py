@@ -13,11 +13,11 @@ def draw_listing(stage: Stage, rng: Random) -> tuple[Canvas, list[Question]]:
     picture, colour_name, paper = background(rng)
     canvas = Canvas(stage.assets, rng, picture)
     objects = _choose_objects(stage, rng)
-    lines, violations = _choose_lines(rng, stage.assets.hanzi)
+    lines, violations = _choose_lines(stage, rng)
     if rng.random() < 0.3:
         lines.append(f"¥{rng.randint(1, 999)}{rng.choice(['', '.9', '.00'])}")
     _lay_out(canvas, paper, objects, lines)
-    title, title_violation = _choose_title(rng, stage.assets.hanzi)
+    title, title_violation = _choose_title(stage, rng)
 
     ask = rng.choice(words.ASK_AUDIT if rng.random() < 0.88 else words.ASK_AUDIT_EN)
     if title:
@@ -56,26 +56,26 @@ def _choose_objects(stage: Stage, rng: Random) -> list[str]:
     return list(dict.fromkeys(objects))
 
 
-def _choose_lines(rng: Random, characters: str) -> tuple[list[str], list[policy.Violation]]:
+def _choose_lines(stage: Stage, rng: Random) -> tuple[list[str], list[policy.Violation]]:
     lines: list[str] = []
     violations = []
     for _ in range(rng.choice([0, 1, 1, 2, 2])):
         if rng.random() < 0.35:
-            violations.append(policy.draw_violation(rng, characters))
+            violations.append(stage.draw_violation(rng))
             lines.append(violations[-1].text)
         else:
-            lines.append(words.advertisement(rng, characters))
+            lines.append(words.advertisement(rng, stage.assets.hanzi))
     return lines, violations
 
 
-def _choose_title(rng: Random, characters: str) -> tuple[str | None, policy.Violation | None]:
+def _choose_title(stage: Stage, rng: Random) -> tuple[str | None, policy.Violation | None]:
     """The title is not in the picture: it comes with the question."""
     if rng.random() >= 0.55:
         return None, None
     if rng.random() < 0.4:
-        violation = policy.draw_violation(rng, characters)
+        violation = stage.draw_violation(rng)
         return violation.text, violation
-    return words.advertisement(rng, characters), None
+    return words.advertisement(rng, stage.assets.hanzi), None
 
 
 def _lay_out(canvas: Canvas, paper: Colour, objects: list[str], lines: list[str]) -> None:

@@ -4,7 +4,7 @@ This is the file to change when a team trains on rules of its own.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -25,30 +25,67 @@ LICENSED_OBJECTS = {
     "听诊器": "图像中出现医疗器械，需核验经营资质",
 }
 
-DISEASES = (
-    "糖尿病 高血压 癌症 失眠 脱发 近视 痛风 肝炎 哮喘 关节炎 鼻炎 胃病 肥胖 贫血 颈椎病 湿疹"
-).split()
-REMEDIES = "特效药 神药 秘方 膏药 胶囊 口服液 保健茶 药酒 贴膏 冲剂".split()
-CURES = (
-    "{remedy}根治{disease}",
-    "{disease}一贴就好",
-    "{remedy}治愈{disease}",
-    "彻底告别{disease}",
-    "七天治好{disease}",
-    "专治{disease}",
-    "{remedy}根治{disease}！",
+
+@dataclass(frozen=True)
+class Phrases:
+    """What forbidden lines are made of. {remedy}, {disease} and {number} are filled in."""
+
+    diseases: Sequence[str]
+    remedies: Sequence[str]
+    cures: Sequence[str]
+    superlatives: Sequence[str]
+    contacts: Sequence[str]
+
+
+TRAINED = Phrases(
+    diseases=(
+        "糖尿病 高血压 癌症 失眠 脱发 近视 痛风 肝炎 哮喘 关节炎 鼻炎 胃病 肥胖 贫血 颈椎病 湿疹"
+    ).split(),
+    remedies="特效药 神药 秘方 膏药 胶囊 口服液 保健茶 药酒 贴膏 冲剂".split(),
+    cures=(
+        "{remedy}根治{disease}",
+        "{disease}一贴就好",
+        "{remedy}治愈{disease}",
+        "彻底告别{disease}",
+        "七天治好{disease}",
+        "专治{disease}",
+        "{remedy}根治{disease}！",
+    ),
+    superlatives=(
+        "全国第一 销量第一 世界顶级 国家级 最高级 史上最低价 全网最低 绝对安全 百分百有效 永不复发 "
+        "独一无二 万能 立即见效 无任何副作用 三天见效 一次根除 包治百病"
+    ).split(),
+    contacts=(
+        "加微信{number}",
+        "加QQ{number}",
+        "微信号{number}",
+        "联系电话{number}",
+        "扫码加群{number}",
+        "私聊{number}",
+    ),
 )
-SUPERLATIVES = (
-    "全国第一 销量第一 世界顶级 国家级 最高级 史上最低价 全网最低 绝对安全 百分百有效 永不复发 "
-    "独一无二 万能 立即见效 无任何副作用 三天见效 一次根除 包治百病"
-).split()
-CONTACTS = (
-    "加微信{number}",
-    "加QQ{number}",
-    "微信号{number}",
-    "联系电话{number}",
-    "扫码加群{number}",
-    "私聊{number}",
+
+# To measure with, never to train on: none of these words and patterns is in TRAINED.
+UNSEEN = Phrases(
+    diseases="白内障 荨麻疹 骨质疏松 偏头痛 牙周炎 甲亢 便秘 耳鸣 口腔溃疡 带状疱疹".split(),
+    remedies="灵丹 仙草 药丸 喷雾 洗剂 中成药 保健酒 偏方".split(),
+    cures=(
+        "{remedy}消除{disease}",
+        "{disease}不再犯",
+        "三个疗程治好{disease}",
+        "{disease}患者的福音",
+        "{remedy}击退{disease}",
+    ),
+    superlatives=(
+        "全球领先 行业第一 顶尖品质 最优惠 零风险 百分之百安全 终身不复发 举世无双 唯一正品 秒杀同行"
+    ).split(),
+    contacts=(
+        "加V信{number}",
+        "薇信{number}",
+        "拨打热线{number}",
+        "进群咨询{number}",
+        "扣扣{number}",
+    ),
 )
 
 REASONS_IN_PICTURE = {
@@ -70,33 +107,33 @@ class Violation:
     kind: str  # a key of REASONS_IN_PICTURE
 
 
-def draw_violation(rng: Random, characters: str) -> Violation:
+def draw_violation(rng: Random, characters: str, phrases: Phrases = TRAINED) -> Violation:
     kind = rng.random()
     if kind < 0.45:
-        return _draw_cure(rng, characters)
+        return _draw_cure(rng, characters, phrases)
     if kind < 0.8:
-        span = rng.choice(SUPERLATIVES)
+        span = rng.choice(phrases.superlatives)
         template = rng.choice(["{span}", "{before}{span}", "{span}{after}"])
         before, after = rng.choice(words.GOODS), rng.choice(words.GOODS)
         return Violation(
             template.format(span=span, before=before, after=after), span, "superlative"
         )
-    template = rng.choice(CONTACTS)
+    template = rng.choice(phrases.contacts)
     text = template.format(number=words.digits(rng, rng.randint(6, 9)))
     return Violation(text, text, "contact")
 
 
-def _draw_cure(rng: Random, characters: str) -> Violation:
+def _draw_cure(rng: Random, characters: str, phrases: Phrases) -> Violation:
     """Of listed words and of made-up ones, so that the sentence is what gives it away."""
 
-    def listed_or_random(listed: list[str], share: float) -> str:
+    def listed_or_random(listed: Sequence[str], share: float) -> str:
         if rng.random() < share:
             return rng.choice(listed)
         return words.hanzi(rng, characters, 2, 3)
 
-    template = rng.choice(CURES)
-    remedy = listed_or_random(REMEDIES, 0.7)
-    disease = listed_or_random(DISEASES, 0.6)
+    template = rng.choice(phrases.cures)
+    remedy = listed_or_random(phrases.remedies, 0.7)
+    disease = listed_or_random(phrases.diseases, 0.6)
     text = template.format(remedy=remedy, disease=disease)
     return Violation(text, text.rstrip("！"), "cure")
 

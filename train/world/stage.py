@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from random import Random
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +13,16 @@ from world import policy
 
 @dataclass(frozen=True)
 class Stage:
-    """Objects by what the policy says of them, and the assets to draw them with."""
+    """Objects by what the policy says of them, forbidden phrases, and the assets to draw with."""
 
     assets: Assets
     forbidden: list[str]
     licensed: list[str]
     ordinary: list[str]
+    phrases: policy.Phrases
 
     @staticmethod
-    def of(assets: Assets) -> "Stage":
+    def of(assets: Assets, phrases: policy.Phrases = policy.TRAINED) -> "Stage":
         decided = [*policy.FORBIDDEN_OBJECTS, *policy.LICENSED_OBJECTS]
         absent = [zh for zh in decided if zh not in assets.objects]
         if absent:
@@ -30,7 +32,11 @@ class Stage:
             list(policy.FORBIDDEN_OBJECTS),
             list(policy.LICENSED_OBJECTS),
             [zh for zh in assets.objects if zh not in decided],
+            phrases,
         )
+
+    def draw_violation(self, rng: Random) -> policy.Violation:
+        return policy.draw_violation(rng, self.assets.hanzi, self.phrases)
 
     def english(self, objects: Iterable[str]) -> list[str]:
         return [self.assets.objects[zh].en for zh in objects]
