@@ -59,14 +59,15 @@ static bool fits(const gi_schema *s, uint32_t used, uint32_t rule) {
     return cost != GI_COST_NEVER && used + cost <= GI_COST_MAX;
 }
 
+bool gi_automaton_is_same(const gi_thread *a, const gi_thread *b) {
+    return a->kind == b->kind && a->rule == b->rule && a->stack == b->stack && a->a == b->a &&
+           a->b == b->b && a->c == b->c && a->k == b->k && a->count == b->count &&
+           a->seen == b->seen && a->name == b->name;
+}
+
 static void emit(stepper *x, const gi_thread *t) {
-    for (size_t i = 0; i < x->n; i++) {
-        const gi_thread *o = &x->out[i];
-        if (o->kind == t->kind && o->rule == t->rule && o->stack == t->stack && o->a == t->a &&
-            o->b == t->b && o->c == t->c && o->k == t->k && o->count == t->count &&
-            o->seen == t->seen && o->name == t->name)
-            return;
-    }
+    for (size_t i = 0; i < x->n; i++)
+        if (gi_automaton_is_same(&x->out[i], t)) return;
     if (x->n < x->max) x->out[x->n++] = *t;
 }
 

@@ -58,6 +58,9 @@ gi_thread gi_automaton_begin(const gi_schema *s);
 void gi_automaton_step(const gi_schema *s, gi_cells *cells, const gi_thread *t, uint8_t byte,
                        gi_thread *out, size_t *io_n, size_t max);
 
+/** Whether two threads of one pool are the same. */
+bool gi_automaton_is_same(const gi_thread *a, const gi_thread *b);
+
 /** Whether the bytes so far are a whole value. */
 bool gi_automaton_is_complete(const gi_schema *s, const gi_thread *t);
 

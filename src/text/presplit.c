@@ -166,12 +166,10 @@ void gi_presplit_free(gi_presplit *p) {
     gi_free(p);
 }
 
-/* One call of gi_presplit_run. */
+/* One call of gi_presplit_run_in. */
 typedef struct run {
     const gi_presplit *p;
-    pcre2_match_data *match;
-    pcre2_match_context *limits;
-    gi_buf prefixed; /* a piece with a space put before it */
+    gi_presplit_memory *memory;
     gi_piece_fn fn;
     void *ctx;
     glint_error *err;
@@ -183,13 +181,14 @@ typedef struct run {
  */
 static glint_status find(run *r, const pcre2_code *code, const uint8_t *text, size_t n, size_t from,
                          bool *ret_found, size_t *ret_begin, size_t *ret_end) {
-    int rc = pcre2_match(code, text, n, from, PCRE2_NO_UTF_CHECK, r->match, r->limits);
+    int rc =
+        pcre2_match(code, text, n, from, PCRE2_NO_UTF_CHECK, r->memory->match, r->memory->limits);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-        rc = pcre2_match(code, text, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, r->match,
-                         r->limits);
+        rc = pcre2_match(code, text, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, r->memory->match,
+                         r->memory->limits);
     *ret_found = rc >= 0;
     if (rc >= 0) {
-        const PCRE2_SIZE *at = pcre2_get_ovector_pointer(r->match);
+        const PCRE2_SIZE *at = pcre2_get_ovector_pointer(r->memory->match);
         *ret_begin = at[0];
         *ret_end = at[1];
     }
@@ -202,11 +201,11 @@ static glint_status find(run *r, const pcre2_code *code, const uint8_t *text, si
 static glint_status run_stage(run *r, size_t stage, const uint8_t *text, size_t n) {
     const bool prefix = r->p->add_prefix_space && stage == r->p->prefix_stage && text[0] != ' ';
     if (prefix) {
-        gi_buf_clear(&r->prefixed);
-        GI_TRY(gi_buf_push(&r->prefixed, " ", 1, r->err));
-        GI_TRY(gi_buf_push(&r->prefixed, text, n, r->err));
-        text = r->prefixed.data;
-        n = r->prefixed.len;
+        gi_buf_clear(&r->memory->prefixed);
+        GI_TRY(gi_buf_push(&r->memory->prefixed, " ", 1, r->err));
+        GI_TRY(gi_buf_push(&r->memory->prefixed, text, n, r->err));
+        text = r->memory->prefixed.data;
+        n = r->memory->prefixed.len;
     }
     if (stage == r->p->n_stages) return r->fn(r->ctx, text, n, r->err);
     for (size_t at = 0; at < n;) {
@@ -221,23 +220,41 @@ static glint_status run_stage(run *r, size_t stage, const uint8_t *text, size_t 
     return GLINT_OK;
 }
 
+glint_status gi_presplit_memory_init(gi_presplit_memory *m, const gi_presplit *p, size_t n_bytes,
+                                     glint_error *err) {
+    gi_buf_init(&m->prefixed, n_bytes + 1);
+    m->match = pcre2_match_data_create(1, p->memory);
+    m->limits = pcre2_match_context_create(p->memory);
+    if (!m->match || !m->limits) {
+        gi_presplit_memory_done(m);
+        return no_memory(err);
+    }
+    pcre2_set_match_limit(m->limits, MATCH_STEPS_MAX);
+    pcre2_set_heap_limit(m->limits, MATCH_HEAP_KIB);
+    return GLINT_OK;
+}
+
+void gi_presplit_memory_done(gi_presplit_memory *m) {
+    if (!m) return;
+    pcre2_match_context_free(m->limits);
+    pcre2_match_data_free(m->match);
+    gi_buf_done(&m->prefixed);
+    m->match = m->limits = NULL;
+}
+
+glint_status gi_presplit_run_in(const gi_presplit *p, gi_presplit_memory *m, const uint8_t *text,
+                                size_t n_bytes, gi_piece_fn fn, void *ctx, glint_error *err) {
+    if (n_bytes == 0) return GLINT_OK;
+    run r = {.p = p, .memory = m, .fn = fn, .ctx = ctx, .err = err};
+    return run_stage(&r, 0, text, n_bytes);
+}
+
 glint_status gi_presplit_run(const gi_presplit *p, const uint8_t *text, size_t n_bytes,
                              gi_piece_fn fn, void *ctx, glint_error *err) {
     if (n_bytes == 0) return GLINT_OK;
-    run r = {.p = p, .fn = fn, .ctx = ctx, .err = err};
-    gi_buf_init(&r.prefixed, n_bytes + 1);
-    r.match = pcre2_match_data_create(1, p->memory);
-    r.limits = pcre2_match_context_create(p->memory);
-    glint_status st;
-    if (!r.match || !r.limits) {
-        st = no_memory(err);
-    } else {
-        pcre2_set_match_limit(r.limits, MATCH_STEPS_MAX);
-        pcre2_set_heap_limit(r.limits, MATCH_HEAP_KIB);
-        st = run_stage(&r, 0, text, n_bytes);
-    }
-    pcre2_match_context_free(r.limits);
-    pcre2_match_data_free(r.match);
-    gi_buf_done(&r.prefixed);
+    gi_presplit_memory m = {NULL};
+    GI_TRY(gi_presplit_memory_init(&m, p, n_bytes, err));
+    const glint_status st = gi_presplit_run_in(p, &m, text, n_bytes, fn, ctx, err);
+    gi_presplit_memory_done(&m);
     return st;
 }

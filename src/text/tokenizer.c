@@ -65,6 +65,10 @@ bool gi_tokenizer_is_special(const gi_tokenizer *t, int32_t id) {
            t->vocab.entries[id].kind == GI_TOKEN_SPECIAL;
 }
 
+bool gi_tokenizer_is_text(const gi_tokenizer *t, int32_t id) {
+    return id >= 0 && (uint32_t)id < t->vocab.count && t->vocab.entries[id].kind == GI_TOKEN_TEXT;
+}
+
 const uint8_t *gi_tokenizer_bytes(const gi_tokenizer *t, int32_t id, size_t *ret_n_bytes) {
     *ret_n_bytes = 0;
     if (id < 0 || (uint32_t)id >= t->vocab.count) return NULL;
@@ -78,6 +82,15 @@ size_t gi_tokenizer_longest_bytes(const gi_tokenizer *t) {
     return t->vocab.longest_bytes;
 }
 
+glint_status gi_tokenizer_encode_piece(const gi_tokenizer *t, gi_bpe *bpe, const uint8_t *piece,
+                                       size_t n_bytes, gi_ids *ids, glint_error *err) {
+    if (t->ignore_merges) {
+        const int32_t id = gi_vocab_find(&t->vocab, piece, n_bytes);
+        if (id >= 0) return gi_ids_push(ids, id, 1, err);
+    }
+    return gi_bpe_encode(bpe, &t->merges, t->byte_ids, piece, n_bytes, ids, err);
+}
+
 /* One call of gi_tokenizer_encode. */
 typedef struct encoding {
     const gi_tokenizer *t;
@@ -88,11 +101,7 @@ typedef struct encoding {
 static glint_status encode_piece(void *ctx, const uint8_t *piece, size_t n_bytes,
                                  glint_error *err) {
     encoding *e = ctx;
-    if (e->t->ignore_merges) {
-        const int32_t id = gi_vocab_find(&e->t->vocab, piece, n_bytes);
-        if (id >= 0) return gi_ids_push(e->ids, id, 1, err);
-    }
-    return gi_bpe_encode(&e->bpe, &e->t->merges, e->t->byte_ids, piece, n_bytes, e->ids, err);
+    return gi_tokenizer_encode_piece(e->t, &e->bpe, piece, n_bytes, e->ids, err);
 }
 
 glint_status gi_tokenizer_encode(const gi_tokenizer *t, const char *text, size_t n_bytes,

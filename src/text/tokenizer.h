@@ -46,6 +46,9 @@ int32_t gi_tokenizer_special(const gi_tokenizer *t, const char *content);
 /** True for added tokens marked special. */
 bool gi_tokenizer_is_special(const gi_tokenizer *t, int32_t id);
 
+/** True for ordinary tokens: those that text can become. */
+bool gi_tokenizer_is_text(const gi_tokenizer *t, int32_t id);
+
 /**
  * The bytes a token stands for (an added token: its content), not zero-terminated, valid as long
  * as the tokenizer. NULL and *ret_n_bytes = 0 for an id that does not exist.

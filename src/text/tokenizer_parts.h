@@ -1,6 +1,6 @@
 /**
  * @file
- * What a tokenizer is made of; shared by tokenizer.c and tokenizer_load.c alone.
+ * What a tokenizer is made of; shared by tokenizer.c, tokenizer_load.c and encoder.c alone.
  */
 #ifndef GI_TEXT_TOKENIZER_PARTS_H
 #define GI_TEXT_TOKENIZER_PARTS_H
@@ -21,5 +21,9 @@ struct gi_tokenizer {
     size_t n_added;
     bool ignore_merges; /**< a piece that is a token stays one */
 };
+
+/** Append the tokens of one piece. */
+glint_status gi_tokenizer_encode_piece(const gi_tokenizer *t, gi_bpe *bpe, const uint8_t *piece,
+                                       size_t n_bytes, gi_ids *ids, glint_error *err);
 
 #endif
