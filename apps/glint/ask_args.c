@@ -13,7 +13,7 @@ static void question_options(gi_ask_args *a, gi_option *specs, size_t *n_specs) 
          .kind = GI_OPTION_TEXT,
          .target = &a->task,
          .value = "NAME",
-         .help = "audit, ask, describe, ocr or a template's name",
+         .help = "audit, ask, describe, ocr, extract or a template's name",
          .unset = "ask; describe without a question"},
         {.name = "prompt",
          .letter = 'p',

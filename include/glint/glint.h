@@ -75,6 +75,8 @@ typedef struct glint_engine_options {
     int max_side_px;          /**< longest picture side after the cap, 28..16384; 0 = 1024 */
     int picture_cache_mib;    /**< memory for encoded pictures, so that the same picture with a
                                    new question is not encoded again; 0 = 64, -1 = none */
+    bool no_forced_tokens;    /**< ask the model for tokens that a schema leaves no choice about,
+                                   too: slower, the same answers; for comparison */
     bool no_prefix_cache;     /**< do not keep the keys and values of finished prompts for those
                                    that begin the same */
     glint_dtype dtype;        /**< 0 = GLINT_DTYPE_AUTO */
@@ -165,7 +167,11 @@ typedef struct glint_request {
     /** [n_messages] a conversation in place of images, prompt and task: no template is put around
      * it. Its pictures and bytes of text count as those of images and prompt do. NULL = none. */
     const glint_message *messages;
-    size_t n_messages;        /**< 0..GLINT_MESSAGES_MAX */
+    size_t n_messages; /**< 0..GLINT_MESSAGES_MAX */
+    /** JSON schema that the answer must meet, in place of the task's; docs/schema.md says what it
+     * may hold. NULL = none; n_schema_bytes long. */
+    const char *schema_json;
+    size_t n_schema_bytes;
     int max_tokens;           /**< 1..GLINT_MAX_TOKENS_MAX; 0 = the template's, or 1024 */
     double temperature;       /**< 0 = greedy, else up to 2 */
     double top_p;             /**< (0, 1]; 0 = 1 */
@@ -240,10 +246,10 @@ typedef struct glint_result {
  *
  * @param request read during the call only.
  * @param ret     the job; the caller frees it. Untouched on failure.
- * @return GLINT_ERR_ARG (a value out of range, unknown task, invalid UTF-8), GLINT_ERR_UNSUPPORTED
- *         (bytes that are no picture glint reads), GLINT_ERR_FORMAT (a broken picture),
- *         GLINT_ERR_LIMIT (picture size, aspect or decode budget; prompt longer than the
- *         context), GLINT_ERR_MEMORY. Messages never contain a library's text.
+ * @return GLINT_ERR_ARG (a value out of range, unknown task, invalid UTF-8, a schema that is none),
+ *         GLINT_ERR_UNSUPPORTED (bytes that are no picture glint reads, a schema's keyword),
+ * GLINT_ERR_FORMAT (a broken picture), GLINT_ERR_LIMIT (picture size, aspect or decode budget;
+ * prompt longer than the context), GLINT_ERR_MEMORY. Messages never contain a library's text.
  * Threads: any number at once.
  */
 GLINT_API glint_status glint_job_create(glint_engine *engine, const glint_request *request,

@@ -14,6 +14,9 @@
 #include <math.h>
 #include <string.h>
 
+/* Compiled schemas that came with requests, their masks included. */
+static const size_t SCHEMA_CACHE_BYTES = (size_t)32 << 20;
+
 enum {
     MAX_SIDE_DEFAULT_PX = 1024,
     CONTEXT_DEFAULT_TOKENS = 8192,
@@ -33,6 +36,12 @@ const glint_engine_info *glint_engine_get_info(const glint_engine *engine) {
 const char *glint_engine_task_name(const glint_engine *engine, size_t i) {
     const gi_task *task = gi_tasks_get(engine->tasks, i);
     return task ? task->name : NULL;
+}
+
+gi_rules *gi_engine_task_rules(const glint_engine *engine, const gi_task *task) {
+    for (size_t i = 0; gi_tasks_get(engine->tasks, i); i++)
+        if (gi_tasks_get(engine->tasks, i) == task) return engine->task_rules[i];
+    return NULL;
 }
 
 bool gi_engine_is_eos(const glint_engine *engine, int32_t id) {
@@ -273,6 +282,32 @@ static glint_status size_context(glint_engine *e, const glint_engine_options *o,
     return GLINT_OK;
 }
 
+/* The trie of the vocabulary, and the rules of every template with a schema. */
+static glint_status make_rules(glint_engine *e, const glint_engine_options *o, glint_error *err) {
+    const gi_config *c = &e->ckpt->config;
+    size_t n = 0;
+    while (gi_tasks_get(e->tasks, n)) n++;
+    e->asks_for_forced = o->no_forced_tokens;
+    GI_TRY(gi_vocab_trie_create(e->tokenizer, c->text.vocab, &e->trie, err));
+    e->rules = (gi_rule_maker){.trie = e->trie, .eos = c->eos, .n_eos = c->n_eos};
+    GI_TRY(gi_cache_create(SCHEMA_CACHE_BYTES, &e->rules.cache, err));
+    e->task_rules = gi_calloc(n, sizeof(gi_rules *));
+    if (!e->task_rules) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for templates");
+    for (size_t i = 0; i < n; i++) {
+        const gi_schema *schema = gi_tasks_get(e->tasks, i)->schema;
+        if (schema) GI_TRY(gi_rules_of_template(&e->rules, schema, &e->task_rules[i], err));
+    }
+    return GLINT_OK;
+}
+
+static void free_rules(glint_engine *e) {
+    for (size_t i = 0; e->task_rules && gi_tasks_get(e->tasks, i); i++)
+        gi_rules_unref(&e->rules, e->task_rules[i]);
+    gi_free(e->task_rules);
+    gi_cache_free(e->rules.cache);
+    gi_vocab_trie_free(e->trie);
+}
+
 glint_status glint_engine_open(const glint_engine_options *options, glint_engine **ret,
                                glint_error *err) {
     GI_TRY(check_options(options, err));
@@ -292,6 +327,7 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
     progress(options, 0.1, "reading the tokenizer");
     GI_TRY_DONE(load_text(e, options->model_dir, err));
     GI_TRY_DONE(gi_tasks_load(options->template_dir, &e->tasks, err));
+    GI_TRY_DONE(make_rules(e, options, err));
     GI_TRY_DONE(make_device(e, options, err));
     const int cache_mib = options->picture_cache_mib;
     GI_TRY_DONE(gi_cache_create(
@@ -318,6 +354,7 @@ void glint_engine_close(glint_engine *e) {
     gi_cache_free(e->picture_cache); /* its pictures lie on the device */
     gi_kv_pool_done(&e->kv_pool);
     gi_device_free(e->dev);
+    free_rules(e);
     gi_tasks_free(e->tasks);
     gi_tokenizer_free(e->tokenizer);
     gi_checkpoint_close(e->ckpt);

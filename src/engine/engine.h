@@ -10,6 +10,7 @@
 
 #include "base/cache.h"
 #include "base/sha256.h"
+#include "engine/rules.h"
 #include "engine/task.h"
 #include "image/decoder.h"
 #include "kv/kv_pool.h"
@@ -56,9 +57,16 @@ struct glint_engine {
     gi_kv_pool kv_pool;
     gi_kv_store *kv;
     gi_cache *picture_cache; /**< of gi_picture */
+    gi_vocab_trie *trie;
+    gi_rule_maker rules;   /**< for schemas that come with requests */
+    gi_rules **task_rules; /**< [number of tasks] of those with a schema, else NULL */
+    bool asks_for_forced;  /**< the model is asked for forced tokens, too */
     gi_step_scratch step;
     atomic_bool is_running; /**< gi_engine_acquire */
 };
+
+/** The rules of a task's schema, or NULL. */
+gi_rules *gi_engine_task_rules(const glint_engine *engine, const gi_task *task);
 
 /** True if `id` ends an answer. */
 bool gi_engine_is_eos(const glint_engine *engine, int32_t id);

@@ -18,15 +18,6 @@ void glint_job_cancel(glint_job *job) {
 
 /* ---- the answer ----------------------------------------------------------------------------- */
 
-glint_status gi_job_start(glint_job *job, glint_text_fn on_text, void *ctx, glint_error *err) {
-    if (job->has_run) return gi_fail(err, GLINT_ERR_ARG, "the job has already run");
-    job->has_run = true;
-    job->on_text = on_text;
-    job->text_ctx = ctx;
-    job->begun_ms = gi_clock_ms();
-    return GLINT_OK;
-}
-
 static glint_status give_text(const glint_job *job, const char *piece, size_t n_bytes,
                               glint_error *err) {
     if (n_bytes == 0 || !job->on_text || job->on_text(job->text_ctx, piece, n_bytes))
@@ -34,7 +25,14 @@ static glint_status give_text(const glint_job *job, const char *piece, size_t n_
     return gi_fail(err, GLINT_ERR_CANCELLED, "cancelled by its reader");
 }
 
-/* Take one token into the answer; *ret_goes_on is false when it ends it. */
+/* Whether the next token belongs to what the schema rules. */
+static bool is_guided(const glint_job *job) {
+    const gi_answer_phase phase = gi_answer_get_phase(job->answer);
+    return job->guide && (phase == GI_ANSWER_TEXT || (phase == GI_ANSWER_START && !job->thinking));
+}
+
+/* Take one token into the answer; *ret_goes_on is false when it ends it. Without logits it was
+ * forced. */
 static glint_status take_token(glint_job *job, int32_t id, const float *logits, bool *ret_goes_on,
                                glint_error *err) {
     const char *piece = NULL;
@@ -54,10 +52,67 @@ static glint_status take_token(glint_job *job, int32_t id, const float *logits, 
 static glint_status finish(glint_job *job, glint_finish why, glint_error *err) {
     const char *piece = NULL;
     size_t n_bytes = 0;
-    GI_TRY(gi_answer_finish(job->answer, job->task->schema, &why, &piece, &n_bytes, err));
+    const gi_schema *schema = job->rules ? job->rules->schema : NULL;
+    GI_TRY(gi_answer_finish(job->answer, schema, &why, &piece, &n_bytes, err));
     GI_TRY(give_text(job, piece, n_bytes, err));
     job->result.finish = why;
     return GLINT_OK;
+}
+
+static bool is_full(const glint_job *job) {
+    return job->result.usage.completion_tokens >= job->max_tokens ||
+           job->n_known >= (size_t)job->engine->info.context_tokens_max;
+}
+
+/*
+ * The tokens that follow without a choice. *ret_goes_on is false when they end the answer: a stop
+ * string, or the schema leaves nothing but the end.
+ */
+static glint_status take_forced(glint_job *job, bool *ret_goes_on, glint_error *err) {
+    int32_t ids[GI_FORCED_MAX];
+    *ret_goes_on = true;
+    while (is_guided(job) && !is_full(job)) {
+        const size_t n = gi_guide_forced(job->guide, ids, GI_FORCED_MAX);
+        if (n == 0) break;
+        for (size_t i = 0; i < n && !is_full(job); i++) {
+            if (!gi_guide_accept(job->guide, ids[i])) return GLINT_OK;
+            job->result.usage.forced_tokens++;
+            GI_TRY(take_token(job, ids[i], NULL, ret_goes_on, err));
+            if (!*ret_goes_on) return GLINT_OK;
+        }
+    }
+    return GLINT_OK;
+}
+
+glint_status gi_job_start(glint_job *job, glint_text_fn on_text, void *ctx, glint_error *err) {
+    if (job->has_run) return gi_fail(err, GLINT_ERR_ARG, "the job has already run");
+    job->has_run = true;
+    job->on_text = on_text;
+    job->text_ctx = ctx;
+    job->begun_ms = gi_clock_ms();
+    /* An answer whose beginning is forced has it in its prompt. */
+    bool goes_on;
+    return job->engine->asks_for_forced ? GLINT_OK : take_forced(job, &goes_on, err);
+}
+
+/* The schema allows nothing but the end. */
+static bool is_over(glint_job *job) {
+    if (!is_guided(job) || !gi_guide_is_complete(job->guide)) return false;
+    if (!gi_guide_mask(job->guide, job->allowed)) return true;
+    for (size_t w = 0; w < job->engine->trie->n_words; w++)
+        for (uint32_t bits = job->allowed[w]; bits; bits &= bits - 1)
+            if (!gi_engine_is_eos(job->engine, (int32_t)(w * 32) + __builtin_ctz(bits)))
+                return false;
+    return true;
+}
+
+/* The next token by the model, within the rules; -1: none is allowed. */
+static int32_t choose(glint_job *job, const float *logits) {
+    if (!is_guided(job)) return gi_sampler_next(&job->sampler, logits, NULL);
+    if (!gi_guide_mask(job->guide, job->allowed)) return -1;
+    const int32_t id = gi_sampler_next(&job->sampler, logits, job->allowed);
+    if (id >= 0) gi_guide_accept(job->guide, id);
+    return id;
 }
 
 glint_status gi_job_take(glint_job *job, size_t i_logits, size_t *ret_n_known, glint_error *err) {
@@ -66,13 +121,16 @@ glint_status gi_job_take(glint_job *job, size_t i_logits, size_t *ret_n_known, g
     bool goes_on;
     if (job->first_logits_ms <= 0) job->first_logits_ms = gi_clock_ms();
     *ret_n_known = 0;
-    const int32_t id = gi_sampler_next(&job->sampler, logits, NULL);
-    if (gi_engine_is_eos(e, id)) return finish(job, GLINT_FINISH_STOP, err);
+    /* What was forced at the beginning may have ended it already. */
+    if (gi_answer_get_phase(job->answer) == GI_ANSWER_ENDED)
+        return finish(job, GLINT_FINISH_STOP, err);
+    if (is_full(job)) return finish(job, GLINT_FINISH_LENGTH, err);
+    const int32_t id = choose(job, logits);
+    if (id < 0 || gi_engine_is_eos(e, id)) return finish(job, GLINT_FINISH_STOP, err);
     GI_TRY(take_token(job, id, logits, &goes_on, err));
-    if (!goes_on) return finish(job, GLINT_FINISH_STOP, err);
-    if (job->result.usage.completion_tokens >= job->max_tokens ||
-        job->n_known >= (size_t)e->info.context_tokens_max)
-        return finish(job, GLINT_FINISH_LENGTH, err);
+    if (goes_on && !e->asks_for_forced) GI_TRY(take_forced(job, &goes_on, err));
+    if (!goes_on || is_over(job)) return finish(job, GLINT_FINISH_STOP, err);
+    if (is_full(job)) return finish(job, GLINT_FINISH_LENGTH, err);
     *ret_n_known = job->n_known;
     return GLINT_OK;
 }

@@ -32,6 +32,11 @@ struct glint_job {
     gi_kv_sequence sequence;
     gi_sampler sampler;
     gi_confidence confidence;
+    gi_rules *rules;       /**< of the answer, or NULL: free text */
+    bool owns_rules;       /**< a reference to them */
+    gi_guide_state *guide; /**< where the answer stands in them; NULL: nothing keeps it to them */
+    uint32_t *allowed;     /**< [trie's n_words] tokens that may come next */
+    bool thinking;
     gi_logprobs logprobs;
     gi_answer *answer;
     glint_text_fn on_text; /**< or NULL */

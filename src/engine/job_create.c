@@ -131,6 +131,21 @@ static glint_status check_length(const glint_job *job, glint_error *err) {
     return gi_fail_param(err, GLINT_ERR_LIMIT, "prompt");
 }
 
+/* What the answer must be: the request's own schema, else the task's. */
+static glint_status make_rules(glint_job *job, const glint_request *r, glint_error *err) {
+    glint_engine *e = job->engine;
+    if (r->schema_json) {
+        GI_TRY(gi_rules_of_request(&e->rules, r->schema_json, r->n_schema_bytes, &job->rules, err));
+        job->owns_rules = true;
+    } else {
+        job->rules = gi_engine_task_rules(e, job->task);
+    }
+    if (!job->rules) return GLINT_OK;
+    job->allowed = gi_calloc(e->trie->n_words, sizeof *job->allowed);
+    if (!job->allowed) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a mask");
+    return gi_guide_state_create(job->rules->guide, &job->guide, err);
+}
+
 /* The keys of the prompt's blocks, so that what it has in common with others is computed once. */
 static glint_status make_keys(glint_job *job, const glint_request *r, glint_error *err) {
     const glint_engine *e = job->engine;
@@ -178,7 +193,7 @@ static glint_status make_buffers(glint_job *job, const glint_request *r, const g
     };
     const glint_status st = gi_answer_create(&answer, &job->answer, err);
     if (st == GLINT_ERR_ARG) gi_fail_param(err, st, "stop");
-    if (job->task->label_field)
+    if (job->task->label_field && !job->owns_rules)
         gi_confidence_init_labels(&job->confidence, e->tokenizer, job->task->label_field,
                                   job->task->labels, job->task->n_labels);
     else
@@ -204,12 +219,14 @@ glint_status glint_job_create(glint_engine *engine, const glint_request *request
     glint_status st;
     job->engine = engine;
     job->task = task;
+    job->thinking = request->thinking;
     job->created_ms = now;
     job->deadline_ms = request->timeout_ms > 0 ? now + request->timeout_ms : 0;
     job->max_tokens = request->max_tokens ? request->max_tokens : task->max_tokens;
     job->result.text = "";
     gi_ids ids;
     gi_ids_init(&ids, (size_t)GLINT_PROMPT_BYTES_MAX * 2);
+    GI_TRY_DONE(make_rules(job, request, err)); /* cheap to refuse: before pictures */
     GI_TRY_DONE(prepare_pictures(job, request, err));
     const double text_begin = gi_clock_ms();
     GI_TRY_DONE(encode_prompt(job, request, n_prompt, &ids, err));
@@ -238,6 +255,9 @@ void glint_job_free(glint_job *job) {
     gi_kv_sequence_done(&job->sequence);
     gi_sampler_done(&job->sampler);
     gi_logprobs_done(&job->logprobs);
+    gi_guide_state_free(job->guide);
+    gi_free(job->allowed);
+    if (job->owns_rules) gi_rules_unref(&job->engine->rules, job->rules);
     gi_answer_free(job->answer);
     gi_free(job);
 }

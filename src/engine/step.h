@@ -59,8 +59,9 @@ void gi_engine_release(glint_engine *engine);
 /* ---- jobs ---- */
 
 /**
- * The job begins to run: its times count from now. on_text may be NULL.
- * GLINT_ERR_ARG when it ran before.
+ * The job begins to run: its times count from now. on_text may be NULL. What its schema forces at
+ * the beginning of the answer becomes known.
+ * GLINT_ERR_ARG when it ran before; GLINT_ERR_CANCELLED (its reader does not want more).
  */
 glint_status gi_job_start(glint_job *job, glint_text_fn on_text, void *ctx, glint_error *err);
 

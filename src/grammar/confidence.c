@@ -187,13 +187,14 @@ static double log_probability(const float *logits, size_t n_logits, int32_t chos
 void gi_confidence_step(gi_confidence *c, const float *logits, size_t n_logits, int32_t chosen) {
     if (chosen < 0 || (size_t)chosen >= n_logits) return;
     if (!c->field) {
+        if (!logits) return;
         c->log_p += log_probability(logits, n_logits, chosen);
         c->n_steps++;
         return;
     }
     gi_label_scan after = c->scan;
     take_token(c, &after, chosen);
-    if (after.labels != 0 && after.labels != c->scan.labels)
+    if (logits && after.labels != 0 && after.labels != c->scan.labels)
         c->log_p += log_narrowing(c, logits, n_logits, after.labels);
     c->scan = after;
 }

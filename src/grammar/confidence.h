@@ -54,7 +54,8 @@ void gi_confidence_init_labels(gi_confidence *c, const gi_tokenizer *tokenizer, 
 /**
  * Take one step of the answer (not of its reasoning, and not the end token).
  *
- * @param logits f32 [n_logits], as the model gave them: before temperature, top-k or masks.
+ * @param logits NULL: the token was forced, and has no say; else f32 [n_logits], as the model gave
+ * them: before temperature, top-k or masks.
  * @param chosen the token that was taken.
  * Allocates nothing. O(n_logits) for free text and where a label is decided, else O(bytes of the
  * token).

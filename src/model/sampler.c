@@ -108,6 +108,8 @@ int32_t gi_sampler_next(gi_sampler *s, const float *logits, const uint32_t *allo
     if (s->temperature <= 0 || best < 0) return best;
     share shares[N_CLASSES] = {{0}};
     size_t n = weigh(s, logits, allowed, best, shares);
+    /* No choice, no draw: whether a forced token is asked for or not, what follows is the same. */
+    if (n == 1) return best;
     if ((s->top_k > 0 && s->top_k < n) || s->top_p < 1) {
         double mass = 0, all = 0, kept = 0;
         const size_t n_top = keep_top(s, n, shares);

@@ -58,7 +58,7 @@ static void hash_sampling(gi_sha256 *h, const glint_request *r) {
 }
 
 /* Whoever adds to a request says here whether its answer depends on it. */
-_Static_assert(sizeof(glint_request) == 152, "glint_request has changed: hash_request must know");
+_Static_assert(sizeof(glint_request) == 168, "glint_request has changed: hash_request must know");
 
 /* Turns, with a mark where a picture stands; returns the number of these marks. */
 static size_t hash_messages(gi_sha256 *h, const glint_request *r) {
@@ -86,6 +86,8 @@ static void hash_request(gi_sha256 *h, const glint_request *r) {
     hash_text(h, r->tenant ? r->tenant : "");
     hash_text(h, r->task ? r->task : "audit");
     gi_sha256_bytes(h, r->prompt, n_prompt);
+    gi_sha256_u64(h, r->schema_json != NULL);
+    gi_sha256_bytes(h, r->schema_json, r->schema_json ? r->n_schema_bytes : 0);
     gi_sha256_u64(h, (uint64_t)r->max_tokens);
     gi_sha256_u64(h, (uint64_t)r->max_side_px);
     gi_sha256_u64(h, r->thinking);

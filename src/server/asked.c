@@ -76,9 +76,6 @@ static bool write_schema(gi_asked *a, gi_api_error *error) {
 /* What is read but cannot be done yet. */
 static bool check_features(const gi_asked *a, gi_api_error *error) {
     const gi_infer_fields *f = &a->fields;
-    if (a->schema_json)
-        return gi_api_fail(error, GI_API_UNSUPPORTED_FEATURE,
-                           a->table == &gi_chat_table ? "response_format" : "schema");
     if (f->logprobs && f->stream)
         return gi_api_fail_detail(error, GI_API_INVALID_VALUE, "logprobs",
                                   "This server does not stream token probabilities yet.");
@@ -147,6 +144,8 @@ glint_request gi_asked_request(const gi_asked *a, size_t i_choice, int vocab_siz
         .n_prompt_bytes = f->prompt.n,
         .messages = a->turns.messages,
         .n_messages = a->turns.n,
+        .schema_json = a->schema_json,
+        .n_schema_bytes = a->n_schema_bytes,
         .max_tokens = (int)f->max_tokens,
         .temperature = f->temperature,
         .top_p = f->top_p,

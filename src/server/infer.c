@@ -188,6 +188,11 @@ static bool admit(void *ctx, gi_sched_request *r) {
 /* The engine's word for what went wrong, as an answer. */
 static bool fail_engine(call *c, const glint_error *err, bool is_creating) {
     gi_api_code code = GI_API_INTERNAL;
+    /* Whoever wrote the schema must be told what is wrong with it; the words are glint's own. */
+    if (err->param && strcmp(err->param, "schema") == 0 && err->code != GLINT_ERR_MEMORY)
+        return gi_api_fail_detail(&c->error, GI_API_INVALID_VALUE,
+                                  c->asking->asked.turns.n > 0 ? "response_format" : "schema", "%s",
+                                  err->message);
     switch (err->code) {
     case GLINT_ERR_ARG:
         if (is_creating) code = GI_API_REFUSED_VALUE;

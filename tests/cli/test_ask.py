@@ -151,7 +151,7 @@ class Refusals(CliTest):
         self.assertIn("no picture given", self.refuse(2, "ask", "what?"))
         self.assertIn("--prompt", self.refuse(2, "ask", "what?"))
         self.assertEqual(self.refuse(2, "ask", SMALL, "--task", "audti"),
-                         'glint ask: no task is called "audti"; there are audit, ask, describe, ocr')
+                         'glint ask: no task is called "audti"; there are audit, ask, describe, ocr, extract')
         self.assertIn("UTF-8", self.refuse(3, "ask", SMALL, b"\xff\xfe"))
         self.assertIn("context holds 16", self.refuse(3, "ask", SMALL, "--context", "16"))
 

@@ -122,8 +122,7 @@ class Api(unittest.TestCase):
     def test_task(self):
         self.refused(self.server.post({"prompt": "x", "task": "no-such"}), 400, "unknown_task", "task")
 
-    def test_not_yet(self):
-        self.refused(self.server.post({"prompt": "x", "schema": {}}), 422, "unsupported_feature", "schema")
+    def test_urls_are_off(self):
         for url in ("http://127.0.0.1/a.png", "HTTPS://example.org/a.png", "http:", "https://\\"):
             self.refused(self.server.post({"image": url, "prompt": "x"}), 422, "image_urls_disabled", "image")
 

@@ -61,6 +61,32 @@ class Model(unittest.TestCase):
             for key in ("text", "confidence", "tokens_generated"):
                 self.assertEqual(first[key], other[key])
 
+    def test_schema(self):
+        """The answer meets the request's own schema; one that cannot be done is refused by its keyword."""
+        schema = {"type": "object", "required": ["kind", "count", "words"], "additionalProperties": False,
+                  "properties": {"kind": {"enum": ["medicine", "toy", "food"]},
+                                 "count": {"type": "integer", "minimum": 0, "maximum": 20},
+                                 "words": {"type": "array", "maxItems": 2, "items": {"type": "string", "maxLength": 8}}}}
+        fields = {"image": b64(self.picture), "prompt": "What is it?", "schema": schema, "max_side": 336}
+        for task in ("ask", "audit", "extract"):
+            answer = self.server.post({**fields, "task": task})
+            self.assertEqual((answer.status, answer.json["finish_reason"]), (200, "stop"), answer.body)
+            data = answer.json["data"]
+            self.assertEqual(list(data), ["kind", "count", "words"])
+            self.assertIn(data["kind"], ("medicine", "toy", "food"))
+            self.assertIn(data["count"], range(21))
+            self.assertTrue(len(data["words"]) <= 2 and all(len(w) <= 8 for w in data["words"]))
+            self.assertGreater(answer.json["usage"]["forced_tokens"], 4)
+        for bad, word in (({"not": {}}, "not"), ({"uniqueItems": True}, "uniqueItems"),
+                          ({"type": "strin"}, "type"), ({"pattern": "(a"}, "pattern")):
+            answer = self.server.post({**fields, "schema": bad})
+            self.assertEqual((answer.status, answer.error["param"]), (400, "schema"), answer.body)
+            self.assertIn(word, answer.error["message"])
+
+    def test_extract(self):
+        got = self.server.post({"image": b64(self.picture), "task": "extract"}).json
+        self.assertIsInstance(got["data"], dict)
+
     def test_same_answer_twice(self):
         fields = {"image": b64(self.picture), "prompt": TITLE}
         first, second = (self.server.post(fields).json for _ in range(2))

@@ -50,7 +50,7 @@ static void assert_sample_audit(const rig_answer *a) {
     assert_int_equal(a->usage.image_tokens, 256);
     assert_int_equal(a->usage.prompt_tokens, 277);
     assert_int_equal(a->usage.completion_tokens, 19);
-    assert_int_equal(a->usage.forced_tokens, 0);
+    assert_int_equal(a->usage.forced_tokens, 5); /* {"result":" and ","reasons */
     assert_int_equal(a->usage.cached_tokens, 0);
     const glint_timing *t = &a->timing;
     assert_true(t->decode_image_ms > 0 && t->preprocess_ms > 0 && t->encode_ms > 0);

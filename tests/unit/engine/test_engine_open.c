@@ -21,9 +21,9 @@ static void describes_itself(void **state) {
     assert_int_equal(info->weight_bytes, 2 * info->n_params);
     assert_int_equal(info->context_tokens_max, 8192);
     assert_int_equal(info->vocab_size, 6144);
-    static const char *const tasks[] = {"audit", "ask", "describe", "ocr"};
-    for (size_t i = 0; i < 4; i++) assert_string_equal(glint_engine_task_name(e, i), tasks[i]);
-    assert_null(glint_engine_task_name(e, 4));
+    static const char *const tasks[] = {"audit", "ask", "describe", "ocr", "extract"};
+    for (size_t i = 0; i < 5; i++) assert_string_equal(glint_engine_task_name(e, i), tasks[i]);
+    assert_null(glint_engine_task_name(e, 5));
     assert_null(glint_engine_task_name(e, SIZE_MAX));
     glint_engine_close(e);
 }
@@ -193,7 +193,7 @@ static void uses_templates_of_a_directory(void **state) {
           f);
     fclose(f);
     glint_engine *e = rig_open(RIG_TINY, (glint_engine_options){.template_dir = dir});
-    assert_string_equal(glint_engine_task_name(e, 4), "mine");
+    assert_string_equal(glint_engine_task_name(e, 5), "mine");
     static rig_answer a, b;
     rig_ask(e, &(glint_request){.task = "mine", .prompt = "x"}, &a);
     assert_int_equal(a.usage.completion_tokens, 3);

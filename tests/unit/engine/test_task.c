@@ -46,10 +46,10 @@ static void assert_renders(const gi_task *t, const char *prompt, const char *wan
 
 static void built_in_templates(void **state) {
     (void)state;
-    static const char *const names[] = {"audit", "ask", "describe", "ocr", NULL};
+    static const char *const names[] = {"audit", "ask", "describe", "ocr", "extract", NULL};
     gi_tasks *t = load(NULL);
     for (size_t i = 0; names[i]; i++) assert_string_equal(gi_tasks_get(t, i)->name, names[i]);
-    assert_null(gi_tasks_get(t, 4));
+    assert_null(gi_tasks_get(t, 5));
     assert_null(gi_tasks_find(t, "Audit"));
     const gi_task *audit = gi_tasks_find(t, "audit");
     assert_string_equal(audit->label_field, "result");
@@ -113,9 +113,9 @@ static void templates_from_a_directory(void **state) {
     t = load(dir);
     assert_null(gi_tasks_find(t, "audit")->schema);
     assert_int_equal(gi_tasks_get(t, 0)->max_tokens, 9); /* keeps its place */
-    const gi_task *mine = gi_tasks_get(t, 4);
+    const gi_task *mine = gi_tasks_get(t, 5);
     assert_string_equal(mine->name, "mine");
-    assert_null(gi_tasks_get(t, 5));
+    assert_null(gi_tasks_get(t, 6));
     assert_int_equal(mine->n_languages, 0);
 #define SCHEMA                                                                                     \
     "{\"type\":\"object\",\"properties\":{\"r\":{\"enum\":[\"y\",\"{prompt}\"]}},\"required\":["   \
@@ -128,7 +128,7 @@ static void templates_from_a_directory(void **state) {
                          "\"max_tokens\":11}");
     t = load(dir);
     assert_int_equal(gi_tasks_find(t, "mine")->max_tokens, 11);
-    assert_null(gi_tasks_get(t, 5));
+    assert_null(gi_tasks_get(t, 6));
     gi_tasks_free(t);
     remove_file("a.json");
     remove_file("b.json");
@@ -206,7 +206,7 @@ static void sizes_are_capped(void **state) {
     assert_int_equal(gi_tasks_load(dir, &t, &e), GLINT_ERR_LIMIT);
     assert_non_null(strstr(e.message, "big.json"));
     remove_file("big.json");
-    for (int i = 0; i < 253; i++) { /* with the four built-in ones: one too many */
+    for (int i = 0; i < 252; i++) { /* with the five built-in ones: one too many */
         char text[160];
         snprintf(name, sizeof name, "t%d.json", i);
         snprintf(text, sizeof text, "{\"name\":\"t%d\"" REST, i);
@@ -218,7 +218,7 @@ static void sizes_are_capped(void **state) {
     t = load(dir);
     assert_non_null(gi_tasks_get(t, 255));
     gi_tasks_free(t);
-    for (int i = 1; i < 253; i++) {
+    for (int i = 1; i < 252; i++) {
         snprintf(name, sizeof name, "t%d.json", i);
         remove_file(name);
     }
