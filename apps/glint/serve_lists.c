@@ -29,14 +29,29 @@ static void list_metrics(void) {
 
 /* Options that bound something. */
 static const char *const LIMIT_OPTIONS[] = {
-    "connections-max",   "body-max-mib",    "body-total-max-mib",
-    "header-timeout-ms", "body-timeout-ms", "idle-timeout-ms",
-    "queue-max",         "ready-max",       "prepare-threads",
-    "sequences-max",     "kv-tokens",       "context",
-    "max-side",          "timeout-ms",      "answer-cache-mib",
-    "picture-cache",     "image-fetch-ms",  "image-fetch-mib",
-    "image-fetches-max", "image-cache-mib", "limit-requests-per-s",
-    "drain-ms",          "drain-delay-ms",  "limit-megapixels-per-s",
+    "connections-max",
+    "body-max-mib",
+    "body-total-max-mib",
+    "header-timeout-ms",
+    "body-timeout-ms",
+    "idle-timeout-ms",
+    "queue-max",
+    "ready-max",
+    "prepare-threads",
+    "sequences-max",
+    "kv-tokens",
+    "context",
+    "max-side",
+    "timeout-ms",
+    "answer-cache-mib",
+    "image-fetch-ms",
+    "image-fetch-mib",
+    "image-fetches-max",
+    "image-cache-mib",
+    "limit-requests-per-s",
+    "drain-ms",
+    "drain-delay-ms",
+    "limit-megapixels-per-s",
 };
 
 static bool is_limit(const gi_option *o) {

@@ -52,13 +52,11 @@ static bool is_local(unsigned char c) {
 
 /* The end of name.name at `at`, or `at`. */
 static size_t domain_end(const reader *r, size_t at) {
-    size_t end = at, last_dot = at;
-    while (end < r->n && (is_alnum(r->s[end]) || r->s[end] == '-' || r->s[end] == '.')) {
-        if (r->s[end] == '.') last_dot = end;
-        end++;
-    }
+    size_t end = at;
+    while (end < r->n && (is_alnum(r->s[end]) || r->s[end] == '-' || r->s[end] == '.')) end++;
     while (end > at && !is_alnum(r->s[end - 1])) end--;
-    return last_dot > at && last_dot < end ? end : at;
+    const void *dot = end > at ? memchr(r->s + at + 1, '.', end - at - 1) : NULL;
+    return dot && is_alnum(r->s[at]) ? end : at;
 }
 
 /* The end of the run of bytes of a local part at `at`; *ret_address its end with a domain, or 0. */
