@@ -127,6 +127,20 @@ GLINT_API const glint_engine_info *glint_engine_get_info(const glint_engine *eng
  */
 GLINT_API const char *glint_engine_task_name(const glint_engine *engine, size_t i);
 
+/** A task (template), for people who choose one. Strings live as long as the engine. */
+typedef struct glint_task_info {
+    const char *name;
+    const char *description;      /**< one line */
+    const char *default_prompt;   /**< asked when the request's prompt is empty; NULL = none */
+    const char *const *languages; /**< [n_languages] BCP 47 tags it is written for */
+    size_t n_languages;
+    int max_tokens; /**< of an answer, when the request says nothing */
+    bool is_data;   /**< answers are JSON of the task's schema, not text */
+} glint_task_info;
+
+/** The i-th task, as glint_engine_task_name; false past the last, *ret is then untouched. */
+GLINT_API bool glint_engine_get_task(const glint_engine *engine, size_t i, glint_task_info *ret);
+
 /** An encoded picture: JPEG, PNG, WebP or GIF (first frame), recognised by content. */
 typedef struct glint_image {
     const void *bytes; /**< borrowed during glint_job_create */

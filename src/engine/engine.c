@@ -8,7 +8,6 @@
 #include "base/filemap.h"
 #include "base/json.h"
 #include "base/workers.h"
-#include "engine/engine_stats.h"
 #include "engine/fingerprint.h"
 #include "kernels/kernels.h"
 
@@ -34,12 +33,6 @@ const glint_engine_info *glint_engine_get_info(const glint_engine *engine) {
     return &engine->info;
 }
 
-gi_engine_stats gi_engine_get_stats(const glint_engine *engine) {
-    gi_engine_stats stats = {.pictures = gi_cache_get_stats(engine->picture_cache)};
-    if (engine->pictures) stats.decoding = gi_decoder_get_stats(engine->pictures);
-    return stats;
-}
-
 const char *glint_engine_task_name(const glint_engine *engine, size_t i) {
     const gi_task *task = gi_tasks_get(engine->tasks, i);
     return task ? task->name : NULL;
@@ -49,6 +42,19 @@ gi_rules *gi_engine_task_rules(const glint_engine *engine, const gi_task *task) 
     for (size_t i = 0; gi_tasks_get(engine->tasks, i); i++)
         if (gi_tasks_get(engine->tasks, i) == task) return engine->task_rules[i];
     return NULL;
+}
+
+bool glint_engine_get_task(const glint_engine *engine, size_t i, glint_task_info *ret) {
+    const gi_task *task = gi_tasks_get(engine->tasks, i);
+    if (!task) return false;
+    *ret = (glint_task_info){.name = task->name,
+                             .description = task->description,
+                             .default_prompt = task->default_prompt,
+                             .languages = task->languages,
+                             .n_languages = task->n_languages,
+                             .max_tokens = task->max_tokens,
+                             .is_data = task->schema != NULL};
+    return true;
 }
 
 bool gi_engine_is_eos(const glint_engine *engine, int32_t id) {

@@ -27,7 +27,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/parse.h"
-#include "engine/engine_stats.h"
 #include "engine/step.h"
 #include "server/json_out.h"
 
@@ -134,6 +133,21 @@ const glint_engine_info *glint_engine_get_info(const glint_engine *engine) {
 const char *glint_engine_task_name(const glint_engine *engine, size_t i) {
     (void)engine;
     return i < sizeof TASKS / sizeof TASKS[0] ? TASKS[i] : NULL;
+}
+
+bool glint_engine_get_task(const glint_engine *engine, size_t i, glint_task_info *ret) {
+    static const char *const LANGUAGES[] = {"zh", "en"};
+    const char *name = glint_engine_task_name(engine, i);
+    if (!name) return false;
+    const bool is_data = i == 0 || i == sizeof TASKS / sizeof TASKS[0] - 1;
+    *ret = (glint_task_info){.name = name,
+                             .description = "A \"task\".",
+                             .default_prompt = i == 0 ? "say=ok" : NULL,
+                             .languages = LANGUAGES,
+                             .n_languages = 2,
+                             .max_tokens = 256,
+                             .is_data = is_data};
+    return true;
 }
 
 static glint_status check_image(const glint_image *image, glint_error *err) {
@@ -372,11 +386,6 @@ void gi_engine_feed(glint_engine *e, const gi_step_feed *feeds, size_t n) {
     bool waits = true;
     for (size_t i = 0; i < n; i++) waits &= gi_clock_ms() < feeds[i].job->due_ms;
     if (waits) usleep(STEP_US);
-}
-
-gi_engine_stats gi_engine_get_stats(const glint_engine *engine) {
-    (void)engine;
-    return (gi_engine_stats){0};
 }
 
 const glint_result *glint_job_result(const glint_job *job) {

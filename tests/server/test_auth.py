@@ -392,12 +392,12 @@ class Routes(AuthTest):
         self.assertGreaterEqual(len(rows), 4)
         is_open = {path for _, path, access in rows if access == "open"}
         # Whoever opens another route has to say so here.
-        self.assertLessEqual(is_open, {"/health", "/live", "/ready"})
+        self.assertLessEqual(is_open, {"/", "/page/{file}", "/health", "/live", "/ready"})
         self.assertFalse([row for row in rows if row[2] not in ("open", "infer", "metrics", "any credential")])
         server = self.start("--jwt-keys", self.files.hmac("k1"), "--limit-failures-per-s", "0")
         methods = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "GETX")
         for method, path, access in rows:
-            path = path.replace("{model}", "fake")
+            path = path.replace("{model}", "fake").replace("{file}", "main.js")
             if access == "open":
                 self.assertNotIn(server.request(method, path).status, (401, 403))
                 continue
@@ -410,7 +410,7 @@ class Routes(AuthTest):
                     self.assertEqual(answer.status, 403, (each, path))
             scope = hmac_token(scope="infer metrics")
             self.assertNotIn(server.request(method, path, headers=bearer(scope)).status, (401, 403, 404, 405))
-        paths = ["/", "//", "/v1", "//v1/multimodal/inference", "/V1/multimodal/inference", "/v1/../health",
+        paths = ["//", "/page", "/page/", "/page/../v1/models", "/index.html", "/v1", "//v1/multimodal/inference", "/V1/multimodal/inference", "/v1/../health",
                  "/health/../v1/multimodal/inference", "/%2fv1/multimodal/inference", "/v1%2fmultimodal%2finference",
                  "/v1/multimodal/inference/", "/v1/multimodal/inference;x", "/v1/multimodal/inferenc%65", "/health/",
                  "/health;x", "/health%00", "/%68ealth", "/HEALTH", "/live/..", "/.", "/./health", "/ready%20",

@@ -125,6 +125,12 @@ class OpenAPI(unittest.TestCase):
             codes = self.spec["components"]["responses"][str(answer.status)]["x-codes"]
             self.assertEqual(codes[answer.error["code"]], answer.error["message"])
 
+    def test_tasks(self):
+        tasks = self.server.get("/v1/tasks").json
+        for task in tasks["tasks"]:
+            self.valid("Task", task)
+        self.assertEqual(tasks["limits"], self.spec["info"]["x-limits"])
+
     def test_answers(self):
         for fields in ({"prompt": "say=x"}, {"prompt": "say=x;finish=invalid"}, {"task": "ask", "prompt": "say=x"},
                        {"task": "extract", "prompt": "say=x;finish=invalid"}):

@@ -25,6 +25,20 @@ static void describes_itself(void **state) {
     for (size_t i = 0; i < 5; i++) assert_string_equal(glint_engine_task_name(e, i), tasks[i]);
     assert_null(glint_engine_task_name(e, 5));
     assert_null(glint_engine_task_name(e, SIZE_MAX));
+    glint_task_info task = {0};
+    assert_true(glint_engine_get_task(e, 0, &task));
+    assert_string_equal(task.name, "audit");
+    assert_non_null(task.default_prompt);
+    assert_int_equal(task.n_languages, 2);
+    assert_string_equal(task.languages[0], "zh");
+    assert_int_equal(task.max_tokens, 256);
+    assert_true(task.is_data);
+    assert_true(glint_engine_get_task(e, 1, &task));
+    assert_string_equal(task.name, "ask");
+    assert_null(task.default_prompt);
+    assert_false(task.is_data);
+    assert_false(glint_engine_get_task(e, 5, &task));
+    assert_string_equal(task.name, "ask");
     glint_engine_close(e);
 }
 
