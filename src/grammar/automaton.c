@@ -6,7 +6,7 @@
  *     STRING           within a string; a, b, c: gi_string_at
  *     OPEN             behind { or [
  *     NAME             within a listed name; a: node of the tree of names
- *     OTHER            within another name; a: regex state, b: decoder state, c: node + 1 or 0
+ *     OTHER            within another name; a: regex state, b: reader state, c: node + 1 or 0
  *     COLON, COLON_GAP behind the quote of another name; then before the space
  *     AFTER            behind a member or item
  *     COMMA, COMMA_GAP behind the comma; before the space
@@ -426,13 +426,22 @@ uint64_t gi_automaton_key(const gi_schema *s, const gi_cells *cells, const gi_th
     return mix(mix(h, t->name), key_of_cell(cells, t->seen));
 }
 
-bool gi_automaton_in_text(const gi_schema *s, const gi_thread *t, uint32_t *ret_chars) {
+gi_text_at gi_automaton_text(const gi_schema *s, const gi_thread *t) {
     const gi_rule *rule = &s->rules[t->rule];
-    if (t->b != 0 || (t->kind != STRING && t->kind != OTHER)) return false;
-    const gi_string_rule *r = t->kind == STRING ? rule->as.string : rule->as.object->extra;
-    if (!r->is_open) return false;
-    *ret_chars = r->max == GI_UNLIMITED ? GI_UNLIMITED : r->max - t->c;
-    return true;
+    gi_text_at text = {.max_chars = GI_TEXT_UNLIMITED};
+    if (t->kind == STRING) {
+        text.rule = rule->as.string;
+        text.at = (gi_string_at){t->a, t->b, t->c};
+    } else if (t->kind == OTHER) {
+        text.rule = rule->as.object->extra;
+        text.at = (gi_string_at){t->a, t->b, 0};
+    } else {
+        return text;
+    }
+    const gi_string_rule *r = text.rule;
+    text.any = gi_string_is_free(r, &text.at) || (r->is_open && text.at.part == 0);
+    if (r->max != UINT32_MAX) text.max_chars = r->max - text.at.count;
+    return text;
 }
 
 /* Mark a cell and all below it; how many were new. `marks` is by cell + 1. */

@@ -15,6 +15,7 @@
 #define GI_GRAMMAR_AUTOMATON_H
 
 #include "grammar/schema.h"
+#include "grammar/string_rule.h"
 
 /** Most threads after a token. */
 #define GI_THREADS_MAX 16u
@@ -67,9 +68,16 @@ bool gi_automaton_is_complete(const gi_schema *s, const gi_thread *t);
 /** Equal threads behave alike for ever (up to the odds of a 64-bit collision). */
 uint64_t gi_automaton_key(const gi_schema *s, const gi_cells *cells, const gi_thread *t);
 
-/** What the thread may read next is the content of a string, between two characters, without a
- * pattern: *ret_chars more characters at most (GI_UNLIMITED: no limit). */
-bool gi_automaton_in_text(const gi_schema *s, const gi_thread *t, uint32_t *ret_chars);
+/** What may come next of plain string content (gi_vocab_trie). */
+typedef struct gi_text_at {
+    const gi_string_rule *rule; /**< NULL: the thread is not within a string */
+    gi_string_at at;
+    bool any;           /**< all of it, up to max_chars characters; else ask the rule */
+    uint32_t max_chars; /**< GI_TEXT_UNLIMITED: no limit */
+} gi_text_at;
+#define GI_TEXT_UNLIMITED UINT32_MAX
+
+gi_text_at gi_automaton_text(const gi_schema *s, const gi_thread *t);
 
 /**
  * Keep only the cells that threads[0..n) need, moved to the front; threads beyond what `max_cells`

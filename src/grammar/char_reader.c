@@ -1,5 +1,5 @@
 /*
- * The decoder's table is a tree of UTF-8 sequences and escapes. A range of code points becomes few
+ * The reader's table is a tree of UTF-8 sequences and escapes. A range of code points becomes few
  * sequences of byte ranges: it is cut where the length of the encoding changes, and then so that
  * in each piece the last bytes run through all their values.
  *

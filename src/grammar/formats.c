@@ -1,7 +1,7 @@
 /*
  * Formats as patterns, so that one engine serves both. They are those of the drafts, a little
  * narrower where the standard behind a format allows what nobody writes (comments in mail
- * addresses, leap seconds other than 23:59:60Z).
+ * addresses, leap seconds, the year 0).
  */
 #include "grammar/schema_parts.h"
 
@@ -9,10 +9,11 @@
 
 #define HOUR "([01][0-9]|2[0-3])"
 #define TIME HOUR ":[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?([Zz]|[+-]" HOUR ":[0-5][0-9])"
-#define LEAP "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29"
+#define YEAR "(0[0-9]{2}[1-9]|0[0-9][1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
+#define LEAP "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)-02-29"
 #define DATE                                                                                       \
-    "([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|"          \
-    "30)|02-(0[1-9]|1[0-9]|2[0-8]))|" LEAP ")"
+    "(" YEAR "-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|"      \
+    "02-(0[1-9]|1[0-9]|2[0-8]))|" LEAP ")"
 #define OCTET "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 #define IPV4  "(" OCTET "\\.){3}" OCTET
 #define H16   "[0-9A-Fa-f]{1,4}"

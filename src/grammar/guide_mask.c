@@ -46,6 +46,23 @@ static void add_plain(const gi_vocab_trie *trie, uint32_t max_chars, uint32_t *b
     for (uint32_t i = 0; i < trie->n_by_chars[max_chars]; i++) set_bit(bits, trie->by_chars[i]);
 }
 
+/* Plain content within a string stays in the string: only its rule is asked. */
+static void walk_text(const gi_text_at *text, const gi_trie *trie, uint32_t *bits) {
+    gi_string_at at[GI_TRIE_TOKEN_BYTES + 1];
+    at[0] = text->at;
+    for (size_t i = 0; i < trie->n;) {
+        const gi_trie_node *node = &trie->nodes[i];
+        gi_string_at *next = &at[node->depth + 1];
+        *next = at[node->depth];
+        if (!gi_string_step(text->rule, next, node->byte)) {
+            i = node->skip;
+            continue;
+        }
+        if (node->id >= 0) set_bit(bits, node->id);
+        i++;
+    }
+}
+
 /* Or a remembered mask to `bits`. */
 static bool recall(gi_guide *g, uint64_t key, uint32_t *bits) {
     const size_t n_words = g->trie->n_words;
@@ -80,11 +97,13 @@ void gi_guide_add_mask(gi_guide_state *s, const gi_thread *t, uint32_t *bits) {
     gi_guide *g = s->guide;
     const gi_vocab_trie *trie = g->trie;
     const uint64_t key = gi_automaton_key(g->schema, &s->cells, t) | 1; /* 0 is an empty place */
-    uint32_t max_chars = 0;
     if (recall(g, key, bits)) return;
     memset(s->bits, 0, trie->n_words * sizeof *s->bits);
-    if (gi_automaton_in_text(g->schema, t, &max_chars))
-        add_plain(trie, max_chars, s->bits);
+    const gi_text_at text = gi_automaton_text(g->schema, t);
+    if (text.any)
+        add_plain(trie, text.max_chars, s->bits);
+    else if (text.rule)
+        walk_text(&text, &trie->plain, s->bits);
     else
         walk(s, t, &trie->plain, s->bits);
     walk(s, t, &trie->other, s->bits);

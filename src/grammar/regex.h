@@ -22,7 +22,7 @@
 /** Most states of one automaton. */
 #define GI_REGEX_STATES_MAX  4096u
 /** Steps of compiling; see gi_regex_compile. */
-#define GI_REGEX_WORK        ((size_t)40000000)
+#define GI_REGEX_WORK        ((size_t)16000000)
 
 /** Code points lo..hi belong to one class. */
 typedef struct gi_char_range {
@@ -40,7 +40,7 @@ typedef struct gi_regex {
 /**
  * The strings that every one of `n` patterns matches somewhere (none: all strings). They and the
  * result live in `arena`. `place` begins messages. The work done is taken off *io_work, which
- * bounds all patterns of a schema together; GI_REGEX_WORK is a tenth of a second or so.
+ * bounds all patterns of a schema together; GI_REGEX_WORK is a fifth of a second or so.
  * GLINT_ERR_FORMAT (no pattern), _UNSUPPORTED (names the construct), _LIMIT, _MEMORY.
  */
 glint_status gi_regex_compile(gi_arena *arena, const char *const *patterns, size_t n,

@@ -40,12 +40,6 @@ typedef struct draft {
     size_t n;
 } draft;
 
-glint_status gi_nfa_no_memory(const gi_nfa *nfa) {
-    if (nfa->arena->total_bytes > nfa->arena->max_bytes / 2)
-        return gi_fail(nfa->err, GLINT_ERR_LIMIT, "%s: \"pattern\" is too large", nfa->place);
-    return gi_fail(nfa->err, GLINT_ERR_MEMORY, "%s: no memory for \"pattern\"", nfa->place);
-}
-
 static glint_status bad(const reader *r, const char *why) {
     return gi_fail(r->nfa->err, GLINT_ERR_FORMAT, "%s: \"pattern\" is not valid: %s", r->nfa->place,
                    why);

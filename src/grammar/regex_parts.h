@@ -45,6 +45,10 @@ typedef struct gi_nfa {
 glint_status gi_nfa_add(gi_nfa *nfa, const char *pattern, uint32_t *ret_start);
 
 /** "no memory", or GLINT_ERR_LIMIT where the scratch arena has reached its limit. */
-glint_status gi_nfa_no_memory(const gi_nfa *nfa);
+static inline glint_status gi_nfa_no_memory(const gi_nfa *nfa) {
+    if (nfa->arena->total_bytes > nfa->arena->max_bytes / 2)
+        return gi_fail(nfa->err, GLINT_ERR_LIMIT, "%s: \"pattern\" is too large", nfa->place);
+    return gi_fail(nfa->err, GLINT_ERR_MEMORY, "%s: no memory for \"pattern\"", nfa->place);
+}
 
 #endif

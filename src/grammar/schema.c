@@ -235,6 +235,8 @@ glint_status gi_schema_compile(const char *json, size_t n_bytes, const gi_schema
     *ret = s;
     s = NULL;
 done:
+    if (st == GLINT_ERR_MEMORY && gi_schema_is_full(&s->arena))
+        st = gi_fail(err, GLINT_ERR_LIMIT, "%s is too large", what);
     gi_schema_free(s);
     return st;
 }

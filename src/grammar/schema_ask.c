@@ -221,10 +221,7 @@ static void lower_max(gi_number_spec *spec, const json_t *number, bool open) {
 
 glint_status gi_ask_number(const gi_schema *s, const gi_ask *ask, bool integer, gi_number_spec *ret,
                            glint_error *err) {
-    gi_number_spec spec;
-    memset(&spec, 0, sizeof spec); /* specs are compared as bytes */
-    spec.integer = integer;
-    spec.fraction_max = GI_NUMBER_DIGITS;
+    gi_number_spec spec = {.integer = integer, .fraction_max = GI_NUMBER_DIGITS};
     for (uint32_t i = 0; i < ask->n; i++) {
         const json_t *at = ask->members[i].schema;
         const json_t *min = json_object_get(at, "minimum"), *max = json_object_get(at, "maximum");

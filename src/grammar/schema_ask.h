@@ -9,6 +9,8 @@
 
 #include "grammar/schema_parts.h"
 
+#include <stddef.h>
+
 #define GI_ASK_MAX 48u
 
 /** Types of values; integers are told from other numbers. */
@@ -32,10 +34,15 @@ typedef struct gi_ask_member {
 
 /** Zero-initialise. Asks that list the same in the same order are the same rule. */
 typedef struct gi_ask {
-    gi_ask_member members[GI_ASK_MAX];
     uint32_t n;
     bool never; /**< `false` is among them */
+    gi_ask_member members[GI_ASK_MAX];
 } gi_ask;
+
+/** Bytes of an ask that has no room for more members than it has. */
+static inline size_t gi_ask_bytes(const gi_ask *ask) {
+    return offsetof(gi_ask, members) + ask->n * sizeof *ask->members;
+}
 
 /** Add a subschema and what it refers to or lists in allOf. GLINT_ERR_LIMIT. */
 glint_status gi_ask_add(const gi_schema *s, gi_ask *ask, const json_t *schema, glint_error *err);
@@ -80,8 +87,12 @@ bool gi_ask_requires(const gi_ask *ask, const char *name);
 
 /**
  * Whether no value can meet both. True only where that is plain: different types, different listed
- * values, bounds that do not meet, or a property that both require and for which it holds.
+ * values, bounds that do not meet, or a property that both require and for which it holds. The
+ * comparisons made are taken off *io_work; it is 0 when they were too many, and the answer false.
  */
-bool gi_ask_excludes(const gi_schema *s, const gi_ask *a, const gi_ask *b);
+bool gi_ask_excludes(const gi_schema *s, const gi_ask *a, const gi_ask *b, size_t *io_work);
+
+/** Comparisons of values that all oneOf of a schema may take together. */
+#define GI_EXCLUDE_WORK ((size_t)2000000)
 
 #endif

@@ -66,9 +66,9 @@ glint_status gi_build_rule(gi_builder *b, const gi_ask *ask, uint32_t *ret) {
     }
     uint32_t rule;
     GI_TRY(new_rule(b, &rule));
-    gi_ask *copy = gi_arena_alloc(&b->scratch, 1, sizeof *copy);
+    gi_ask *copy = gi_arena_alloc(&b->scratch, 1, gi_ask_bytes(ask));
     if (!copy) return no_memory(b);
-    *copy = *ask;
+    memcpy(copy, ask, gi_ask_bytes(ask));
     b->asks[rule] = copy;
     b->slots[at] = rule + 1;
     *ret = rule;
@@ -84,10 +84,11 @@ glint_status gi_build_string(gi_builder *b, const gi_regex *regex, gi_spelling s
         made = gi_arena_alloc(&b->scratch, 1, sizeof *made);
         if (!made) return no_memory(b);
         *made = (gi_made_string){regex, spelling, NULL, b->strings};
-        GI_TRY(gi_char_reader_create(&b->s->arena, regex, spelling, &made->decoder, b->err));
+        GI_TRY(gi_char_reader_create(&b->s->arena, regex, spelling, &made->reader, b->err));
         b->strings = made;
     }
-    return gi_string_rule_create(&b->s->arena, regex, made->decoder, min, max, place, ret, b->err);
+    return gi_string_rule_create(&b->s->arena, regex, made->reader, min, max, place,
+                                 &b->s->regex_work, ret, b->err);
 }
 
 /* The patterns and formats of an ask, each once. */
@@ -130,15 +131,21 @@ static glint_status build_string(gi_builder *b, const gi_ask *ask, gi_rule *ret)
     return GLINT_OK;
 }
 
+static bool same_spec(const gi_number_spec *a, const gi_number_spec *b) {
+    return a->min == b->min && a->max == b->max && a->has_min == b->has_min &&
+           a->has_max == b->has_max && a->integer == b->integer &&
+           a->multiple_of == b->multiple_of && a->fraction_max == b->fraction_max;
+}
+
 static glint_status build_number(gi_builder *b, const gi_ask *ask, bool integer, gi_rule *ret) {
     gi_number_spec spec;
     GI_TRY(gi_ask_number(b->s, ask, integer, &spec, b->err));
     gi_made_number *made = b->numbers;
-    while (made && memcmp(&made->spec, &spec, sizeof spec) != 0) made = made->next;
+    while (made && !same_spec(&made->spec, &spec)) made = made->next;
     if (!made) {
         made = gi_arena_alloc(&b->scratch, 1, sizeof *made);
         if (!made) return no_memory(b);
-        memcpy(&made->spec, &spec, sizeof spec);
+        made->spec = spec;
         GI_TRY(gi_number_rule(&b->s->arena, &spec, gi_build_place(b, ask), &made->rule, b->err));
         made->next = b->numbers;
         b->numbers = made;
@@ -192,10 +199,11 @@ static uint32_t depth_of(const json_t *v) {
 
 /* enum and const: those of the values that all members allow. */
 static glint_status build_values(gi_builder *b, const gi_ask *ask, gi_rule *ret) {
-    gi_text *texts = gi_arena_alloc(&b->scratch, GI_SCHEMA_ENUM_MAX, sizeof *texts);
-    if (!texts) return no_memory(b);
     const json_t *v;
-    size_t n = 0;
+    size_t n = 0, n_values = 0;
+    while (gi_ask_value(ask, n_values)) n_values++;
+    gi_text *texts = gi_arena_alloc(&b->scratch, n_values ? n_values : 1, sizeof *texts);
+    if (!texts) return no_memory(b);
     for (size_t i = 0; (v = gi_ask_value(ask, i)) != NULL; i++) {
         if (!gi_ask_allows(b->s, ask, v)) continue;
         gi_buf text;
@@ -267,11 +275,15 @@ static glint_status check_one_of(gi_builder *b, const json_t *schema, const json
         GI_TRY(gi_ask_add(b->s, &asks[i], json_array_get(list, i), b->err));
     for (size_t i = 0; i < n; i++)
         for (size_t k = i + 1; k < n; k++)
-            if (!gi_ask_excludes(b->s, &asks[i], &asks[k]))
-                return gi_fail(b->err, GLINT_ERR_UNSUPPORTED,
-                               "%s: \"oneOf\" is supported where its members plainly exclude each "
-                               "other; use \"anyOf\"",
-                               gi_schema_place(b->s, schema));
+            if (!gi_ask_excludes(b->s, &asks[i], &asks[k], &b->exclude_work))
+                return b->exclude_work == 0
+                           ? gi_fail(b->err, GLINT_ERR_LIMIT, "%s: \"oneOf\" is too large",
+                                     gi_schema_place(b->s, schema))
+                           : gi_fail(b->err, GLINT_ERR_UNSUPPORTED,
+                                     "%s: \"oneOf\" is supported where its members plainly exclude "
+                                     "each "
+                                     "other; use \"anyOf\"",
+                                     gi_schema_place(b->s, schema));
     return GLINT_OK;
 }
 
@@ -285,7 +297,9 @@ static glint_status build_choice(gi_builder *b, const gi_ask *ask, uint32_t i_me
     uint32_t *branches = gi_arena_alloc(&b->s->arena, n, sizeof *branches);
     if (!branches) return no_memory(b);
     for (size_t i = 0; i < n; i++) {
-        gi_ask branch = *ask;
+        gi_ask branch;
+        memset(&branch, 0, sizeof branch);
+        memcpy(&branch, ask, gi_ask_bytes(ask));
         *(one ? &branch.members[i_member].one_made : &branch.members[i_member].any_made) = true;
         GI_TRY(gi_ask_add(b->s, &branch, json_array_get(list, i), b->err));
         GI_TRY(gi_build_rule(b, &branch, &branches[i]));
@@ -328,9 +342,11 @@ static glint_status build_all(gi_builder *b) {
 }
 
 glint_status gi_schema_build(gi_schema *s, glint_error *err) {
-    gi_builder b = {.s = s, .err = err};
+    gi_builder b = {.s = s, .exclude_work = GI_EXCLUDE_WORK, .err = err};
     gi_arena_init(&b.scratch, GI_SCHEMA_MEMORY_MAX);
-    const glint_status st = build_all(&b);
+    glint_status st = build_all(&b);
+    if (st == GLINT_ERR_MEMORY && gi_schema_is_full(&b.scratch))
+        st = gi_fail(err, GLINT_ERR_LIMIT, "%s is too large", s->what);
     gi_arena_done(&b.scratch);
     return st;
 }

@@ -7,7 +7,7 @@
 
 #include "grammar/schema_ask.h"
 
-/** Number rules, string rules and decoders that were made, to be shared. */
+/** Number rules, string rules and readers of characters that were made, to be shared. */
 typedef struct gi_made_number {
     gi_number_spec spec;
     const gi_bytes_rule *rule;
@@ -17,7 +17,7 @@ typedef struct gi_made_number {
 typedef struct gi_made_string {
     const gi_regex *regex;
     gi_spelling spelling;
-    const gi_char_reader *decoder;
+    const gi_char_reader *reader;
     struct gi_made_string *next;
 } gi_made_string;
 
@@ -28,6 +28,7 @@ typedef struct gi_builder {
     uint32_t *slots; /**< [n_slots] rule + 1, by ask */
     uint32_t n_slots, cap;
     const gi_regex *any; /**< all strings */
+    size_t exclude_work; /**< what is left of GI_EXCLUDE_WORK */
     gi_made_number *numbers;
     gi_made_string *strings;
     glint_error *err;

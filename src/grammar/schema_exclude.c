@@ -19,11 +19,17 @@ static unsigned allowed_types(const gi_ask *ask) {
 }
 
 /* Whether every value that `a` lists is refused by b. */
-static bool values_exclude(const gi_schema *s, const gi_ask *a, const gi_ask *b) {
+static bool values_exclude(const gi_schema *s, const gi_ask *a, const gi_ask *b, size_t *io_work) {
     const json_t *v;
+    size_t n_others = 8;
     if (!gi_ask_has_values(a)) return false;
-    for (size_t i = 0; (v = gi_ask_value(a, i)) != NULL; i++)
-        if (gi_ask_allows(s, a, v) && gi_ask_allows(s, b, v)) return false;
+    if (gi_ask_has_values(b))
+        while (gi_ask_value(b, n_others)) n_others++;
+    for (size_t i = 0; (v = gi_ask_value(a, i)) != NULL; i++) {
+        *io_work -= n_others < *io_work ? n_others : *io_work;
+        if (*io_work == 0) return false;
+        if (gi_ask_allows(s, b, v) && gi_ask_allows(s, a, v)) return false;
+    }
     return true;
 }
 
@@ -39,10 +45,12 @@ static bool lengths_exclude(const gi_ask *a, const gi_ask *b, const char *min, c
     return gi_ask_max(a, max) < gi_ask_min(b, min) || gi_ask_max(b, max) < gi_ask_min(a, min);
 }
 
-static bool excludes(const gi_schema *s, const gi_ask *a, const gi_ask *b, int depth);
+static bool excludes(const gi_schema *s, const gi_ask *a, const gi_ask *b, int depth,
+                     size_t *io_work);
 
 /* Whether a property that `a` requires cannot be what `b` asks of it. */
-static bool properties_exclude(const gi_schema *s, const gi_ask *a, const gi_ask *b, int depth) {
+static bool properties_exclude(const gi_schema *s, const gi_ask *a, const gi_ask *b, int depth,
+                               size_t *io_work) {
     for (uint32_t i = 0; i < a->n; i++) {
         const json_t *names = json_object_get(a->members[i].schema, "required");
         for (size_t k = 0; k < json_array_size(names); k++) {
@@ -51,26 +59,30 @@ static bool properties_exclude(const gi_schema *s, const gi_ask *a, const gi_ask
             if (gi_ask_property(s, a, name, &in_a, NULL) != GLINT_OK ||
                 gi_ask_property(s, b, name, &in_b, NULL) != GLINT_OK)
                 return false;
-            if (in_b.never || (gi_ask_requires(b, name) && excludes(s, &in_a, &in_b, depth + 1)))
+            if (in_b.never ||
+                (gi_ask_requires(b, name) && excludes(s, &in_a, &in_b, depth + 1, io_work)))
                 return true;
         }
     }
     return false;
 }
 
-static bool excludes(const gi_schema *s, const gi_ask *a, const gi_ask *b, int depth) {
+static bool excludes(const gi_schema *s, const gi_ask *a, const gi_ask *b, int depth,
+                     size_t *io_work) {
     if (a->never || b->never) return true;
     if (depth == DEPTH_MAX) return false;
     const unsigned common = allowed_types(a) & allowed_types(b);
-    if (values_exclude(s, a, b) || values_exclude(s, b, a)) return true;
+    if (values_exclude(s, a, b, io_work) || values_exclude(s, b, a, io_work)) return true;
+    if (*io_work == 0) return false;
+    --*io_work;
     if (common & (GI_TYPE_NULL | GI_TYPE_BOOLEAN)) return false;
     if (common & GI_TYPE_NUMBER && !numbers_exclude(s, a, b)) return false;
     if (common & GI_TYPE_STRING && !lengths_exclude(a, b, "minLength", "maxLength")) return false;
     if (common & GI_TYPE_ARRAY && !lengths_exclude(a, b, "minItems", "maxItems")) return false;
-    return !(common & GI_TYPE_OBJECT) || properties_exclude(s, a, b, depth) ||
-           properties_exclude(s, b, a, depth);
+    return !(common & GI_TYPE_OBJECT) || properties_exclude(s, a, b, depth, io_work) ||
+           properties_exclude(s, b, a, depth, io_work);
 }
 
-bool gi_ask_excludes(const gi_schema *s, const gi_ask *a, const gi_ask *b) {
-    return excludes(s, a, b, 0);
+bool gi_ask_excludes(const gi_schema *s, const gi_ask *a, const gi_ask *b, size_t *io_work) {
+    return excludes(s, a, b, 0, io_work);
 }

@@ -8,12 +8,6 @@
 
 #include <string.h>
 
-/* A pattern of names and what it asks. */
-typedef struct named_by_pattern {
-    const char *pattern;
-    size_t n; /* different patterns */
-} named_by_pattern;
-
 static glint_status no_memory(const gi_builder *b) {
     return gi_schema_no_memory(b->s, b->err);
 }
@@ -97,7 +91,10 @@ static glint_status build_names(const gi_builder *b, gi_object_rule *o, const ch
             nodes[k].n = 0;
         }
         if (pass == 0) o->below = gi_arena_alloc(arena, first ? first : 1, sizeof *o->below);
-        if (!o->below) GI_TRY_DONE(no_memory(b));
+        if (!o->below) {
+            st = no_memory(b);
+            goto done;
+        }
     }
     o->names = nodes;
 done:
@@ -168,15 +165,14 @@ static glint_status ask_other(const gi_builder *b, const gi_ask *ask, gi_ask *ou
     return GLINT_OK;
 }
 
-static glint_status build_others(gi_builder *b, const gi_ask *ask, gi_object_rule *o) {
-    others x;
+static glint_status build_others(gi_builder *b, const gi_ask *ask, const others *x,
+                                 gi_object_rule *o) {
     gi_ask value = {.n = 0};
-    GI_TRY(find_others(b, ask, &x));
-    if (x.closed || (x.listed && !x.opened && !x.pattern)) return GLINT_OK;
+    if (x->closed || (x->listed && !x->opened && !x->pattern)) return GLINT_OK;
     GI_TRY(ask_other(b, ask, &value));
     if (value.never) return GLINT_OK;
     const char *place = gi_build_place(b, ask);
-    const gi_regex *regex = x.pattern ? gi_schema_pattern(b->s, x.pattern) : b->any;
+    const gi_regex *regex = x->pattern ? gi_schema_pattern(b->s, x->pattern) : b->any;
     GI_TRY(gi_build_rule(b, &value, &o->extra_value));
     GI_TRY(gi_build_string(b, regex, GI_SPELL_PLAIN, 0, GI_UNLIMITED, place, &o->extra));
     /* else names might run out in the middle of one: they must not come twice */
@@ -190,11 +186,19 @@ static glint_status build_others(gi_builder *b, const gi_ask *ask, gi_object_rul
 
 glint_status gi_build_object(gi_builder *b, const gi_ask *ask, gi_rule *ret) {
     gi_object_rule *o = gi_arena_alloc(&b->s->arena, 1, sizeof *o);
-    const char **names = gi_arena_alloc(&b->scratch, GI_SCHEMA_PROPERTIES_MAX, sizeof *names);
+    size_t n_names = 1;
+    for (uint32_t i = 0; i < ask->n; i++) {
+        const json_t *at = ask->members[i].schema;
+        n_names += json_object_size(json_object_get(at, "properties"));
+        n_names += json_array_size(json_object_get(at, "required"));
+    }
+    const char **names = gi_arena_alloc(&b->scratch, n_names, sizeof *names);
     if (!o || !names) return no_memory(b);
+    others x;
+    GI_TRY(find_others(b, ask, &x));
     GI_TRY(list_names(b, ask, names, &o->n_properties));
     GI_TRY(build_properties(b, ask, o, names));
-    GI_TRY(build_others(b, ask, o));
+    GI_TRY(build_others(b, ask, &x, o));
     o->min = gi_ask_min(ask, "minProperties");
     o->max = gi_ask_max(ask, "maxProperties");
     ret->kind = GI_RULE_OBJECT;

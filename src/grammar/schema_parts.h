@@ -150,8 +150,13 @@ bool gi_format_is_known(const char *format);
 glint_status gi_schema_check_at(const gi_schema *s, const json_t *schema, const json_t *value,
                                 glint_error *err);
 
-/** "no memory", or GLINT_ERR_LIMIT where the schema's arena is full. */
+/** GLINT_ERR_MEMORY. Where an arena was full, gi_schema_compile makes GLINT_ERR_LIMIT of it. */
 glint_status gi_schema_no_memory(const gi_schema *s, glint_error *err);
+
+/** Whether an arena has come to its limit: its chunks are small beside that. */
+static inline bool gi_schema_is_full(const gi_arena *a) {
+    return a->total_bytes > a->max_bytes - a->max_bytes / 8;
+}
 
 /** Append a value as the layout writes it: names in the order they have, numbers at their
  * shortest. */

@@ -118,8 +118,6 @@ typedef struct spot {
 } spot;
 
 glint_status gi_schema_no_memory(const gi_schema *s, glint_error *err) {
-    if (s->arena.total_bytes > s->arena.max_bytes / 2)
-        return gi_fail(err, GLINT_ERR_LIMIT, "%s is too large", s->what);
     return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", s->what);
 }
 

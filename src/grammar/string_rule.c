@@ -25,20 +25,25 @@ static bool can_end(const gi_string_rule *r, uint32_t state, uint32_t count) {
 }
 
 bool gi_string_step(const gi_string_rule *r, gi_string_at *at, uint8_t byte) {
-    const uint16_t to = r->decoder->next[at->part][byte];
+    const uint16_t to = r->reader->next[at->part][byte];
     if (to == GI_READER_NONE) return false;
     const uint16_t *row = r->regex->next + (size_t)at->state * r->regex->n_classes;
     const bool counts = r->min > 0 || r->max != UINT32_MAX;
     const uint32_t count = counts ? at->count + 1 : 0;
     if (to & GI_READER_CHAR) {
         const uint16_t state = row[to & 63];
-        if (!can_end(r, state, count)) return false;
+        if (counts ? !can_end(r, state, count) : state == 0) return false;
         /* beyond the least there is no need to count when there is no most */
         const uint32_t kept = r->max == UINT32_MAX && count > r->min ? r->min : count;
         *at = (gi_string_at){state, 0, kept};
         return true;
     }
-    for (uint64_t bits = r->decoder->reach[to]; bits; bits &= bits - 1) {
+    uint64_t bits = r->reader->reach[to] & r->live[at->state];
+    if (!counts) {
+        if (bits) at->part = to;
+        return bits != 0;
+    }
+    for (; bits; bits &= bits - 1) {
         if (!can_end(r, row[__builtin_ctzll(bits)], count)) continue;
         at->part = to;
         return true;
@@ -95,10 +100,13 @@ static void find_longest(const gi_regex *x, uint32_t *longest) {
 }
 
 static glint_status find_lengths(gi_arena *arena, gi_string_rule *r, const char *place,
-                                 glint_error *err) {
+                                 size_t *io_work, glint_error *err) {
     const gi_regex *x = r->regex;
     r->n_words = r->max / 64 + 1;
-    if ((uint64_t)r->n_words * 64 * x->n_states > LENGTH_BITS_MAX)
+    const uint64_t work = (uint64_t)r->n_words * 64 * x->n_states;
+    const bool fits = work <= LENGTH_BITS_MAX && work < *io_work;
+    *io_work -= fits ? (size_t)work : *io_work;
+    if (!fits)
         return gi_fail(err, GLINT_ERR_LIMIT, "%s: \"pattern\" and \"maxLength\" are too large",
                        place);
     uint64_t *bits = gi_arena_alloc(arena, (size_t)r->n_words * x->n_states, sizeof *bits);
@@ -119,27 +127,70 @@ static glint_status find_lengths(gi_arena *arena, gi_string_rule *r, const char 
     return GLINT_OK;
 }
 
+/* Classes with a character that JSON writes as it is; U+2028 and U+2029 are none to the trie. */
+static uint64_t plain_classes(const gi_regex *x) {
+    static const gi_char_range plain[] = {{0x20, 0x21, 0},
+                                          {0x23, 0x5B, 0},
+                                          {0x5D, 0x2027, 0},
+                                          {0x202A, 0xD7FF, 0},
+                                          {0xE000, 0x10FFFF, 0}};
+    uint64_t classes = 0;
+    for (size_t i = 0; i < x->n_ranges; i++)
+        for (size_t k = 0; k < sizeof plain / sizeof *plain; k++)
+            if (x->ranges[i].lo <= plain[k].hi && plain[k].lo <= x->ranges[i].hi)
+                classes |= UINT64_C(1) << x->ranges[i].class_index;
+    return classes;
+}
+
+/* Live classes of each state, and the largest set of free states: those whose plain classes all
+ * stay within the set. */
+static void find_free(const gi_regex *x, uint64_t *live, bool *is_free) {
+    const uint64_t plain = plain_classes(x);
+    for (uint32_t s = 1; s < x->n_states; s++) {
+        for (uint32_t c = 0; c < x->n_classes; c++)
+            if (x->next[s * x->n_classes + c]) live[s] |= UINT64_C(1) << c;
+        is_free[s] = (live[s] & plain) == plain;
+    }
+    for (bool more = true; more;) {
+        more = false;
+        for (uint32_t s = x->n_states - 1; s >= 1; s--) {
+            bool stays = is_free[s];
+            for (uint64_t bits = plain; bits && stays; bits &= bits - 1)
+                stays = is_free[x->next[s * x->n_classes + (uint32_t)__builtin_ctzll(bits)]];
+            more |= stays != is_free[s];
+            is_free[s] = stays;
+        }
+    }
+}
+
 glint_status gi_string_rule_create(gi_arena *arena, const gi_regex *regex,
-                                   const gi_char_reader *decoder, uint32_t min, uint32_t max,
-                                   const char *place, const gi_string_rule **ret,
+                                   const gi_char_reader *reader, uint32_t min, uint32_t max,
+                                   const char *place, size_t *io_work, const gi_string_rule **ret,
                                    glint_error *err) {
     gi_string_rule *r = gi_arena_alloc(arena, 1, sizeof *r);
     uint32_t *shortest = gi_arena_alloc(arena, regex->n_states, sizeof *shortest);
     uint32_t *longest = gi_arena_alloc(arena, regex->n_states, sizeof *longest);
-    if (!r || !shortest || !longest) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", place);
+    uint64_t *live = gi_arena_alloc(arena, regex->n_states, sizeof *live);
+    bool *is_free = gi_arena_alloc(arena, regex->n_states, sizeof *is_free);
+    if (!r || !shortest || !longest || !live || !is_free)
+        return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", place);
     if (gi_regex_is_empty(regex) || min > max) return GLINT_OK;
     find_shortest(regex, shortest);
     find_longest(regex, longest);
+    find_free(regex, live, is_free);
     const bool is_open =
         regex->n_states == 2 && regex->n_classes == 1 && regex->accepts[1] && regex->next[1] == 1;
-    *r = (gi_string_rule){.decoder = decoder,
+    *r = (gi_string_rule){.reader = reader,
                           .regex = regex,
                           .min = min,
                           .max = max,
                           .shortest = shortest,
                           .longest = longest,
+                          .live = live,
+                          .is_free = is_free,
                           .is_open = is_open};
-    if (!r->is_open && min > 0 && max != UINT32_MAX) GI_TRY(find_lengths(arena, r, place, err));
+    if (!r->is_open && min > 0 && max != UINT32_MAX)
+        GI_TRY(find_lengths(arena, r, place, io_work, err));
     if (!can_end(r, regex->start, 0)) return GLINT_OK;
     *ret = r;
     return GLINT_OK;

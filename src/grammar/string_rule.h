@@ -3,7 +3,7 @@
  * What the inside of a JSON string may be, byte by byte: characters as UTF-8 or escaped, their
  * number, and the automaton of a pattern over them.
  *
- * Two automata run together. The decoder reads bytes and knows at the end of each character which
+ * Two automata run together. The reader reads bytes and knows at the end of each character which
  * class it is of; the regex steps once a character. A byte is let through only where some
  * character that it may begin leads to an end that the bounds on length allow, so nothing ends up
  * in a corner.
@@ -13,7 +13,7 @@
 
 #include "grammar/regex.h"
 
-/** Entry of a decoder's table: no such byte here. */
+/** Entry of a reader's table: no such byte here. */
 #define GI_READER_NONE 0xFFFFu
 /** Bit of an entry: the character is complete; the low bits are its class. */
 #define GI_READER_CHAR 0x8000u
@@ -25,7 +25,7 @@ typedef struct gi_char_reader {
     uint32_t n_states;
 } gi_char_reader;
 
-/** Which spellings of a character a decoder reads. */
+/** Which spellings of a character a reader reads. */
 typedef enum gi_spelling {
     GI_SPELL_PLAIN,  /**< as it is; nothing that needs an escape: names of properties */
     GI_SPELL_NEEDED, /**< escaped only where JSON demands it */
@@ -34,14 +34,16 @@ typedef enum gi_spelling {
 
 /** Immutable. */
 typedef struct gi_string_rule {
-    const gi_char_reader *decoder;
+    const gi_char_reader *reader;
     const gi_regex *regex;
     uint32_t min, max;        /**< characters; max UINT32_MAX: no limit */
     const uint32_t *shortest; /**< [n_states] characters to the nearest end */
     const uint32_t *longest;  /**< [n_states] to the farthest; UINT32_MAX: no limit */
     const uint64_t *lengths; /**< [n_states][n_words] bit n: n characters lead to an end; or NULL */
     uint32_t n_words;
-    bool is_open; /**< no pattern: between two characters any one is fine, if max allows */
+    const uint64_t *live; /**< [n_states] bit c: class c leads to an end */
+    const bool *is_free;  /**< [n_states] characters that JSON writes as they are never fail */
+    bool is_open;         /**< no pattern: between two characters any one is fine, if max allows */
 } gi_string_rule;
 
 /** GLINT_ERR_LIMIT, _MEMORY. */
@@ -49,14 +51,16 @@ glint_status gi_char_reader_create(gi_arena *arena, const gi_regex *regex, gi_sp
                                    const gi_char_reader **ret, glint_error *err);
 
 /**
- * A rule over `regex` and `decoder`, which it keeps pointers to. *ret stays NULL when no string
- * meets it. GLINT_ERR_LIMIT (pattern and lengths together are too much), _MEMORY.
+ * A rule over `regex` and `reader`, which it keeps pointers to; work is taken off *io_work as for
+ * gi_regex_compile. *ret stays NULL when no string meets it.
+ * GLINT_ERR_LIMIT (pattern and lengths together are too much), _MEMORY.
  */
 glint_status gi_string_rule_create(gi_arena *arena, const gi_regex *regex,
-                                   const gi_char_reader *decoder, uint32_t min, uint32_t max,
-                                   const char *place, const gi_string_rule **ret, glint_error *err);
+                                   const gi_char_reader *reader, uint32_t min, uint32_t max,
+                                   const char *place, size_t *io_work, const gi_string_rule **ret,
+                                   glint_error *err);
 
-/** Where a string stands: regex state, decoder state, characters so far. */
+/** Where a string stands: regex state, reader state, characters so far. */
 typedef struct gi_string_at {
     uint32_t state, part, count;
 } gi_string_at;
@@ -68,6 +72,11 @@ static inline gi_string_at gi_string_begin(const gi_string_rule *r) {
 
 /** Take a byte of the content. False: it is not allowed here, *at is as it was. */
 bool gi_string_step(const gi_string_rule *r, gi_string_at *at, uint8_t byte);
+
+/** Whether every run of plain characters (gi_vocab_trie) is fine from here on, however long. */
+static inline bool gi_string_is_free(const gi_string_rule *r, const gi_string_at *at) {
+    return at->part == 0 && r->max == UINT32_MAX && r->is_free[at->state];
+}
 
 /** Whether the closing quote may come now. */
 bool gi_string_may_end(const gi_string_rule *r, const gi_string_at *at);

@@ -22,13 +22,15 @@ static int compare_words(const void *a, const void *b) {
     return c ? c : (x->n > y->n) - (x->n < y->n);
 }
 
-/* Characters of plain string content; 0 for anything else. */
+/* Characters of plain string content; 0 for anything else. Line separators are left out, so that a
+ * pattern's dot takes all plain tokens. */
 static uint32_t count_plain(const word *w) {
     uint32_t n_chars = 0;
     if (!gi_utf8_is_valid(w->bytes, w->n, NULL)) return 0;
     for (uint32_t i = 0; i < w->n; i++) {
         const uint8_t b = w->bytes[i];
         if (b < 0x20 || b == '"' || b == '\\') return 0;
+        if (b == 0xE2 && w->bytes[i + 1] == 0x80 && (w->bytes[i + 2] & 0xFE) == 0xA8) return 0;
         n_chars += (b & 0xC0) != 0x80;
     }
     return n_chars;

@@ -5,7 +5,9 @@
  * A value that the schema forbids must be refused by the checker and by the grammar. One that it
  * allows must pass the checker; the grammar writes one layout only, so it need not take it, but
  * how many it takes is printed. A schema is compiled, or refused with a message, within a second.
- * GLINT_VERBOSE=1 prints what was refused and which allowed values the grammar does not write.
+ * maskbench's values are also written token by token, timing the masks; GLINT_TOKENIZER names
+ * another tokenizer.json than the default model's. GLINT_VERBOSE=1 prints what was refused and
+ * which allowed values the grammar does not write.
  *
  * There are no known differences. Two files are not read: they hold integers beyond 64 bits, which
  * glint's JSON reader refuses.
@@ -13,6 +15,7 @@
 #include "../../unit/cm.h"
 
 #include "../../unit/grammar/walk.h"
+#include "mask_times.h"
 
 #include "base/clock.h"
 #include "base/filemap.h"
@@ -32,6 +35,7 @@ typedef struct tally {
     unsigned n_invalid, n_invalid_checked, n_invalid_walked;
     unsigned n_wrong;
     double worst_ms, all_ms;
+    mask_times *times; /* NULL: masks are not timed */
 } tally;
 
 static gi_schema *compile(const json_t *schema, const char *name, tally *t) {
@@ -72,6 +76,7 @@ static void try_value(const gi_schema *s, const json_t *schema, const json_t *va
         t->n_valid_checked += st == GLINT_OK;
         t->n_valid_walked += walked;
         wrong = st != GLINT_OK;
+        if (walked && t->times) mask_times_add(t->times, s, text, n);
     } else {
         t->n_invalid++;
         t->n_invalid_checked += st != GLINT_OK;
@@ -130,9 +135,9 @@ static size_t list_files(const char *dir, char **paths, size_t n) {
 
 typedef void (*file_fn)(const json_t *json, const char *suite, const char *name, tally *t);
 
-static void run(const char *suite, file_fn fn) {
+static void run(const char *suite, file_fn fn, mask_times *times) {
     char *paths[FILES_MAX], dir[PATH_MAX_BYTES];
-    tally t = {0};
+    tally t = {.times = times};
     snprintf(dir, sizeof dir, "%s/%s", getenv("GLINT_SUITES"), suite);
     const size_t n = list_files(dir, paths, 0);
     qsort(paths, n, sizeof *paths, compare_paths);
@@ -192,17 +197,19 @@ static void bench_file(const json_t *json, const char *suite, const char *name, 
 
 static void jsonschema_suite(void **state) {
     (void)state;
-    run("jsonschema-suite", keyword_file);
+    run("jsonschema-suite", keyword_file, NULL);
 }
 
 static void jsonschemabench(void **state) {
     (void)state;
-    run("jsonschemabench", bench_file);
+    run("jsonschemabench", bench_file, NULL);
 }
 
 static void maskbench(void **state) {
     (void)state;
-    run("maskbench", mask_file);
+    mask_times *times = mask_times_open();
+    run("maskbench", mask_file, times);
+    mask_times_close(times);
 }
 
 int main(void) {
