@@ -10,6 +10,9 @@
 /* Weight of the newest run in the running average. */
 static const double RUN_AVG_WEIGHT = 0.2;
 
+/* Steps of the doubt: at rest one estimate in 51 is short. */
+static const double DOUBT_LATE = 0.05, DOUBT_EARLY = 0.001, DOUBT_MAX = 4;
+
 /* Where nobody is at work on an item, so that it can be taken out at any time. */
 static const gi_sched_state WAITING_STATES[] = {GI_SCHED_READY, GI_SCHED_WAITING, GI_SCHED_ARRIVED};
 enum { N_WAITING_STATES = 3 };
@@ -105,14 +108,25 @@ static double ahead_ms(const gi_line *line, const gi_sched_item *item) {
 
 static bool is_meetable(const gi_line *line, const gi_sched_item *item, double now_ms) {
     if (item->deadline_ms <= 0 || item->cost_ms <= 0) return true;
-    return now_ms + ahead_ms(line, item) + item->cost_ms <= item->deadline_ms;
+    return now_ms + line->doubt * item->promise_ms <= item->deadline_ms;
+}
+
+/* An estimate has met its outcome. */
+static void learn_doubt(gi_line *line, const gi_sched_item *item, double now_ms) {
+    if (item->promise_ms <= 0) return;
+    const double took_ms = now_ms - item->entered_ms[GI_SCHED_WAITING];
+    const bool has_ended = item->stop == GI_SCHED_STOP_NONE;
+    const bool is_late = item->stop == GI_SCHED_STOP_EXPIRED ||
+                         (has_ended && took_ms > line->doubt * item->promise_ms);
+    if (!is_late && !has_ended) return;
+    line->doubt = fmin(fmax(line->doubt + (is_late ? DOUBT_LATE : -DOUBT_EARLY), 1), DOUBT_MAX);
 }
 
 /* ---- moving ---- */
 
 void gi_line_init(gi_line *line, size_t queue_max, size_t ready_max) {
     gi_assert(queue_max >= 1 && ready_max >= 1);
-    *line = (gi_line){.queue_max = queue_max, .ready_max = ready_max};
+    *line = (gi_line){.queue_max = queue_max, .ready_max = ready_max, .doubt = 1};
 }
 
 size_t gi_line_count(const gi_line *line, gi_sched_state state) {
@@ -158,6 +172,7 @@ bool gi_line_put(gi_line *line, gi_sched_item *item, double now_ms) {
     if (item->state == GI_SCHED_ADMITTING) {
         gi_assert(item->priority >= 0 && item->priority <= GI_SCHED_PRIORITY_MAX);
         item->tag = turn_tag(line, item, GI_SCHED_WAITING);
+        if (item->cost_ms > 0) item->promise_ms = ahead_ms(line, item) + item->cost_ms;
         if (!is_meetable(line, item, now_ms)) item->stop = GI_SCHED_STOP_UNMEETABLE;
     }
     if (item->stop != GI_SCHED_STOP_NONE) return false;
@@ -172,6 +187,7 @@ void gi_line_leave(gi_line *line, gi_sched_item *item, double now_ms) {
         const double ms = now_ms - item->entered_ms[GI_SCHED_RUNNING];
         line->run_avg_ms += line->run_avg_ms > 0 ? RUN_AVG_WEIGHT * (ms - line->run_avg_ms) : ms;
     }
+    if (item->state != GI_SCHED_ADMITTING) learn_doubt(line, item, now_ms);
     move(line, item, GI_SCHED_DONE, now_ms);
 }
 
@@ -188,6 +204,7 @@ gi_sched_item *gi_line_reap(gi_line *line, double now_ms) {
             if (i->stop == GI_SCHED_STOP_NONE && is_expired(i, now_ms))
                 i->stop = GI_SCHED_STOP_EXPIRED;
             if (i->stop == GI_SCHED_STOP_NONE) continue;
+            if (i->state != GI_SCHED_ARRIVED) learn_doubt(line, i, now_ms);
             move(line, i, GI_SCHED_DONE, now_ms);
             return i;
         }

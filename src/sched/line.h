@@ -20,6 +20,8 @@
  *
  * An item whose deadline cannot be met, going by the cost of all that is ahead of it, is refused
  * when it would enter WAITING: waiting would cost others time and bring it nothing.
+ * Estimates are held against what became of them, and multiplied by a factor that leaves few of
+ * them short: costs are averages, and the decoding of pictures takes its share of the CPUs.
  *
  * An item may be held in WAITING until something from outside is there, a picture on its way
  * perhaps: it keeps its turn, and those behind it go first meanwhile.
@@ -76,7 +78,8 @@ typedef struct gi_sched_item {
     struct gi_sched_item *prev, *next;
     gi_sched_state state;
     gi_sched_stop stop;
-    double tag;                           /**< in ARRIVED and WAITING: whose turn it is */
+    double promise_ms; /**< estimated time from WAITING to DONE; 0 = none was made */
+    double tag;        /**< in ARRIVED and WAITING: whose turn it is */
     double entered_ms[GI_SCHED_DONE + 1]; /**< when it entered each state; 0 = never */
 } gi_sched_item;
 
@@ -94,6 +97,7 @@ typedef struct gi_line {
     double run_avg_ms;                   /**< smoothed time in RUNNING, 0 before the first */
     double running_ms;                   /**< work left of what runs, the caller's to set; 0 = not
                                               known: run_avg_ms for each */
+    double doubt;                        /**< what estimates are multiplied by, at least 1 */
     bool draining;                       /**< takes no new items */
     /** Tag of the last item taken out of ARRIVED and WAITING. */
     double taken_tag[GI_SCHED_WAITING + 1][GI_SCHED_PRIORITY_MAX + 1];

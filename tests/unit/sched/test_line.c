@@ -265,6 +265,31 @@ static void new_tenants_do_not_starve_an_old_one(void **state) {
     assert_in_range(n_before, 1, 3);
 }
 
+/* Requests that take twice what was said make the line doubt; good estimates calm it again. */
+static void short_estimates_are_doubted(void **state) {
+    gi_line line;
+    double now = 0;
+    gi_line_init(&line, 16, 8);
+    for (int i = 0; i < 3000; i++) {
+        gi_sched_item item = {.cost_ms = 10};
+        arrive(&line, &item, now);
+        assert_ptr_equal(take_waiting(&line, now), &item);
+        put(&line, &item, now);
+        assert_ptr_equal(gi_line_take(&line, GI_SCHED_RUNNING, now), &item);
+        now += i < 1000 ? 20 : 9;
+        gi_line_leave(&line, &item, now);
+        if (i == 999) assert_true(line.doubt > 1.9 && line.doubt < 2.1);
+    }
+    assert_true(line.doubt < 1.01);
+    for (int i = 0; i < 100; i++) { /* expired in the line: as late as can be */
+        gi_sched_item item = {.cost_ms = 10, .deadline_ms = now + 1000};
+        arrive(&line, &item, now);
+        assert_ptr_equal(gi_line_reap(&line, now + 1000), &item);
+        now += 1000;
+    }
+    assert_true(line.doubt > 3.9);
+}
+
 static void unmeetable_deadlines_are_refused(void **state) {
     gi_line line;
     gi_line_init(&line, 16, 8);
@@ -486,6 +511,7 @@ int main(void) {
         cmocka_unit_test(higher_priority_goes_first),
         cmocka_unit_test(tenants_take_turns),
         cmocka_unit_test(new_tenants_do_not_starve_an_old_one),
+        cmocka_unit_test(short_estimates_are_doubted),
         cmocka_unit_test(unmeetable_deadlines_are_refused),
         cmocka_unit_test(random_histories),
     };
