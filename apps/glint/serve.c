@@ -4,8 +4,10 @@
  * reads the files of keys again, at any moment of that.
  */
 #include "command.h"
+#include "audit_args.h"
 #include "engine_args.h"
 #include "fetch_args.h"
+#include "serve_lists.h"
 
 #include "base/log.h"
 #include "server/server.h"
@@ -29,7 +31,7 @@ static const char ABOUT[] =
     "at\n"
     "once and becomes ready when the model is loaded. SIGTERM or Ctrl-C: refuses new requests,\n"
     "finishes those under way, exits; a second one exits at once. SIGHUP: reads the files of keys\n"
-    "again.\n";
+    "and opens the audit log again.\n";
 
 static const char FOOTER[] =
     "Examples:\n"
@@ -46,7 +48,8 @@ typedef struct serve_options {
     gi_server_settings settings;
     gi_engine_args engine;
     gi_fetch_args fetch;
-    const char *log_level;
+    gi_audit_args audit;
+    const char *log_level, *log_format, *list;
     int64_t body_max_mib, body_total_max_mib, sequences_max, kv_tokens_max, answer_cache_mib;
     bool lists_routes;
 } serve_options;
@@ -110,6 +113,8 @@ static const row ROWS[] = {
      "proxies in front that add to\nX-Forwarded-For; 0: it is not read"},
     {"list-routes", 0, GI_OPTION_SWITCH, AT(lists_routes), NULL, NULL, NULL, 0, 0,
      "print every route and whom it is for,\nand exit"},
+    {"list", 0, GI_OPTION_CHOICE, AT(list), "WHAT", NULL, GI_SERVE_LISTS, 0, 0,
+     "print that and exit"},
     {"Requests:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
     {"queue-max", 0, GI_OPTION_INT, AT(settings.queue_max), "N", "64", NULL, 1, 65536,
      "requests that may wait, else 429"},
@@ -129,9 +134,12 @@ static const row ROWS[] = {
      "answers kept in MiB, to be given again\nto equal requests; 0 = none"},
     {"drain-ms", 0, GI_OPTION_INT, AT(settings.drain_ms), "MS", "30000", NULL, 0, 3600000,
      "after a signal, patience with what is\nunder way"},
+    {"drain-delay-ms", 0, GI_OPTION_INT, AT(settings.drain_delay_ms), "MS", "0", NULL, 0, 600000,
+     "before that, /ready says 503 for so\nlong while requests are still taken"},
     {"Log:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
     {"log-level", 0, GI_OPTION_CHOICE, AT(log_level), "LEVEL", "info", "debug|info|warn|error|off",
      0, 0, "what goes to stderr; info has a line\nper request, never its contents"},
+    {"log-format", 0, GI_OPTION_CHOICE, AT(log_format), "FORMAT", "text", "text|json", 0, 0, "how"},
 };
 
 enum { N_ROWS = sizeof ROWS / sizeof ROWS[0] };
@@ -141,6 +149,7 @@ enum { N_ROWS = sizeof ROWS / sizeof ROWS[0] };
 typedef struct run {
     gi_server *server;
     const char *model_dir;
+    bool has_audit;
     int loaded_fd;       /* readable when loading ended, well or not */
     glint_status status; /* of loading; read after loaded_fd */
     glint_error err;
@@ -190,8 +199,19 @@ static int open_signals(sigset_t *ret_set) {
     return signalfd(-1, ret_set, SFD_CLOEXEC);
 }
 
-static void reload(gi_server *server) {
+static void reopen_audit(gi_server *server) {
     glint_error err = {0};
+    const bool ok = gi_server_reopen_audit(server, &err) == GLINT_OK;
+    gi_server_count_reload(server, ok);
+    if (ok)
+        gi_log(GI_LOG_INFO, "serve", "SIGHUP: the audit log was opened again");
+    else
+        gi_log(GI_LOG_ERROR, "serve", "SIGHUP: the old audit log stays: %s", err.message);
+}
+
+static void reload(gi_server *server, bool has_audit) {
+    glint_error err = {0};
+    if (has_audit) reopen_audit(server);
     if (!gi_server_has_auth(server))
         gi_log(GI_LOG_INFO, "serve", "SIGHUP: there are no files of keys to read again");
     else if (gi_server_reload(server, &err) == GLINT_OK)
@@ -201,13 +221,13 @@ static void reload(gi_server *server) {
 }
 
 /* Take a signal. True: it asks the server to stop. */
-static bool take_signal(gi_server *server, int signal_fd) {
+static bool take_signal(const run *r, int signal_fd) {
     struct signalfd_siginfo info;
     ssize_t n;
     while ((n = read(signal_fd, &info, sizeof info)) < 0 && errno == EINTR) {
     }
     if (n != sizeof info || info.ssi_signo != SIGHUP) return true;
-    reload(server);
+    reload(r->server, r->has_audit);
     return false;
 }
 
@@ -218,7 +238,7 @@ static bool wait_loaded(run *r, int signal_fd, pthread_t loader, int *ret_exit) 
     bool stops = false;
     while (!stops && fds[1].revents == 0) {
         if (poll(fds, 2, -1) < 0 && errno == EINTR) continue;
-        stops = fds[0].revents != 0 && take_signal(r->server, signal_fd);
+        stops = fds[0].revents != 0 && take_signal(r, signal_fd);
     }
     if (stops) {
         /* Loading cannot be interrupted, and nothing is under way that would be lost. */
@@ -242,7 +262,7 @@ static int serve_until_signal(run *r, int signal_fd, const sigset_t *signals) {
     }
     if (!wait_loaded(r, signal_fd, loader, &exit_code)) return exit_code;
     log_ready(r);
-    while (!take_signal(r->server, signal_fd)) {
+    while (!take_signal(r, signal_fd)) {
     }
     gi_log(GI_LOG_INFO, "serve", "signal: finishing what is under way; once more to exit at once");
     signal(SIGHUP, SIG_IGN); /* with the others below it would end the process */
@@ -262,13 +282,6 @@ static glint_status check_access(gi_access_settings *a, glint_error *err) {
     return GLINT_OK;
 }
 
-static int list_routes(void) {
-    gi_server_route route;
-    for (size_t i = 0; gi_server_get_route(i, &route); i++)
-        printf("%-6s %-28s %s\n", route.method, route.path, route.access);
-    return fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
-}
-
 static int start(serve_options *o) {
     gi_server_settings settings = o->settings;
     run r = {.loaded_fd = -1};
@@ -276,9 +289,12 @@ static int start(serve_options *o) {
         return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
     if (gi_fetch_args_resolve(&o->fetch, &settings.fetch, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
+    if (gi_audit_args_resolve(&o->audit, &settings.audit, &r.err) != GLINT_OK)
+        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
     if (gi_engine_args_resolve(&o->engine, &settings.engine, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
     r.model_dir = settings.engine.model_dir;
+    r.has_audit = settings.audit.path != NULL;
     settings.engine.on_progress = on_progress;
     settings.engine.sequences_max = (int)o->sequences_max;
     settings.engine.kv_tokens_max = (int)o->kv_tokens_max;
@@ -309,7 +325,8 @@ static int start(serve_options *o) {
 
 int gi_command_serve(int argc, char **argv) {
     serve_options s = {0};
-    gi_option specs[GI_ENGINE_ARGS_OPTIONS + N_ROWS + GI_FETCH_ARGS_OPTIONS];
+    gi_option
+        specs[GI_ENGINE_ARGS_OPTIONS + N_ROWS + GI_FETCH_ARGS_OPTIONS + GI_AUDIT_ARGS_OPTIONS];
     size_t n_specs = 0;
     gi_engine_args_options(&s.engine, specs, &n_specs);
     for (size_t i = 0; i < N_ROWS; i++)
@@ -324,6 +341,7 @@ int gi_command_serve(int argc, char **argv) {
                                        .max = ROWS[i].max,
                                        .help = ROWS[i].help};
     gi_fetch_args_options(&s.fetch, specs, &n_specs);
+    gi_audit_args_options(&s.audit, specs, &n_specs);
     gi_options o = {
         .command = "serve",
         .usage = "glint serve [OPTION]...",
@@ -336,7 +354,9 @@ int gi_command_serve(int argc, char **argv) {
     int exit_code;
     if (!gi_command_begin(&o, argc, argv, &exit_code)) return exit_code;
     gi_log_set_level((gi_log_level)gi_log_level_parse(s.log_level));
-    exit_code = s.lists_routes ? list_routes() : start(&s);
+    gi_log_set_json(strcmp(s.log_format, "json") == 0);
+    if (s.lists_routes) s.list = "routes";
+    exit_code = s.list ? gi_serve_list(s.list, specs, n_specs) : start(&s);
     gi_options_done(&o);
     return exit_code;
 }

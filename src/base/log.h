@@ -1,10 +1,12 @@
 /**
  * @file
  * Log lines on stderr: `time level area message`. The library logs at debug only; programs use
- * the other levels.
+ * the other levels. What a message is about comes first, as words of the form key=value.
  */
 #ifndef GI_BASE_LOG_H
 #define GI_BASE_LOG_H
+
+#include <stdbool.h>
 
 typedef enum gi_log_level {
     GI_LOG_DEBUG,
@@ -16,6 +18,12 @@ typedef enum gi_log_level {
 
 /** Lines below this level are dropped. Starts as GI_LOG_WARN. Any thread. */
 void gi_log_set_level(gi_log_level level);
+
+/**
+ * Lines as JSON objects: time, level, area, message. Words of the form key=value at the beginning
+ * of a message become members of their own. Any thread.
+ */
+void gi_log_set_json(bool is_json);
 
 /** Level from "debug", "info", "warn", "error" or "off"; -1 for anything else. */
 int gi_log_level_parse(const char *name);

@@ -8,6 +8,7 @@
 #include "base/filemap.h"
 #include "base/json.h"
 #include "base/workers.h"
+#include "engine/engine_stats.h"
 #include "engine/fingerprint.h"
 #include "kernels/kernels.h"
 
@@ -31,6 +32,12 @@ const char *glint_version(void) {
 
 const glint_engine_info *glint_engine_get_info(const glint_engine *engine) {
     return &engine->info;
+}
+
+gi_engine_stats gi_engine_get_stats(const glint_engine *engine) {
+    gi_engine_stats stats = {.pictures = gi_cache_get_stats(engine->picture_cache)};
+    if (engine->pictures) stats.decoding = gi_decoder_get_stats(engine->pictures);
+    return stats;
 }
 
 const char *glint_engine_task_name(const glint_engine *engine, size_t i) {

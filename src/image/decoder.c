@@ -22,6 +22,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -45,6 +46,7 @@ struct gi_decoder {
     pthread_mutex_t mutex; /* guards is_taken */
     pthread_cond_t released;
     slot *slots;
+    _Atomic uint64_t n_pictures, n_crashes, n_restarts;
 };
 
 static void close_fd(int *fd) {
@@ -276,7 +278,11 @@ static glint_status render_in(gi_decoder *d, slot *s, const void *bytes, size_t 
                               gi_rendering *ret, glint_error *err) {
     const uint32_t patience_ms = gi_decoder_patience_ms(request->limits.decode_cpu_ms_max);
     char message = 0;
-    if (!s->region) GI_TRY(start_program(d, s, err));
+    if (!s->region) {
+        atomic_fetch_add(&d->n_restarts, 1);
+        GI_TRY(start_program(d, s, err));
+    }
+    atomic_fetch_add(&d->n_pictures, 1);
     *(gi_decoder_head *)(void *)s->region =
         (gi_decoder_head){.request = *request, .n_bytes = n_bytes};
     memcpy(s->region + GI_DECODER_HEAD_BYTES, bytes, n_bytes);
@@ -290,6 +296,7 @@ static glint_status render_in(gi_decoder *d, slot *s, const void *bytes, size_t 
     if (message == GI_DECODER_FAULT) {
         return gi_fail(err, GLINT_ERR_INTERNAL, "the picture decoder failed; try again");
     }
+    if (message != GI_DECODER_DONE) atomic_fetch_add(&d->n_crashes, 1);
     if (message == GI_DECODER_CRASH) gi_log(GI_LOG_DEBUG, "image", "a picture crashed its decoder");
     gi_rendering picture = {0};
     const gi_verdict v = judge(s, message, request, sniffed, &picture);
@@ -332,6 +339,12 @@ void gi_decoder_release(gi_decoder_lease *lease) {
                     (size_t)lease->picture.width * lease->picture.height * 3);
     give_slot(d, s);
     *lease = (gi_decoder_lease){0};
+}
+
+gi_decoder_stats gi_decoder_get_stats(gi_decoder *d) {
+    return (gi_decoder_stats){.n_pictures = atomic_load(&d->n_pictures),
+                              .n_crashes = atomic_load(&d->n_crashes),
+                              .n_restarts = atomic_load(&d->n_restarts)};
 }
 
 /* A white pixel: shows that programs start, limits can be set and pictures come back. */

@@ -44,6 +44,16 @@ glint_status gi_decoder_create(int n_slots, size_t file_bytes_max, gi_decoder **
 /** Stop the processes and wait for their end. No picture may be in work. NULL is fine. */
 void gi_decoder_free(gi_decoder *decoder);
 
+/** What the processes did so far. */
+typedef struct gi_decoder_stats {
+    uint64_t n_pictures; /**< given to a child */
+    uint64_t n_crashes;  /**< children that a picture ended, or that a limit did */
+    uint64_t n_restarts; /**< programs started in place of one that died */
+} gi_decoder_stats;
+
+/** Any thread. */
+gi_decoder_stats gi_decoder_get_stats(gi_decoder *decoder);
+
 /** A picture in a slot's region. */
 typedef struct gi_decoder_lease {
     gi_decoder *decoder;

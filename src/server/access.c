@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -21,12 +22,19 @@ enum {
     ADDRESSES_MAX = 16384, /* whose failures are remembered */
     FORWARDED_BYTES_MAX = 2048,
     RETRY_AFTER_MAX_S = 3600,
+    REASONS_MAX = 64, /* more than there are */
 };
 
 struct gi_access {
     gi_access_settings settings;
     gi_auth *auth; /* NULL: nobody is asked */
     gi_rate_limiter *tenants, *failures;
+    /* Why credentials were refused; written by the network thread alone. */
+    struct {
+        const char *reason; /* set once, before n_reasons counts it */
+        _Atomic uint64_t n;
+    } reasons[REASONS_MAX];
+    _Atomic size_t n_reasons;
 };
 
 const char *gi_access_level_name(gi_access_level level) {
@@ -158,6 +166,24 @@ static bool answer(gi_http_request *r, gi_api_code code, double retry_ms) {
 
 /* ---- the door ---- */
 
+static void count_refusal(gi_access *a, const char *reason) {
+    const size_t n = atomic_load(&a->n_reasons);
+    size_t i = 0;
+    while (i < n && strcmp(a->reasons[i].reason, reason) != 0) i++;
+    if (i == REASONS_MAX) return;
+    a->reasons[i].reason = reason;
+    atomic_fetch_add(&a->reasons[i].n, 1);
+    if (i == n) atomic_store(&a->n_reasons, n + 1);
+}
+
+bool gi_access_get_failures(const gi_access *a, size_t i, const char **ret_reason,
+                            uint64_t *ret_n) {
+    if (i >= atomic_load(&a->n_reasons)) return false;
+    *ret_reason = a->reasons[i].reason;
+    *ret_n = atomic_load(&a->reasons[i].n);
+    return true;
+}
+
 /* Who asks, or an answer that refuses. */
 static bool authenticate(gi_access *a, gi_http_request *r, gi_principal *ret) {
     const gi_auth_headers headers = {
@@ -166,8 +192,10 @@ static bool authenticate(gi_access *a, gi_http_request *r, gi_principal *ret) {
         .api_key = gi_http_header(r, "X-API-Key"),
         .n_api_key = gi_http_header_count(r, "X-API-Key"),
     };
-    if (headers.n_authorization + headers.n_api_key == 0)
+    if (headers.n_authorization + headers.n_api_key == 0) {
+        count_refusal(a, "no credential");
         return answer(r, GI_API_UNAUTHENTICATED, 0);
+    }
     const double per_s = a->settings.auth_failures_per_s, now_ms = gi_clock_ms();
     const gi_rate_rule rule = {per_s, gi_rate_default_burst(per_s)};
     char address[GI_HTTP_PEER_BYTES], key[GI_RATE_KEY_BYTES_MAX + 1];
@@ -175,6 +203,7 @@ static bool authenticate(gi_access *a, gi_http_request *r, gi_principal *ret) {
     failure_key(address, key);
     const gi_rate_verdict blocked = a->failures->peek(a->failures, key, rule, 1, now_ms);
     if (!blocked.is_allowed) {
+        count_refusal(a, "the address failed too often");
         gi_log(GI_LOG_DEBUG, "auth", "id=%s from=%s blocked", gi_http_request_id(r), address);
         return answer(r, GI_API_AUTH_BLOCKED, blocked.retry_ms);
     }
@@ -183,6 +212,7 @@ static bool authenticate(gi_access *a, gi_http_request *r, gi_principal *ret) {
     if (outcome == GI_AUTH_ACCEPTED) return true;
     if (outcome == GI_AUTH_NO_MEMORY) return answer(r, GI_API_OVERLOADED, 0);
     a->failures->take(a->failures, key, rule, 1, now_ms);
+    count_refusal(a, why.reason);
     gi_log(GI_LOG_INFO, "auth", "id=%s from=%s key=%s refused: %s", gi_http_request_id(r), address,
            why.key_id[0] ? why.key_id : "-", why.reason);
     return answer(r, GI_API_UNAUTHENTICATED, 0);
@@ -193,6 +223,7 @@ bool gi_access_check(gi_access *a, gi_http_request *r, gi_access_level level) {
     if (level == GI_ACCESS_OPEN) return true;
     if (a->auth && !authenticate(a, r, &p)) return false;
     if (!is_allowed(level, p.scopes)) {
+        count_refusal(a, "it lacks the scope");
         gi_log(GI_LOG_INFO, "auth", "id=%s key=%s refused: it lacks the scope",
                gi_http_request_id(r), p.key_id[0] ? p.key_id : "-");
         return answer(r, GI_API_FORBIDDEN, 0);

@@ -45,6 +45,10 @@ bool gi_access_has_auth(const gi_access *a);
 /** As gi_auth_reload; without authentication nothing happens. */
 glint_status gi_access_reload(gi_access *a, glint_error *err);
 
+/** How often credentials were refused for the i-th reason, constant words; false behind the last.
+ * Any thread. */
+bool gi_access_get_failures(const gi_access *a, size_t i, const char **ret_reason, uint64_t *ret_n);
+
 /**
  * In on_headers: may this request go on? If so its principal is set; else it has been answered:
  * 401, 403, 429 or 503.

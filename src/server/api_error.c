@@ -107,6 +107,10 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
                            "There is too much to do to answer within the deadline; try again "
                            "later.",
                            1},
+    [GI_API_AUDIT_UNAVAILABLE] = {503, "unavailable_error", "audit_unavailable",
+                                  "The server cannot write its audit log, and answers nothing "
+                                  "without it.",
+                                  5},
     [GI_API_DEADLINE] = {504, "timeout_error", "deadline_exceeded",
                          "The deadline passed before the answer was complete.", 0},
     [GI_API_HTTP_VERSION] = {505, INVALID, "http_version", "Use HTTP/1.1 or HTTP/1.0.", 0},

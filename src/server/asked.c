@@ -116,22 +116,33 @@ bool gi_asked_decode(gi_asked *a, gi_api_error *error) {
     return true;
 }
 
-static bool digest_picture(const gi_field_picture *p, gi_digest *ret) {
-    static const char domain[] = "glint picture bytes 1";
+static bool show_picture(const gi_asked *a, size_t i, gi_asked_picture_fn fn, void *ctx) {
+    const gi_field_picture *p = &a->fields.pictures[i];
     size_t n;
-    if (!p->base64) return gi_sha256_of_bytes(domain, p->bytes, p->n, ret, NULL) == GLINT_OK;
+    if (!p->base64) return fn(ctx, i, p->bytes, p->n);
+    if (a->decoded[i]) return fn(ctx, i, a->images[i].bytes, a->images[i].n_bytes);
     if (gi_base64_decoded_bytes(p->base64, p->n, &n, NULL) != GLINT_OK) return false;
     void *bytes = gi_alloc(n);
-    const bool ok = bytes && gi_base64_decode(p->base64, p->n, bytes, NULL) == GLINT_OK &&
-                    gi_sha256_of_bytes(domain, bytes, n, ret, NULL) == GLINT_OK;
+    const bool ok =
+        bytes && gi_base64_decode(p->base64, p->n, bytes, NULL) == GLINT_OK && fn(ctx, i, bytes, n);
     gi_free(bytes);
     return ok;
 }
 
-bool gi_asked_digest_pictures(const gi_asked *a, gi_digest ret[GLINT_IMAGES_MAX]) {
+bool gi_asked_each_picture(const gi_asked *a, gi_asked_picture_fn fn, void *ctx) {
     for (size_t i = 0; i < a->fields.n_pictures; i++)
-        if (!digest_picture(&a->fields.pictures[i], &ret[i])) return false;
+        if (!show_picture(a, i, fn, ctx)) return false;
     return true;
+}
+
+static bool digest_picture(void *ctx, size_t i, const void *bytes, size_t n_bytes) {
+    gi_digest *digests = ctx;
+    return gi_sha256_of_bytes("glint picture bytes 1", bytes, n_bytes, &digests[i], NULL) ==
+           GLINT_OK;
+}
+
+bool gi_asked_digest_pictures(const gi_asked *a, gi_digest ret[GLINT_IMAGES_MAX]) {
+    return gi_asked_each_picture(a, digest_picture, ret);
 }
 
 glint_request gi_asked_request(const gi_asked *a, size_t i_choice, int vocab_size) {

@@ -49,6 +49,13 @@ bool gi_asked_decode(gi_asked *a, gi_api_error *error);
  */
 glint_request gi_asked_request(const gi_asked *a, size_t i_choice, int vocab_size);
 
+/** Takes the bytes of the i-th picture, which are there during the call. False: enough. */
+typedef bool (*gi_asked_picture_fn)(void *ctx, size_t i, const void *bytes, size_t n_bytes);
+
+/** Call fn with each picture, decoded for the call when gi_asked_decode has not done it. False when
+ * one is no base64, without memory, or when fn says so. */
+bool gi_asked_each_picture(const gi_asked *a, gi_asked_picture_fn fn, void *ctx);
+
 /**
  * The digests of the bytes of all its pictures, so that the same picture is the same however it
  * came. Holds the bytes of one at a time. False when one is no base64, or without memory.

@@ -15,6 +15,9 @@
  *
  * Every request is answered exactly once: with gi_http_respond, after which it must not be used, or
  * with gi_http_stream_begin, any number of writes, and gi_http_stream_end, after which likewise.
+ *
+ *     on_answer     once for each request, whatever became of it, when its answer is complete: its
+ *                   record says what. May hold the answer back, until gi_http_release.
  */
 #ifndef GI_SERVER_HTTP_H
 #define GI_SERVER_HTTP_H
@@ -22,6 +25,7 @@
 #include "base/buf.h"
 #include "server/api_error.h"
 #include "server/auth_principal.h"
+#include "server/record.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,6 +52,14 @@ typedef struct gi_http_ops {
     void (*on_request)(void *ctx, gi_http_request *r);
     /** On a thread of the HTTP layer, under its lock: must not block and must not answer. */
     void (*on_hangup)(void *ctx, gi_http_request *r);
+    /**
+     * On whichever thread answers, perhaps under a lock of the HTTP layer: must not block. NULL:
+     * nobody wants to know.
+     * @param may_hold false: the answer is on its way already (it was due at once, or the client
+     *                 is gone).
+     * @return true, when that may be, to hold the answer back: gi_http_release is due.
+     */
+    bool (*on_answer)(void *ctx, gi_http_request *r, bool may_hold);
 } gi_http_ops;
 
 typedef struct gi_http_config {
@@ -78,6 +90,7 @@ typedef struct gi_http_reply {
     const char *caching;    /**< Cache-Control header; constant; NULL = no-store */
     /** More headers, behind the last one a NULL name; must live until gi_http_close. */
     const gi_http_header_line *headers;
+    gi_api_code code;       /**< which error it is */
 } gi_http_reply;
 
 /** Start serving. GLINT_ERR_IO, GLINT_ERR_MEMORY; the socket then stays the caller's. */
@@ -147,6 +160,9 @@ gi_buf *gi_http_body(gi_http_request *r);
 /** Free the body early, so that its bytes no longer count against body_bytes_total_max. */
 void gi_http_drop_body(gi_http_request *r);
 
+/** What happened to it. Its HTTP part is set when on_answer is called. */
+gi_record *gi_http_record(gi_http_request *r);
+
 /** The caller's own pointer. */
 void gi_http_set_user(gi_http_request *r, void *user);
 void *gi_http_get_user(const gi_http_request *r);
@@ -173,8 +189,34 @@ bool gi_http_stream_begin(gi_http_request *r, int status, const char *media_type
  */
 bool gi_http_stream_write(gi_http_request *r, const void *bytes, size_t n_bytes);
 
-/** The stream is complete; what waits is still sent. on_hangup is not called any more. */
-void gi_http_stream_end(gi_http_request *r);
+/**
+ * The stream is complete with these last bytes; what waits is still sent. on_hangup is not called
+ * any more.
+ * @param code which error the stream ended with, for the record.
+ * @param tail taken over.
+ */
+void gi_http_stream_end(gi_http_request *r, gi_api_code code, gi_buf *tail);
+
+/**
+ * Let an answer go that on_answer held back. Any thread, once.
+ * @param ok false: in place of the answer goes GI_API_AUDIT_UNAVAILABLE.
+ */
+void gi_http_release(gi_http_request *r, bool ok);
+
+/** Write the events that end a stream with an error. GLINT_ERR_LIMIT, GLINT_ERR_MEMORY. */
+glint_status gi_http_write_stream_error(const gi_api_error *error, const char *request_id,
+                                        gi_buf *ret, glint_error *err);
+
+/** What went through so far, and what is there now. */
+typedef struct gi_http_stats {
+    uint64_t n_connections_taken;
+    uint64_t body_bytes_in, body_bytes_out; /**< without headers */
+    int64_t n_connections, n_requests;      /**< now */
+    size_t body_bytes_held;                 /**< bodies in memory now */
+} gi_http_stats;
+
+/** Any thread. */
+gi_http_stats gi_http_get_stats(const gi_http *h);
 
 /** Answer with an error; `allow` for GI_API_METHOD_NOT_ALLOWED, else NULL. */
 void gi_http_respond_error(gi_http_request *r, const gi_api_error *error, const char *allow);

@@ -84,6 +84,8 @@ static enum MHD_Result on_body(gi_http_request *r, const char *data, size_t *n) 
         return MHD_YES;
     }
     const size_t total = atomic_fetch_add(&h->body_bytes, n_bytes) + n_bytes;
+    atomic_fetch_add(&h->body_bytes_in, n_bytes);
+    r->record.body_bytes += n_bytes;
     r->body_counted += n_bytes;
     if (total > h->config.body_bytes_total_max ||
         gi_buf_push(&r->body, data, n_bytes, NULL) != GLINT_OK)
@@ -103,11 +105,16 @@ static enum MHD_Result on_whole(gi_http_request *r) {
         h->config.ops.on_request(h->config.ctx, r);
     }
     gi_http_watch_lock(h->watch);
-    const bool is_over = r->is_raw || r->is_gone, must_wait = !is_over && !r->is_answered;
+    const bool is_over = r->is_raw || r->is_gone;
+    const bool is_held = r->is_held && !r->stream.is_begun;
+    const bool must_wait = !is_over && (!r->is_answered || is_held);
     if (must_wait && !r->is_suspended) {
         r->is_suspended = true;
         MHD_suspend_connection(r->connection->mhd);
-        if (r->connection->is_half_closed) gi_http_request_gone(r);
+        if (is_held)
+            gi_http_set_phase(r->connection, GI_HTTP_SETTLING, 0);
+        else if (r->connection->is_half_closed)
+            gi_http_request_gone(r);
     }
     gi_http_watch_unlock(h->watch);
     if (must_wait) return MHD_YES;
@@ -153,6 +160,7 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
         gi_http_watch_unlock(h->watch);
         gi_free(c);
         *socket_context = NULL;
+        atomic_fetch_sub(&h->n_connections, 1);
         return;
     }
     const union MHD_ConnectionInfo *info =
@@ -167,6 +175,8 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
     gi_http_watch_lock(h->watch);
     gi_http_set_phase(c, GI_HTTP_FIRST, h->config.header_ms);
     gi_http_watch_add(h->watch, &c->watched);
+    atomic_fetch_add(&h->n_connections, 1);
+    atomic_fetch_add(&h->n_connections_taken, 1);
     gi_http_watch_unlock(h->watch);
     *socket_context = c;
 }
@@ -186,10 +196,13 @@ static void on_due(void *ctx, gi_http_watched *watched) {
         if (c->request) {
             c->request->is_raw = true;
             c->request->reply.status = gi_api_error_get(error.code)->status;
+            if (!c->request->is_recorded) gi_http_request_record(c->request, error.code, false);
+            c->request->is_recorded = true;
         }
         gi_http_set_phase(c, GI_HTTP_LINGER, GI_HTTP_LINGER_MS);
         break;
     case GI_HTTP_HANDLING:
+    case GI_HTTP_SETTLING:
         break;
     case GI_HTTP_STREAMING:
         gi_http_stream_due(c->request);
@@ -221,6 +234,7 @@ static void on_hangup(void *ctx, gi_http_watched *watched) {
     case GI_HTTP_STREAMING:
         gi_http_stream_break(c->request);
         break;
+    case GI_HTTP_SETTLING:
     case GI_HTTP_REPLYING:
     case GI_HTTP_LINGER:
         break;
@@ -272,6 +286,15 @@ glint_status gi_http_open(const gi_http_config *config, gi_http **ret, glint_err
     }
     *ret = h;
     return GLINT_OK;
+}
+
+gi_http_stats gi_http_get_stats(const gi_http *h) {
+    return (gi_http_stats){.n_connections_taken = atomic_load(&h->n_connections_taken),
+                           .body_bytes_in = atomic_load(&h->body_bytes_in),
+                           .body_bytes_out = atomic_load(&h->body_bytes_out),
+                           .n_connections = atomic_load(&h->n_connections),
+                           .n_requests = atomic_load(&h->n_requests),
+                           .body_bytes_held = atomic_load(&h->body_bytes)};
 }
 
 void gi_http_begin_drain(gi_http *h) {

@@ -24,7 +24,6 @@ enum {
     /* After the client's FIN: for what it sent before to be read and make a request. The library
      * itself would keep some of these connections for ever. */
     GI_HTTP_HALF_CLOSED_MS = 1000,
-    GI_HTTP_CLIENT_GONE = 499, /* a status in the log only */
 };
 
 /** Where a connection stands; says what its deadline means. */
@@ -33,6 +32,7 @@ typedef enum gi_http_phase {
     GI_HTTP_IDLE,      /**< between requests */
     GI_HTTP_BODY,      /**< headers complete, body not */
     GI_HTTP_HANDLING,  /**< being worked on */
+    GI_HTTP_SETTLING,  /**< answered; the answer is held back */
     GI_HTTP_REPLYING,  /**< whole answer given to the library */
     GI_HTTP_STREAMING, /**< answer begun, more of it may come */
     GI_HTTP_LINGER,    /**< answered raw, the rest is thrown away */
@@ -55,6 +55,8 @@ struct gi_http {
     _Atomic size_t body_bytes; /**< of all requests */
     _Atomic int n_requests;
     _Atomic bool draining;
+    _Atomic uint64_t n_connections_taken, body_bytes_in, body_bytes_out;
+    _Atomic int n_connections;
 };
 
 /** An answer sent piece by piece; under the watch's lock. bytes[n_taken..] wait for the client. */
@@ -69,7 +71,7 @@ typedef struct gi_http_stream {
 
 /**
  * Two hold a request: the library, until it calls back that it is complete, and whoever answers
- * it, until the answer is. The second to let go frees it.
+ * it, until the answer is, and is not held back any more. The second to let go frees it.
  */
 struct gi_http_request {
     gi_http *http;
@@ -86,6 +88,10 @@ struct gi_http_request {
     bool is_head;
     /* Under the watch's lock. The status stays 0 when the library ended the request by itself. */
     bool is_answered, is_raw, is_suspended, is_gone;
+    bool is_held;     /**< answered, and gi_http_release is due */
+    bool is_queued;   /**< the library has the answer */
+    bool is_recorded; /**< on_answer was called, or will be by whoever set this */
+    gi_record record;
     gi_http_reply reply;
     gi_http_stream stream;
 };
@@ -107,6 +113,12 @@ void gi_http_request_end(gi_http_request *r);
 
 /** Free a request that nobody holds. */
 void gi_http_request_free(gi_http_request *r);
+
+/** Say what became of a request, once. True: its answer is held back. Any thread. */
+bool gi_http_request_record(gi_http_request *r, gi_api_code code, bool may_hold);
+
+/** The last bytes of a stream, and its end. Under the lock. */
+void gi_http_stream_finish(gi_http_request *r, const gi_buf *tail);
 
 /** The client left: whoever works on an answer is told, once. Under the lock. */
 void gi_http_request_gone(gi_http_request *r);

@@ -15,16 +15,57 @@ enum { ERROR_BYTES_MAX = 2048 };
 
 void gi_http_respond(gi_http_request *r, gi_http_reply *reply) {
     gi_http *h = r->http;
+    const gi_api_code code = reply->code;
     gi_http_watch_lock(h->watch);
     gi_assert(!r->is_answered);
     r->reply = *reply;
+    *reply = (gi_http_reply){0};
     r->is_answered = true;
-    if (r->connection->phase == GI_HTTP_HANDLING) {
-        gi_http_set_phase(r->connection, GI_HTTP_REPLYING, h->config.idle_ms);
-        if (r->is_suspended) MHD_resume_connection(r->connection->mhd);
+    r->is_held = true;
+    const bool is_mine = !r->is_recorded;
+    r->is_recorded = true;
+    if (r->connection->phase == GI_HTTP_HANDLING)
+        gi_http_set_phase(r->connection, GI_HTTP_SETTLING, 0);
+    gi_http_watch_unlock(h->watch);
+    if (is_mine && gi_http_request_record(r, code, true)) return;
+    gi_http_release(r, true);
+}
+
+/* What is sent when the answer may not be. Without memory for it the status speaks, or a stream's
+ * missing end. */
+static void replace_answer(gi_http_request *r, gi_buf *body) {
+    gi_api_error error = {0};
+    gi_api_fail(&error, GI_API_AUDIT_UNAVAILABLE, NULL);
+    gi_buf_init(body, ERROR_BYTES_MAX);
+    const glint_status st = r->stream.is_begun
+                                ? gi_http_write_stream_error(&error, r->id, body, NULL)
+                                : gi_api_error_write(&error, r->id, body, NULL);
+    if (st != GLINT_OK) gi_buf_done(body);
+}
+
+void gi_http_release(gi_http_request *r, bool ok) {
+    gi_http *h = r->http;
+    gi_buf body = {0};
+    if (!ok) replace_answer(r, &body);
+    gi_http_watch_lock(h->watch);
+    gi_assert(r->is_held);
+    r->is_held = false;
+    if (!ok && !r->is_queued) {
+        const gi_api_error_info *info = gi_api_error_get(GI_API_AUDIT_UNAVAILABLE);
+        const gi_buf old = r->reply.body;
+        r->reply = (gi_http_reply){
+            .status = info->status, .retry_after_s = info->retry_after_s, .body = body};
+        body = old;
+    }
+    if (r->stream.is_begun) gi_http_stream_finish(r, &r->reply.body);
+    gi_http_connection *c = r->connection;
+    if (c && c->phase == GI_HTTP_SETTLING) {
+        gi_http_set_phase(c, GI_HTTP_REPLYING, h->config.idle_ms);
+        if (r->is_suspended) MHD_resume_connection(c->mhd);
     }
     gi_http_watch_unlock(h->watch);
-    *reply = (gi_http_reply){0};
+    gi_buf_done(&body);
+    if (!c) gi_http_request_free(r);
 }
 
 void gi_http_respond_error(gi_http_request *r, const gi_api_error *error, const char *allow) {
@@ -33,6 +74,7 @@ void gi_http_respond_error(gi_http_request *r, const gi_api_error *error, const 
         .status = info->status,
         .allow = allow,
         .retry_after_s = error->retry_after_s ? error->retry_after_s : info->retry_after_s,
+        .code = error->code,
     };
     gi_buf_init(&reply.body, ERROR_BYTES_MAX);
     /* Without memory even for this the body is empty and the status speaks. */
@@ -69,6 +111,7 @@ static bool begin_reply(gi_http_request *r) {
     gi_http *h = r->http;
     gi_http_watch_lock(h->watch);
     const bool ok = !r->is_raw;
+    r->is_queued = ok && !r->stream.is_begun;
     if (ok)
         gi_http_set_phase(r->connection, r->stream.is_begun ? GI_HTTP_STREAMING : GI_HTTP_REPLYING,
                           h->config.idle_ms);
@@ -79,6 +122,7 @@ static bool begin_reply(gi_http_request *r) {
 static struct MHD_Response *whole_response(gi_http_request *r) {
     size_t n = 0;
     void *data = gi_buf_take(&r->reply.body, &n);
+    atomic_fetch_add(&r->http->body_bytes_out, n);
     struct MHD_Response *response =
         MHD_create_response_from_buffer_with_free_callback(n, data, free_body);
     if (!response) gi_free(data);
@@ -91,8 +135,11 @@ enum MHD_Result gi_http_reply_queue(gi_http_request *r, bool close) {
     struct MHD_Response *response = is_stream ? gi_http_stream_response(r) : whole_response(r);
     if (!response) return MHD_NO;
     const char *whole_type = r->reply.media_type ? r->reply.media_type : "application/json";
+    char trace[GI_TRACE_HEADER_BYTES];
+    gi_trace_write(&r->record.trace, trace);
     add_header(response, "Content-Type", is_stream ? r->stream.media_type : whole_type);
     add_header(response, "X-Request-Id", r->id);
+    add_header(response, "traceresponse", trace);
     add_header(response, "Cache-Control", r->reply.caching ? r->reply.caching : "no-store");
     add_header(response, "X-Content-Type-Options", "nosniff");
     /* Proxies that gather an answer before they send it on (nginx) do not gather this one. */
@@ -120,6 +167,8 @@ void gi_http_reply_raw(gi_http_request *r, gi_api_code code) {
         r->reply.status = gi_api_error_get(code)->status;
         gi_http_set_phase(r->connection, GI_HTTP_LINGER, GI_HTTP_LINGER_MS);
         gi_http_raw_answer(r->connection->watched.fd, &error, r->id);
+        if (!r->is_recorded) gi_http_request_record(r, code, false);
+        r->is_recorded = true;
     }
     gi_http_watch_unlock(h->watch);
 }

@@ -7,7 +7,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "server/header_value.h"
 
 #include <inttypes.h>
 #include <netdb.h>
@@ -43,6 +42,10 @@ double gi_http_received_ms(const gi_http_request *r) {
 
 gi_buf *gi_http_body(gi_http_request *r) {
     return &r->body;
+}
+
+gi_record *gi_http_record(gi_http_request *r) {
+    return &r->record;
 }
 
 void gi_http_set_user(gi_http_request *r, void *user) {
@@ -145,6 +148,15 @@ static void set_id(gi_http_request *r) {
         gi_http_make_id(r->http, r->id);
 }
 
+/* A method's name as constant text, for what outlives the request. */
+static const char *known_method(const char *method) {
+    static const char *const KNOWN[] = {"GET",   "HEAD",    "POST",    "PUT",  "DELETE",
+                                        "PATCH", "OPTIONS", "CONNECT", "TRACE"};
+    for (size_t i = 0; i < sizeof KNOWN / sizeof KNOWN[0]; i++)
+        if (strcmp(KNOWN[i], method) == 0) return KNOWN[i];
+    return "other";
+}
+
 /* The path of an absolute-form target ("http://host/path") is what follows the authority. */
 static const char *path_of(const char *target) {
     const char *authority = strstr(target, "://");
@@ -172,6 +184,8 @@ gi_http_request *gi_http_request_begin(gi_http *h, gi_http_connection *c, const 
                            .is_head = strcmp(method, "HEAD") == 0,
                            .path = path_of(target)};
     r->method = r->is_head ? "GET" : method;
+    r->record.method = known_method(method);
+    gi_trace_begin(gi_http_header(r, "traceparent"), &r->record.trace);
     gi_buf_init(&r->body, h->config.body_bytes_max);
     set_id(r);
     atomic_fetch_add(&h->n_requests, 1);
@@ -184,9 +198,20 @@ gi_http_request *gi_http_request_begin(gi_http *h, gi_http_connection *c, const 
 
 void gi_http_request_gone(gi_http_request *r) {
     gi_http *h = r->http;
-    const bool is_known = r->is_gone || r->stream.is_ended;
+    const bool is_known = r->is_gone || r->stream.is_ended || r->is_held;
     r->is_gone = true;
     if (!is_known) h->config.ops.on_hangup(h->config.ctx, r);
+}
+
+bool gi_http_request_record(gi_http_request *r, gi_api_code code, bool may_hold) {
+    const gi_http_config *config = &r->http->config;
+    gi_record *record = &r->record;
+    record->route = r->route;
+    record->code = code;
+    record->status = r->is_gone ? GI_RECORD_CLIENT_GONE
+                                : (code ? gi_api_error_get(code)->status : r->reply.status);
+    record->total_ms = gi_clock_ms() - r->begun_ms;
+    return config->ops.on_answer && config->ops.on_answer(config->ctx, r, may_hold);
 }
 
 void gi_http_request_free(gi_http_request *r) {
@@ -194,6 +219,7 @@ void gi_http_request_free(gi_http_request *r) {
     gi_http_drop_body(r);
     gi_buf_done(&r->reply.body);
     gi_buf_done(&r->stream.bytes);
+    gi_record_done(&r->record);
     gi_free(r);
     atomic_fetch_sub(&h->n_requests, 1);
 }
@@ -203,14 +229,20 @@ void gi_http_request_end(gi_http_request *r) {
     gi_http_watch_lock(h->watch);
     r->connection->request = NULL;
     gi_http_set_phase(r->connection, GI_HTTP_IDLE, h->config.idle_ms);
-    const bool is_held = r->stream.is_begun && !r->stream.is_ended;
-    if (is_held) gi_http_request_gone(r);
+    const bool is_open_stream = r->stream.is_begun && !r->stream.is_ended;
+    if (is_open_stream) gi_http_request_gone(r);
     /* Broken off, and ended before the watch saw it. */
     if (r->stream.bytes.len > r->stream.n_taken) r->is_gone = true;
-    const int status = r->is_gone ? GI_HTTP_CLIENT_GONE : r->reply.status;
-    gi_log(GI_LOG_INFO, "http", "id=%s method=%s route=%s status=%d ms=%.1f", r->id,
-           gi_is_token(r->method, strnlen(r->method, 16)) ? r->method : "-", r->route,
-           status ? status : GI_HTTP_CLIENT_GONE, gi_clock_ms() - r->begun_ms);
+    if (!r->is_recorded && !is_open_stream) {
+        r->is_recorded = true;
+        r->is_gone = true;
+        gi_http_request_record(r, GI_API_OK, false);
+    }
+    const int status = r->is_gone ? GI_RECORD_CLIENT_GONE : r->reply.status;
+    gi_log(GI_LOG_INFO, "http", "id=%s trace=%s method=%s route=%s status=%d ms=%.1f", r->id,
+           r->record.trace.trace_id, r->record.method, r->route,
+           status ? status : GI_RECORD_CLIENT_GONE, gi_clock_ms() - r->begun_ms);
+    const bool is_held = is_open_stream || r->is_held;
     r->connection = NULL; /* from here on the worker may free it */
     gi_http_watch_unlock(h->watch);
     if (!is_held) gi_http_request_free(r);

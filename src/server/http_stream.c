@@ -10,6 +10,7 @@
 #include "server/http_mhd.h"
 
 #include "base/clock.h"
+#include "server/sse.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -64,30 +65,48 @@ static bool push(gi_http_stream *s, const char *bytes, size_t n) {
     return gi_buf_push(&s->bytes, bytes, n, NULL) == GLINT_OK;
 }
 
+/* False: the client is too slow, and is left to the watch's thread: that may call on_hangup, this
+ * one may hold locks. Under the lock. */
+static bool send_or_break(gi_http_request *r, const void *bytes, size_t n_bytes) {
+    if (push(&r->stream, bytes, n_bytes)) return true;
+    shutdown(r->connection->watched.fd, SHUT_RDWR);
+    r->connection->watched.deadline_ms = gi_clock_ms();
+    return false;
+}
+
 bool gi_http_stream_write(gi_http_request *r, const void *bytes, size_t n_bytes) {
     gi_http *h = r->http;
     gi_http_watch_lock(h->watch);
-    bool ok = !r->is_gone && r->connection;
-    if (ok && !push(&r->stream, bytes, n_bytes)) {
-        /* The watch's thread does the rest: it may call on_hangup, this one may hold locks. */
-        shutdown(r->connection->watched.fd, SHUT_RDWR);
-        r->connection->watched.deadline_ms = gi_clock_ms();
-        ok = false;
-    }
+    const bool ok = !r->is_gone && r->connection && send_or_break(r, bytes, n_bytes);
     if (ok) wake_reader(r);
     gi_http_watch_unlock(h->watch);
     return ok;
 }
 
-void gi_http_stream_end(gi_http_request *r) {
+void gi_http_stream_end(gi_http_request *r, gi_api_code code, gi_buf *tail) {
     gi_http *h = r->http;
     gi_http_watch_lock(h->watch);
-    gi_assert(r->stream.is_begun && !r->stream.is_ended);
+    gi_assert(r->stream.is_begun && !r->stream.is_ended && !r->is_held);
+    r->reply.body = *tail;
+    *tail = (gi_buf){.max_bytes = tail->max_bytes};
+    r->is_held = true;
+    r->is_recorded = true;
+    gi_http_watch_unlock(h->watch);
+    if (!gi_http_request_record(r, code, true)) gi_http_release(r, true);
+}
+
+void gi_http_stream_finish(gi_http_request *r, const gi_buf *tail) {
+    if (r->connection && !r->is_gone && tail->len > 0) send_or_break(r, tail->data, tail->len);
     r->stream.is_ended = true;
     wake_reader(r);
-    const bool is_held = r->connection != NULL;
-    gi_http_watch_unlock(h->watch);
-    if (!is_held) gi_http_request_free(r);
+}
+
+glint_status gi_http_write_stream_error(const gi_api_error *error, const char *request_id,
+                                        gi_buf *ret, glint_error *err) {
+    GI_TRY(gi_sse_open(ret, "error", err));
+    GI_TRY(gi_api_error_write(error, request_id, ret, err));
+    GI_TRY(gi_sse_close(ret, err));
+    return gi_sse_done(ret, err);
 }
 
 /* ---- network thread and watch ---- */
@@ -117,6 +136,7 @@ static ssize_t read_stream(void *ctx, uint64_t at, char *out, size_t n_max) {
         n = MHD_CONTENT_READER_END_WITH_ERROR;
     } else if (s->bytes.len > s->n_taken) {
         n = take(s, out, n_max);
+        atomic_fetch_add(&r->http->body_bytes_out, (size_t)n);
         gi_http_set_phase(c, GI_HTTP_STREAMING, config->idle_ms);
     } else if (s->is_ended) {
         n = MHD_CONTENT_READER_END_OF_STREAM;

@@ -33,7 +33,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { RETRY_AFTER_MAX_S = 60, TASK_BYTES = 65 };
+enum { RETRY_AFTER_MAX_S = 60 };
 
 struct gi_infer {
     gi_infer_config config;
@@ -59,7 +59,7 @@ struct asking {
     gi_infer *service;
     gi_http_request *http;
     gi_asked asked; /* until all jobs are made */
-    char task[TASK_BYTES];
+    char task[GI_RECORD_TASK_BYTES];
     gi_responder responder;
     gi_picture_fetch *fetch; /* from admit until all jobs are made, if there are pictures by URL */
     bool has_fetched;
@@ -104,6 +104,7 @@ static bool check_names(call *c) {
     if (strlen(f->task) >= sizeof a->task || !is_task(engine, f->task))
         return gi_api_fail(&c->error, GI_API_UNKNOWN_TASK, "task");
     memcpy(a->task, f->task, strlen(f->task) + 1);
+    memcpy(gi_http_record(a->http)->task, a->task, sizeof a->task);
     return true;
 }
 
@@ -116,6 +117,12 @@ static glint_request request_of(const call *c) {
     request.tenant = gi_http_principal(a->http)->tenant;
     request.task = a->task[0] ? a->task : NULL;
     return request;
+}
+
+/* For the audit log. */
+static void note(asking *a) {
+    const gi_audit_notes *notes = a->service->config.audit_notes;
+    if (notes) gi_audit_note(notes, &a->asked, gi_http_record(a->http));
 }
 
 /*
@@ -140,6 +147,7 @@ static bool find_answer(call *c) {
     if (gi_answer_cache_key(&question, &a->answer_key, NULL) != GLINT_OK) return false;
     a->has_answer_key = true;
     a->kept = gi_answer_cache_get(s->answers, &a->answer_key);
+    if (a->kept) note(a);
     return a->kept != NULL;
 }
 
@@ -169,7 +177,7 @@ static bool admit(void *ctx, gi_sched_request *r) {
         return false;
     const gi_infer_fields *f = &a->asked.fields;
     r->item.deadline_ms = gi_http_received_ms(a->http) + (double)f->timeout_ms;
-    a->responder.is_stream = f->stream;
+    a->responder.is_stream = gi_http_record(a->http)->is_stream = f->stream;
     a->responder.reply = (gi_reply){
         .id = gi_http_request_id(a->http),
         .model = glint_engine_get_info(s->config.engine)->model_name,
@@ -306,8 +314,9 @@ static bool take_fetched(call *first) {
 /* Once per request: its pictures, and its other calls. */
 static bool prepare_asking(gi_infer *s, call *first) {
     asking *a = first->asking;
-    return take_fetched(first) && gi_asked_decode(&a->asked, &first->error) &&
-           gi_access_take_pictures(s->config.access, gi_http_principal(a->http), a->asked.images,
+    if (!take_fetched(first) || !gi_asked_decode(&a->asked, &first->error)) return false;
+    note(a);
+    return gi_access_take_pictures(s->config.access, gi_http_principal(a->http), a->asked.images,
                                    a->asked.fields.n_pictures, &first->error) &&
            submit_others(first);
 }
@@ -356,6 +365,8 @@ static void answer(asking *a) {
     gi_reply *reply = &a->responder.reply;
     reply->queue_ms = fmax(waited_ms(&a->calls[0].request.item) - reply->fetch_ms, 0);
     reply->total_ms = gi_clock_ms() - gi_http_received_ms(a->http);
+    gi_reply_record(reply, a->error.code == GI_API_OK, gi_http_record(a->http));
+    gi_http_record(a->http)->is_kept = a->kept != NULL;
     gi_responder_finish(&a->responder, &a->error);
     free_asking(a);
 }
@@ -408,6 +419,7 @@ static asking *make_asking(gi_infer *s, const gi_infer_route *route, gi_http_req
     if (!a) return NULL;
     a->service = s;
     a->http = r;
+    gi_http_record(r)->is_inference = true;
     gi_responder_init(&a->responder, r, route->form);
     pthread_mutex_init(&a->lock, NULL);
     return a;
@@ -458,6 +470,11 @@ glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glin
 done:
     gi_infer_free(s);
     return st;
+}
+
+void gi_infer_get_stats(gi_infer *s, gi_sched_stats *ret_sched, gi_cache_stats *ret_answers) {
+    *ret_sched = gi_sched_get_stats(s->sched);
+    *ret_answers = gi_answer_cache_get_stats(s->answers);
 }
 
 void gi_infer_begin_drain(gi_infer *s) {

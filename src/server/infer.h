@@ -9,8 +9,10 @@
 #include <glint/glint.h>
 
 #include "fetch/fetcher.h"
+#include "base/cache.h"
 #include "sched/sched.h"
 #include "server/access.h"
+#include "server/audit_salt.h"
 #include "server/fields.h"
 #include "server/http.h"
 #include "server/reply.h"
@@ -18,13 +20,14 @@
 typedef struct gi_infer gi_infer;
 
 typedef struct gi_infer_config {
-    glint_engine *engine;      /**< borrowed */
-    gi_access *access;         /**< borrowed; charges pictures to tenants */
-    gi_fetcher *fetcher;       /**< borrowed; NULL: pictures by URL are refused */
-    size_t queue_max;          /**< most requests that wait */
-    size_t ready_max;          /**< most of them with decoded pictures in memory */
-    int n_crew;                /**< threads that read requests and decode pictures */
-    size_t answer_cache_bytes; /**< answers kept for equal requests; 0 = none */
+    glint_engine *engine;              /**< borrowed */
+    gi_access *access;                 /**< borrowed; charges pictures to tenants */
+    gi_fetcher *fetcher;               /**< borrowed; NULL: pictures by URL are refused */
+    const gi_audit_notes *audit_notes; /**< borrowed; NULL: there is no audit log */
+    size_t queue_max;                  /**< most requests that wait */
+    size_t ready_max;                  /**< most of them with decoded pictures in memory */
+    int n_crew;                        /**< threads that read requests and decode pictures */
+    size_t answer_cache_bytes;         /**< answers kept for equal requests; 0 = none */
     gi_field_limits limits;
 } gi_infer_config;
 
@@ -48,6 +51,9 @@ void gi_infer_submit(gi_infer *s, const gi_infer_route *route, gi_http_request *
 
 /** Nobody waits for the answer any more. For on_hangup. */
 void gi_infer_hangup(gi_infer *s, gi_http_request *r);
+
+/** What goes on, and what the cache of answers did. Any thread. */
+void gi_infer_get_stats(gi_infer *s, gi_sched_stats *ret_sched, gi_cache_stats *ret_answers);
 
 /** Refuse new requests. Any thread. */
 void gi_infer_begin_drain(gi_infer *s);

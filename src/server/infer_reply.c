@@ -5,13 +5,14 @@
 #include "server/reply.h"
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "server/json_out.h"
 #include "server/sse.h"
 
 #include <math.h>
 #include <string.h>
 
-static const char *finish_name(glint_finish finish) {
+const char *gi_reply_finish_name(glint_finish finish) {
     switch (finish) {
     case GLINT_FINISH_LENGTH:
         return "length";
@@ -58,13 +59,21 @@ static glint_status put_verdict(gi_buf *b, const json_t *data, double confidence
     return gi_json_out_unit(b, confidence, err);
 }
 
-static glint_status put_audit(gi_buf *b, const glint_result *r, glint_error *err) {
+/* The verdict of an audit, the caller's to let go of; NULL when there is none. */
+static json_t *read_verdict(const glint_result *r) {
     json_t *data = NULL;
-    if (r->data_json && r->finish != GLINT_FINISH_INVALID &&
-        gi_json_parse(r->data_json, strlen(r->data_json), "answer", &data, NULL) != GLINT_OK)
-        data = NULL;
+    if (!r->data_json || r->finish == GLINT_FINISH_INVALID) return NULL;
+    if (gi_json_parse(r->data_json, strlen(r->data_json), "answer", &data, NULL) != GLINT_OK)
+        return NULL;
+    if (is_verdict(data)) return data;
+    json_decref(data);
+    return NULL;
+}
+
+static glint_status put_audit(gi_buf *b, const glint_result *r, glint_error *err) {
+    json_t *data = read_verdict(r);
     glint_status st;
-    if (data && is_verdict(data)) {
+    if (data) {
         st = put_verdict(b, data, r->confidence, err);
     } else {
         st = gi_buf_puts(
@@ -86,6 +95,40 @@ static glint_status put_other(gi_buf *b, const glint_result *r, glint_error *err
     }
     GI_TRY(gi_buf_puts(b, ",\"confidence\":", err));
     return gi_json_out_unit(b, r->confidence, err);
+}
+
+static bool is_verdict_due(const gi_reply *a) {
+    return strcmp(a->task, GI_REPLY_AUDIT_TASK) == 0 && !a->is_data;
+}
+
+static void record_verdict(const glint_result *r, gi_record *record) {
+    json_t *data = read_verdict(r);
+    const char *verdict =
+        data ? json_string_value(json_object_get(data, "result")) : GI_REPLY_REVIEW;
+    size_t n = strlen(verdict);
+    if (n >= sizeof record->verdict)
+        n = gi_utf8_complete_prefix((const uint8_t *)verdict, sizeof record->verdict - 1);
+    memcpy(record->verdict, verdict, n);
+    record->verdict[n] = '\0';
+    if (!data) record->confidence = 0;
+    json_decref(data);
+}
+
+void gi_reply_record(const gi_reply *a, bool is_ok, gi_record *record) {
+    record->queue_ms = a->queue_ms;
+    record->fetch_ms = a->fetch_ms;
+    if (!is_ok) return;
+    const glint_result *first = a->results[0];
+    record->has_result = true;
+    record->finish = first->finish;
+    record->usage = first->usage;
+    record->timing = first->timing;
+    record->confidence = first->confidence;
+    for (size_t i = 1; i < a->n_choices; i++) {
+        record->usage.completion_tokens += a->results[i]->usage.completion_tokens;
+        record->usage.forced_tokens += a->results[i]->usage.forced_tokens;
+    }
+    if (is_verdict_due(a)) record_verdict(first, record);
 }
 
 static glint_status put_timing(gi_buf *b, const gi_reply *a, glint_error *err) {
@@ -124,18 +167,17 @@ static glint_status put_names(const gi_reply *a, gi_buf *b, glint_error *err) {
 static glint_status write_whole(const gi_reply *a, gi_buf *b, glint_error *err) {
     const glint_result *r = a->results[0];
     const glint_usage *u = &r->usage;
-    const bool is_verdict_due = strcmp(a->task, GI_REPLY_AUDIT_TASK) == 0 && !a->is_data;
     GI_TRY(put_names(a, b, err));
     GI_TRY(gi_buf_puts(b, ",", err));
-    GI_TRY(is_verdict_due ? put_audit(b, r, err) : put_other(b, r, err));
+    GI_TRY(is_verdict_due(a) ? put_audit(b, r, err) : put_other(b, r, err));
     const double worked_ms = fmax(0, a->total_ms - a->queue_ms - a->fetch_ms);
     GI_TRY(gi_buf_printf(b, err,
                          ",\"inference_time_ms\":%.0f,\"tokens_generated\":%d,"
                          "\"finish_reason\":\"%s\",\"usage\":{\"prompt_tokens\":%d,"
                          "\"image_tokens\":%d,\"completion_tokens\":%d,\"forced_tokens\":%d,"
                          "\"cached_tokens\":%d}",
-                         worked_ms, u->completion_tokens, finish_name(r->finish), u->prompt_tokens,
-                         u->image_tokens, u->completion_tokens, u->forced_tokens,
+                         worked_ms, u->completion_tokens, gi_reply_finish_name(r->finish),
+                         u->prompt_tokens, u->image_tokens, u->completion_tokens, u->forced_tokens,
                          u->cached_tokens));
     GI_TRY(put_timing(b, a, err));
     return gi_buf_puts(b, "}", err);

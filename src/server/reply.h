@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "server/fields.h"
+#include "server/record.h"
 
 /** The task whose answers are verdicts, whatever the model wrote. */
 #define GI_REPLY_AUDIT_TASK "audit"
@@ -67,5 +68,11 @@ extern const gi_reply_form gi_infer_form;
 
 /** OpenAI's chat.completion and chat.completion.chunk. */
 extern const gi_reply_form gi_chat_form;
+
+/** "stop", "length" or "invalid_answer". */
+const char *gi_reply_finish_name(glint_finish finish);
+
+/** Put what was asked and answered into a record; `is_ok`: all choices are complete. */
+void gi_reply_record(const gi_reply *a, bool is_ok, gi_record *io_record);
 
 #endif

@@ -68,15 +68,13 @@ static void finish_stream(gi_responder *r, const gi_api_error *error) {
     glint_status st;
     if (error->code == GI_API_OK) {
         st = r->form->last(&r->reply, b, NULL);
+        if (st == GLINT_OK) st = gi_sse_done(b, NULL);
     } else {
-        st = gi_sse_open(b, "error", NULL);
-        if (st == GLINT_OK) st = gi_api_error_write(error, r->reply.id, b, NULL);
-        if (st == GLINT_OK) st = gi_sse_close(b, NULL);
+        st = gi_http_write_stream_error(error, r->reply.id, b, NULL);
     }
-    if (st == GLINT_OK) st = gi_sse_done(b, NULL);
     /* Without memory for the end the stream just ends, and the missing [DONE] tells. */
-    send_events(r, st);
-    gi_http_stream_end(r->http);
+    if (st != GLINT_OK) gi_buf_clear(b);
+    gi_http_stream_end(r->http, error->code, b);
 }
 
 static void finish_whole(gi_responder *r, const gi_api_error *error) {

@@ -13,6 +13,8 @@
 #include "server/openapi.h"
 #include "server/page.h"
 #include "server/task_list.h"
+#include "server/observer.h"
+#include "server/server_view.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -29,12 +31,14 @@ enum {
     /* A stream is silent for this long at most, and for half the idle timeout where that is less:
      * who sets a short one has proxies with short ones. */
     KEEP_ALIVE_MS = 10000,
+    AUDIT_LINES_MORE = 1024,
 };
 
 #define MODEL_PREFIX "/v1/models/"
 #define PAGE_PREFIX  "/page/"
 
-typedef enum state { STATE_LOADING, STATE_READY, STATE_DRAINING } state;
+/* LEAVING: nobody should send more, but what comes is still taken. */
+typedef enum state { STATE_LOADING, STATE_READY, STATE_LEAVING, STATE_DRAINING } state;
 
 struct gi_server {
     gi_server_settings settings;
@@ -42,6 +46,8 @@ struct gi_server {
     gi_access *access;
     gi_page *page;
     gi_fetcher *fetcher; /* NULL: no picture URLs */
+    gi_observer *observer;
+    _Atomic uint64_t n_reloads[2]; /* failed, ok */
     glint_engine *engine;
     _Atomic(gi_infer *) infer; /* NULL until the model is loaded */
     _Atomic int state;         /* enum state */
@@ -70,14 +76,22 @@ static const char *state_name(state at) {
         return "loading";
     case STATE_READY:
         return "ok";
+    case STATE_LEAVING:
     case STATE_DRAINING:
         return "draining";
     }
     return "unknown";
 }
 
-static void reply_json(gi_http_request *r, int status, int retry_after_s, const char *json) {
-    gi_http_reply reply = {.status = status, .retry_after_s = retry_after_s};
+/* True while /ready says 200. */
+static bool is_ready(gi_server *s) {
+    return state_of(s) == STATE_READY && !gi_observer_is_blocked(s->observer);
+}
+
+static void reply_state(gi_http_request *r, gi_api_code code, const char *json) {
+    const gi_api_error_info *info = gi_api_error_get(code);
+    gi_http_reply reply = {
+        .status = info->status, .retry_after_s = info->retry_after_s, .code = code};
     gi_buf_init(&reply.body, STATE_BYTES_MAX);
     if (gi_buf_puts(&reply.body, json, NULL) != GLINT_OK) reply.status = 503;
     gi_http_respond(r, &reply);
@@ -88,29 +102,61 @@ static void serve_health(gi_server *s, gi_http_request *r) {
     char json[STATE_BYTES_MAX];
     snprintf(json, sizeof json, "{\"status\":\"%s\",\"model_loaded\":%s}", state_name(state_of(s)),
              atomic_load(&s->infer) ? "true" : "false");
-    reply_json(r, 200, 0, json);
+    reply_state(r, GI_API_OK, json);
 }
 
 static void serve_live(gi_server *s, gi_http_request *r) {
     (void)s;
-    reply_json(r, 200, 0, "{\"status\":\"ok\"}");
+    reply_state(r, GI_API_OK, "{\"status\":\"ok\"}");
 }
 
 static void serve_ready(gi_server *s, gi_http_request *r) {
     const state at = state_of(s);
+    const bool is_blocked = gi_observer_is_blocked(s->observer);
     char json[STATE_BYTES_MAX];
-    snprintf(json, sizeof json, "{\"status\":\"%s\"}", state_name(at));
-    const gi_api_code code = at == STATE_LOADING ? GI_API_LOADING : GI_API_DRAINING;
-    const int retry_after_s = at == STATE_READY ? 0 : gi_api_error_get(code)->retry_after_s;
-    reply_json(r, at == STATE_READY ? 200 : 503, retry_after_s, json);
+    snprintf(json, sizeof json, "{\"status\":\"%s\"}",
+             at == STATE_READY && is_blocked ? "audit_unavailable" : state_name(at));
+    gi_api_code code = at == STATE_LOADING ? GI_API_LOADING : GI_API_DRAINING;
+    if (at == STATE_READY) code = is_blocked ? GI_API_AUDIT_UNAVAILABLE : GI_API_OK;
+    reply_state(r, code, json);
+}
+
+static void serve_metrics(gi_server *s, gi_http_request *r) {
+    gi_infer *infer = atomic_load(&s->infer);
+    const gi_server_parts parts = {.http = s->http,
+                                   .access = s->access,
+                                   .fetcher = s->fetcher,
+                                   .infer = infer,
+                                   .engine = infer ? s->engine : NULL};
+    gi_metrics_reason reasons[GI_SERVER_REASONS_MAX];
+    gi_metrics_view view;
+    gi_metrics_view_init(&view);
+    gi_server_view(&parts, reasons, &view);
+    gi_observer_view(s->observer, &view);
+    view.values[GI_SERIES_READY] = is_ready(s);
+    view.values[GI_SERIES_RELOADS_FAILED] = (double)atomic_load(&s->n_reloads[0]);
+    view.values[GI_SERIES_RELOADS_OK] = (double)atomic_load(&s->n_reloads[1]);
+    gi_http_reply reply = {.status = 200, .media_type = GI_METRICS_MEDIA_TYPE};
+    gi_buf_init(&reply.body, GI_METRICS_BYTES_MAX);
+    if (gi_metrics_write(gi_observer_metrics(s->observer), &view, &reply.body, NULL) == GLINT_OK) {
+        gi_http_respond(r, &reply);
+        return;
+    }
+    gi_buf_done(&reply.body);
+    gi_api_error error = {0};
+    gi_api_fail(&error, GI_API_OVERLOADED, NULL);
+    gi_http_respond_error(r, &error, NULL);
 }
 
 /* True when requests are taken; else the request is answered. */
 static bool check_ready(gi_server *s, gi_http_request *r) {
     const state at = state_of(s);
-    if (at == STATE_READY) return true;
+    const bool is_blocked = gi_observer_is_blocked(s->observer);
+    if ((at == STATE_READY || at == STATE_LEAVING) && !is_blocked) return true;
     gi_api_error error = {0};
-    gi_api_fail(&error, at == STATE_LOADING ? GI_API_LOADING : GI_API_DRAINING, NULL);
+    gi_api_code code = is_blocked ? GI_API_AUDIT_UNAVAILABLE : GI_API_DRAINING;
+    if (at == STATE_LOADING) code = GI_API_LOADING;
+    gi_api_fail(&error, code, NULL);
     gi_http_respond_error(r, &error, NULL);
     return false;
 }
@@ -214,6 +260,7 @@ static const route ROUTES[] = {
     {"GET", "/health", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_health},
     {"GET", "/live", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_live},
     {"GET", "/ready", GI_ACCESS_OPEN, "GET, HEAD", NULL, serve_ready},
+    {"GET", "/metrics", GI_ACCESS_METRICS, "GET, HEAD", NULL, serve_metrics},
     {"POST", "/v1/multimodal/inference", GI_ACCESS_INFER, "POST", check_infer, serve_infer},
     {"POST", "/v1/chat/completions", GI_ACCESS_INFER, "POST", check_chat, serve_chat},
     {"GET", "/v1/models", GI_ACCESS_ANYONE, "GET, HEAD", NULL, serve_models},
@@ -272,6 +319,15 @@ static void on_hangup(void *ctx, gi_http_request *r) {
     gi_infer_hangup(atomic_load(&s->infer), r);
 }
 
+/* Probes and pages do not wait for the audit log: whether the process lives is not for a disk to
+ * say. */
+static bool on_answer(void *ctx, gi_http_request *r, bool may_hold) {
+    gi_server *s = ctx;
+    const route *to = find_route(gi_http_record(r)->route);
+    const bool is_open = to && to->access == GI_ACCESS_OPEN;
+    return gi_observer_on_answer(s->observer, r, may_hold && !is_open);
+}
+
 /* ---- life ---- */
 
 static glint_status check_address(const gi_server_settings *settings, const gi_listen_address *a,
@@ -285,6 +341,14 @@ static glint_status check_address(const gi_server_settings *settings, const gi_l
         settings->listen);
 }
 
+/* Lines of the audit log that may wait: one for each connection, and of those that are gone. */
+static glint_status create_observer(gi_server *s, glint_error *err) {
+    const char *paths[N_ROUTES];
+    for (size_t i = 0; i < N_ROUTES; i++) paths[i] = ROUTES[i].path;
+    const size_t lines_max = 2 * (size_t)s->settings.connections_max + AUDIT_LINES_MORE;
+    return gi_observer_create(&s->settings.audit, lines_max, paths, N_ROUTES, &s->observer, err);
+}
+
 static glint_status open_http(gi_server *s, int fd, glint_error *err) {
     const gi_server_settings *g = &s->settings;
     const gi_http_config config = {
@@ -296,7 +360,10 @@ static glint_status open_http(gi_server *s, int fd, glint_error *err) {
         .body_ms = (double)g->body_timeout_ms,
         .idle_ms = (double)g->idle_timeout_ms,
         .keep_alive_ms = fmin(KEEP_ALIVE_MS, (double)g->idle_timeout_ms / 2),
-        .ops = {.on_headers = on_headers, .on_request = on_request, .on_hangup = on_hangup},
+        .ops = {.on_headers = on_headers,
+                .on_request = on_request,
+                .on_hangup = on_hangup,
+                .on_answer = on_answer},
         .ctx = s,
     };
     return gi_http_open(&config, &s->http, err);
@@ -314,10 +381,12 @@ glint_status gi_server_open(const gi_server_settings *settings, gi_server **ret,
     if (st == GLINT_OK) st = check_address(settings, &a, gi_access_has_auth(s->access), err);
     if (st == GLINT_OK && settings->fetch.n_hosts > 0)
         st = gi_fetcher_create(&settings->fetch, &s->fetcher, err);
+    if (st == GLINT_OK) st = create_observer(s, err);
     if (st == GLINT_OK) st = gi_listen_open(&a, &fd, s->address, err);
     if (st == GLINT_OK) st = open_http(s, fd, err);
     if (st != GLINT_OK) {
         if (fd >= 0) close(fd);
+        gi_observer_free(s->observer);
         gi_fetcher_free(s->fetcher);
         gi_access_free(s->access);
         gi_page_free(s->page);
@@ -340,6 +409,14 @@ bool gi_server_has_auth(const gi_server *s) {
     return gi_access_has_auth(s->access);
 }
 
+glint_status gi_server_reopen_audit(gi_server *s, glint_error *err) {
+    return gi_observer_reopen(s->observer, err);
+}
+
+void gi_server_count_reload(gi_server *s, bool ok) {
+    atomic_fetch_add(&s->n_reloads[ok], 1);
+}
+
 glint_status gi_server_reload(gi_server *s, glint_error *err) {
     return gi_access_reload(s->access, err);
 }
@@ -357,6 +434,7 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
         .engine = engine,
         .access = s->access,
         .fetcher = s->fetcher,
+        .audit_notes = gi_observer_notes(s->observer),
         .queue_max = (size_t)g->queue_max,
         .ready_max = (size_t)(g->ready_max < g->queue_max ? g->ready_max : g->queue_max),
         .n_crew = (int)g->n_crew,
@@ -368,6 +446,9 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
         glint_engine_close(engine);
         return st;
     }
+    const char *task;
+    for (size_t i = 0; (task = glint_engine_task_name(engine, i)); i++)
+        gi_metrics_add_task(gi_observer_metrics(s->observer), task);
     s->engine = engine;
     s->loaded_s = (int64_t)time(NULL);
     atomic_store(&s->infer, infer);
@@ -388,6 +469,8 @@ static void drain(gi_server *s, double grace_ms) {
 }
 
 void gi_server_drain(gi_server *s) {
+    atomic_store(&s->state, STATE_LEAVING);
+    usleep((unsigned)s->settings.drain_delay_ms * 1000);
     drain(s, (double)s->settings.drain_ms);
 }
 
@@ -395,6 +478,7 @@ void gi_server_close(gi_server *s) {
     if (!s) return;
     drain(s, 0);
     gi_http_close(s->http, CLOSE_GRACE_MS);
+    gi_observer_free(s->observer);
     gi_infer_free(atomic_load(&s->infer));
     gi_fetcher_free(s->fetcher);
     glint_engine_close(s->engine);

@@ -16,6 +16,7 @@
 
 #include "fetch/fetcher.h"
 #include "server/access.h"
+#include "server/audit.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,8 @@ typedef struct gi_server_settings {
     int64_t n_crew;              /**< threads that read requests and decode pictures */
     int64_t timeout_ms;          /**< deadline of a request, and the most it may ask for */
     int64_t drain_ms;            /**< patience of gi_server_drain */
+    int64_t drain_delay_ms;      /**< before that, /ready says 503 and requests are still taken */
+    gi_audit_settings audit;     /**< without a path there is no audit log */
     int64_t connections_max;
     int64_t body_bytes_max;       /**< largest request body */
     int64_t body_bytes_total_max; /**< bodies of all requests together */
@@ -62,6 +65,12 @@ bool gi_server_has_auth(const gi_server *s);
 
 /** Read the files of keys again; when that fails the old keys stay. Any thread. */
 glint_status gi_server_reload(gi_server *s, glint_error *err);
+
+/** Open the audit log again under its name; the old file is used when that fails. Any thread. */
+glint_status gi_server_reopen_audit(gi_server *s, glint_error *err);
+
+/** Count a reload, for the metrics. Any thread. */
+void gi_server_count_reload(gi_server *s, bool ok);
 
 /** "127.0.0.1:8080", with the port that was given for port 0. */
 const char *gi_server_address(const gi_server *s);

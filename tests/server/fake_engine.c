@@ -27,6 +27,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/parse.h"
+#include "engine/engine_stats.h"
 #include "engine/step.h"
 #include "server/json_out.h"
 
@@ -386,6 +387,11 @@ void gi_engine_feed(glint_engine *e, const gi_step_feed *feeds, size_t n) {
     bool waits = true;
     for (size_t i = 0; i < n; i++) waits &= gi_clock_ms() < feeds[i].job->due_ms;
     if (waits) usleep(STEP_US);
+}
+
+gi_engine_stats gi_engine_get_stats(const glint_engine *engine) {
+    (void)engine;
+    return (gi_engine_stats){0};
 }
 
 const glint_result *glint_job_result(const glint_job *job) {

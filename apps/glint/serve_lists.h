@@ -1,0 +1,22 @@
+/**
+ * @file
+ * What `glint serve` can say about itself without serving: routes, metrics, limits.
+ */
+#ifndef APPS_GLINT_SERVE_LISTS_H
+#define APPS_GLINT_SERVE_LISTS_H
+
+#include "options.h"
+
+/** What to print: the name of a list. */
+#define GI_SERVE_LISTS "routes|metrics|limits"
+
+/**
+ * Print a list to stdout: routes as columns, metrics and limits as the rows of a Markdown table,
+ * which docs/operations.md is compared with.
+ *
+ * @param specs [n_specs] the options of serve, some of which are limits.
+ * @return an exit code.
+ */
+int gi_serve_list(const char *name, const gi_option *specs, size_t n_specs);
+
+#endif

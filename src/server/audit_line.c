@@ -1,0 +1,95 @@
+/* Members without a value are null or left out with their group; no content but what is asked for.
+ */
+#include "server/audit_line.h"
+
+#include "base/clock.h"
+#include "server/json_out.h"
+#include "server/reply.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ,"key":"text" or ,"key":null */
+static glint_status put(gi_buf *b, const char *key, const char *text, glint_error *err) {
+    GI_TRY(gi_buf_printf(b, err, ",\"%s\":", key));
+    return text && text[0] ? gi_json_out_string(b, text, strlen(text), err)
+                           : gi_buf_puts(b, "null", err);
+}
+
+static glint_status put_ms(gi_buf *b, const char *key, double ms, glint_error *err) {
+    GI_TRY(gi_buf_printf(b, err, "%s\"%s\":", b->data[b->len - 1] == '{' ? "" : ",", key));
+    return gi_json_out_ms(b, ms, err);
+}
+
+static glint_status put_digest(gi_buf *b, const gi_record_digest *d, glint_error *err) {
+    char hex[GI_DIGEST_HEX_BYTES];
+    gi_digest_hex(&d->sha256, hex);
+    return gi_buf_printf(b, err, "{\"sha256\":\"%s\",\"bytes\":%zu}", hex, d->n_bytes);
+}
+
+static glint_status put_asked(const gi_record *r, gi_buf *b, glint_error *err) {
+    GI_TRY(put(b, "task", r->task, err));
+    GI_TRY(gi_buf_printf(b, err, ",\"stream\":%s", r->is_stream ? "true" : "false"));
+    if (!r->has_digests) return GLINT_OK;
+    GI_TRY(gi_buf_puts(b, ",\"pictures\":[", err));
+    for (size_t i = 0; i < r->n_pictures; i++) {
+        if (i > 0) GI_TRY(gi_buf_puts(b, ",", err));
+        GI_TRY(put_digest(b, &r->pictures[i], err));
+    }
+    GI_TRY(gi_buf_puts(b, "],\"prompt\":", err));
+    GI_TRY(put_digest(b, &r->prompt, err));
+    return r->prompt_text ? put(b, "prompt_text", r->prompt_text, err) : GLINT_OK;
+}
+
+static glint_status put_answer(const gi_record *r, gi_buf *b, glint_error *err) {
+    const glint_usage *u = &r->usage;
+    GI_TRY(put(b, "finish_reason", gi_reply_finish_name(r->finish), err));
+    GI_TRY(gi_buf_printf(b, err, ",\"kept\":%s", r->is_kept ? "true" : "false"));
+    GI_TRY(put(b, "verdict", r->verdict, err));
+    GI_TRY(gi_buf_puts(b, ",\"confidence\":", err));
+    GI_TRY(gi_json_out_unit(b, r->confidence, err));
+    return gi_buf_printf(b, err,
+                         ",\"usage\":{\"prompt_tokens\":%d,\"image_tokens\":%d,"
+                         "\"completion_tokens\":%d,\"forced_tokens\":%d,\"cached_tokens\":%d}",
+                         u->prompt_tokens, u->image_tokens, u->completion_tokens, u->forced_tokens,
+                         u->cached_tokens);
+}
+
+static glint_status put_timing(const gi_record *r, gi_buf *b, glint_error *err) {
+    GI_TRY(gi_buf_puts(b, ",\"timing_ms\":{", err));
+    if (r->is_inference) {
+        GI_TRY(put_ms(b, "queue", r->queue_ms, err));
+        GI_TRY(put_ms(b, "fetch", r->fetch_ms, err));
+    }
+    if (r->has_result) {
+        GI_TRY(put_ms(b, "decode_image", r->timing.decode_image_ms, err));
+        GI_TRY(put_ms(b, "preprocess", r->timing.preprocess_ms, err));
+        GI_TRY(put_ms(b, "encode", r->timing.encode_ms, err));
+        GI_TRY(put_ms(b, "prefill", r->timing.prefill_ms, err));
+        GI_TRY(put_ms(b, "decode", r->timing.decode_ms, err));
+    }
+    GI_TRY(put_ms(b, "total", r->total_ms, err));
+    return gi_buf_puts(b, "}", err);
+}
+
+glint_status gi_audit_line_write(const gi_record *r, const char *id, const gi_principal *who,
+                                 gi_buf *b, glint_error *err) {
+    char when[GI_CLOCK_ISO8601_BYTES];
+    gi_clock_iso8601(when);
+    GI_TRY(gi_buf_printf(b, err, "{\"time\":\"%s\"", when));
+    GI_TRY(put(b, "id", id, err));
+    GI_TRY(put(b, "trace_id", r->trace.trace_id, err));
+    GI_TRY(put(b, "span_id", r->trace.span_id, err));
+    GI_TRY(put(b, "parent_id", r->trace.parent_id, err));
+    GI_TRY(put(b, "tenant", who->tenant, err));
+    GI_TRY(put(b, "key_id", who->key_id, err));
+    GI_TRY(put(b, "method", r->method, err));
+    GI_TRY(put(b, "route", strcmp(r->route, "-") == 0 ? NULL : r->route, err));
+    GI_TRY(gi_buf_printf(b, err, ",\"status\":%d", r->status));
+    GI_TRY(put(b, "code", gi_api_error_get(r->code)->code, err));
+    GI_TRY(gi_buf_printf(b, err, ",\"body_bytes\":%zu", r->body_bytes));
+    if (r->is_inference) GI_TRY(put_asked(r, b, err));
+    if (r->has_result) GI_TRY(put_answer(r, b, err));
+    GI_TRY(put_timing(r, b, err));
+    return gi_buf_puts(b, "}", err);
+}
