@@ -73,7 +73,8 @@ static glint_status put_timing(const gi_record *r, gi_buf *b, glint_error *err) 
 }
 
 glint_status gi_audit_line_write(const gi_record *r, const char *id, const gi_principal *who,
-                                 gi_buf *b, glint_error *err) {
+                                 gi_buf *ret, glint_error *err) {
+    gi_buf *b = ret;
     char when[GI_CLOCK_ISO8601_BYTES];
     gi_clock_iso8601(when);
     GI_TRY(gi_buf_printf(b, err, "{\"time\":\"%s\"", when));

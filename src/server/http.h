@@ -90,7 +90,7 @@ typedef struct gi_http_reply {
     const char *caching;    /**< Cache-Control header; constant; NULL = no-store */
     /** More headers, behind the last one a NULL name; must live until gi_http_close. */
     const gi_http_header_line *headers;
-    gi_api_code code;       /**< which error it is */
+    gi_api_code code; /**< which error it is */
 } gi_http_reply;
 
 /** Start serving. GLINT_ERR_IO, GLINT_ERR_MEMORY; the socket then stays the caller's. */

@@ -77,6 +77,7 @@ static enum MHD_Result on_body(gi_http_request *r, const char *data, size_t *n) 
     *n = 0;
     gi_http_watch_lock(h->watch);
     const bool is_dropped = r->is_answered || r->is_raw;
+    if (!is_dropped) r->record.body_bytes += n_bytes;
     gi_http_watch_unlock(h->watch);
     if (is_dropped) return MHD_YES;
     if (n_bytes > r->body_bytes_max - r->body.len) {
@@ -85,7 +86,6 @@ static enum MHD_Result on_body(gi_http_request *r, const char *data, size_t *n) 
     }
     const size_t total = atomic_fetch_add(&h->body_bytes, n_bytes) + n_bytes;
     atomic_fetch_add(&h->body_bytes_in, n_bytes);
-    r->record.body_bytes += n_bytes;
     r->body_counted += n_bytes;
     if (total > h->config.body_bytes_total_max ||
         gi_buf_push(&r->body, data, n_bytes, NULL) != GLINT_OK)
@@ -196,8 +196,8 @@ static void on_due(void *ctx, gi_http_watched *watched) {
         if (c->request) {
             c->request->is_raw = true;
             c->request->reply.status = gi_api_error_get(error.code)->status;
-            if (!c->request->is_recorded) gi_http_request_record(c->request, error.code, false);
-            c->request->is_recorded = true;
+            if (gi_http_request_record(c->request, error.code))
+                gi_http_request_tell(c->request, false);
         }
         gi_http_set_phase(c, GI_HTTP_LINGER, GI_HTTP_LINGER_MS);
         break;

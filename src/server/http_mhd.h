@@ -114,8 +114,12 @@ void gi_http_request_end(gi_http_request *r);
 /** Free a request that nobody holds. */
 void gi_http_request_free(gi_http_request *r);
 
-/** Say what became of a request, once. True: its answer is held back. Any thread. */
-bool gi_http_request_record(gi_http_request *r, gi_api_code code, bool may_hold);
+/** Fill in what became of a request. True the first time: gi_http_request_tell is due. Under the
+ * lock. */
+bool gi_http_request_record(gi_http_request *r, gi_api_code code);
+
+/** Say what became of a request. True: its answer is held back. Any thread. */
+bool gi_http_request_tell(gi_http_request *r, bool may_hold);
 
 /** The last bytes of a stream, and its end. Under the lock. */
 void gi_http_stream_finish(gi_http_request *r, const gi_buf *tail);

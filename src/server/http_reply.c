@@ -22,12 +22,11 @@ void gi_http_respond(gi_http_request *r, gi_http_reply *reply) {
     *reply = (gi_http_reply){0};
     r->is_answered = true;
     r->is_held = true;
-    const bool is_mine = !r->is_recorded;
-    r->is_recorded = true;
+    const bool is_mine = gi_http_request_record(r, code);
     if (r->connection->phase == GI_HTTP_HANDLING)
         gi_http_set_phase(r->connection, GI_HTTP_SETTLING, 0);
     gi_http_watch_unlock(h->watch);
-    if (is_mine && gi_http_request_record(r, code, true)) return;
+    if (is_mine && gi_http_request_tell(r, true)) return;
     gi_http_release(r, true);
 }
 
@@ -167,8 +166,7 @@ void gi_http_reply_raw(gi_http_request *r, gi_api_code code) {
         r->reply.status = gi_api_error_get(code)->status;
         gi_http_set_phase(r->connection, GI_HTTP_LINGER, GI_HTTP_LINGER_MS);
         gi_http_raw_answer(r->connection->watched.fd, &error, r->id);
-        if (!r->is_recorded) gi_http_request_record(r, code, false);
-        r->is_recorded = true;
+        if (gi_http_request_record(r, code)) gi_http_request_tell(r, false);
     }
     gi_http_watch_unlock(h->watch);
 }

@@ -203,14 +203,20 @@ void gi_http_request_gone(gi_http_request *r) {
     if (!is_known) h->config.ops.on_hangup(h->config.ctx, r);
 }
 
-bool gi_http_request_record(gi_http_request *r, gi_api_code code, bool may_hold) {
-    const gi_http_config *config = &r->http->config;
+bool gi_http_request_record(gi_http_request *r, gi_api_code code) {
+    if (r->is_recorded) return false;
     gi_record *record = &r->record;
+    r->is_recorded = true;
     record->route = r->route;
     record->code = code;
     record->status = r->is_gone ? GI_RECORD_CLIENT_GONE
                                 : (code ? gi_api_error_get(code)->status : r->reply.status);
     record->total_ms = gi_clock_ms() - r->begun_ms;
+    return true;
+}
+
+bool gi_http_request_tell(gi_http_request *r, bool may_hold) {
+    const gi_http_config *config = &r->http->config;
     return config->ops.on_answer && config->ops.on_answer(config->ctx, r, may_hold);
 }
 
@@ -234,9 +240,8 @@ void gi_http_request_end(gi_http_request *r) {
     /* Broken off, and ended before the watch saw it. */
     if (r->stream.bytes.len > r->stream.n_taken) r->is_gone = true;
     if (!r->is_recorded && !is_open_stream) {
-        r->is_recorded = true;
         r->is_gone = true;
-        gi_http_request_record(r, GI_API_OK, false);
+        if (gi_http_request_record(r, GI_API_OK)) gi_http_request_tell(r, false);
     }
     const int status = r->is_gone ? GI_RECORD_CLIENT_GONE : r->reply.status;
     gi_log(GI_LOG_INFO, "http", "id=%s trace=%s method=%s route=%s status=%d ms=%.1f", r->id,

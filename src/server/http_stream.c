@@ -90,9 +90,9 @@ void gi_http_stream_end(gi_http_request *r, gi_api_code code, gi_buf *tail) {
     r->reply.body = *tail;
     *tail = (gi_buf){.max_bytes = tail->max_bytes};
     r->is_held = true;
-    r->is_recorded = true;
+    const bool is_mine = gi_http_request_record(r, code);
     gi_http_watch_unlock(h->watch);
-    if (!gi_http_request_record(r, code, true)) gi_http_release(r, true);
+    if (!is_mine || !gi_http_request_tell(r, true)) gi_http_release(r, true);
 }
 
 void gi_http_stream_finish(gi_http_request *r, const gi_buf *tail) {

@@ -10,11 +10,11 @@
 #include "server/infer.h"
 #include "server/listen.h"
 #include "server/models.h"
+#include "server/observer.h"
 #include "server/openapi.h"
 #include "server/page.h"
-#include "server/task_list.h"
-#include "server/observer.h"
 #include "server/server_view.h"
+#include "server/task_list.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -42,7 +42,7 @@ typedef enum state { STATE_LOADING, STATE_READY, STATE_LEAVING, STATE_DRAINING }
 
 struct gi_server {
     gi_server_settings settings;
-    gi_http *http;
+    _Atomic(gi_http *) http; /* its thread may ask for it before it is there */
     gi_access *access;
     gi_page *page;
     gi_fetcher *fetcher; /* NULL: no picture URLs */
@@ -123,7 +123,7 @@ static void serve_ready(gi_server *s, gi_http_request *r) {
 
 static void serve_metrics(gi_server *s, gi_http_request *r) {
     gi_infer *infer = atomic_load(&s->infer);
-    const gi_server_parts parts = {.http = s->http,
+    const gi_server_parts parts = {.http = atomic_load(&s->http),
                                    .access = s->access,
                                    .fetcher = s->fetcher,
                                    .infer = infer,
@@ -366,7 +366,10 @@ static glint_status open_http(gi_server *s, int fd, glint_error *err) {
                 .on_answer = on_answer},
         .ctx = s,
     };
-    return gi_http_open(&config, &s->http, err);
+    gi_http *http = NULL;
+    GI_TRY(gi_http_open(&config, &http, err));
+    atomic_store(&s->http, http);
+    return GLINT_OK;
 }
 
 glint_status gi_server_open(const gi_server_settings *settings, gi_server **ret, glint_error *err) {
@@ -462,13 +465,14 @@ const glint_engine_info *gi_server_info(const gi_server *s) {
 }
 
 static void drain(gi_server *s, double grace_ms) {
+    gi_http_begin_drain(s->http); /* first: who is told to leave is told to hang up, too */
     atomic_store(&s->state, STATE_DRAINING);
-    gi_http_begin_drain(s->http);
     gi_infer *infer = atomic_load(&s->infer);
     if (infer) gi_infer_drain(infer, grace_ms);
 }
 
 void gi_server_drain(gi_server *s) {
+    gi_http_begin_drain(s->http);
     atomic_store(&s->state, STATE_LEAVING);
     usleep((unsigned)s->settings.drain_delay_ms * 1000);
     drain(s, (double)s->settings.drain_ms);

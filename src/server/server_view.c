@@ -70,7 +70,7 @@ static void view_fetcher(gi_fetcher *fetcher, double *values) {
 
 void gi_server_view(const gi_server_parts *parts, gi_metrics_reason reasons[GI_SERVER_REASONS_MAX],
                     gi_metrics_view *view) {
-    view_http(parts->http, view->values);
+    if (parts->http) view_http(parts->http, view->values);
     if (parts->fetcher) view_fetcher(parts->fetcher, view->values);
     if (parts->infer) view_model(parts, view);
     view->version = glint_version();

@@ -229,6 +229,7 @@ class Audit(OpsTest):
     def test_full_disk_refuses_and_heals(self):
         os.symlink("/dev/full", self.path)
         server = self.start(wait=False)
+        wait_until(lambda: any("ready:" in line for line in server.lines), "the model is loaded", 60)
         for stream in (False, True):
             answer = server.post({"prompt": "say=secret", "task": "ask", "stream": stream})
             self.assertEqual((answer.status, answer.error["code"]), (503, "audit_unavailable"))
