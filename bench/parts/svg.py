@@ -160,6 +160,16 @@ def _reliability(left, top, side, name, calibration):
                     f"fill='{OURS}' fill-opacity='0.6'/>" for x, y, n in points]
 
 
+def training(curve):
+    """Losses over steps."""
+    steps = [point["step"] for point in curve]
+    lines = [(name, colour, [(p["step"], p[key]) for p in curve])
+             for (key, name), colour in zip((("answer", "answers"), ("glyph", "characters"),
+                                             ("object", "objects")), COLOURS)]
+    ticks = [(0, "0"), (steps[-1] / 2, f"{steps[-1] / 2:g}"), (steps[-1], str(steps[-1]))]
+    return _page(430, _panel(50, "Training", "step", "loss", lines, ticks, dots=False))
+
+
 def ratio_bars(title, rows, note):
     """rows: [(name, ratio)]; a line marks 1, where both sides are equal."""
     left, top, row_px, right = 330, 60, 26, WIDTH - 60
@@ -187,6 +197,8 @@ def draw(report):
         return curves(title, "tokens generated", "seconds", [p["tokens"] for p in points], lines)
     if report["kind"] == "serve":
         return serve(report)
+    if report["kind"] == "training":
+        return training(report["curve"])
     if report["kind"] == "quality":
         return quality(report)
     if report["kind"] == "versus":

@@ -31,7 +31,7 @@ import assets
 from world import policy, words
 from world.canvas import SIZES
 from world.papers import random_line
-from world.scene import SCENES, draw_scene
+from world.scene import SCENES, draw_listing_or_any, draw_scene
 from world.spoil import SPOILS
 from world.stage import Question, Scene, Stage
 
@@ -235,6 +235,38 @@ class Harder(unittest.TestCase):
             self.assertEqual(spoiled.mode, "RGB")
         sides = [max(SPOILS["scale"](clean, Random(i)).size) for i in range(100)]
         self.assertTrue(150 <= min(sides) < 250 and 1000 < max(sides) <= 1600, (min(sides), max(sides)))
+
+
+class FurtherRules(unittest.TestCase):
+    def setUp(self):
+        stage()  # of the other tests: made before the rules change
+        for rules in (policy.FORBIDDEN_OBJECTS, policy.LICENSED_OBJECTS):
+            before = dict(rules)
+            self.addCleanup(rules.update, before)
+            self.addCleanup(rules.clear)  # called first
+        self.addCleanup(policy.OFTEN.clear)
+
+    def test_the_example_is_drawn_and_judged(self):
+        policy.extend(os.path.join(TRAIN, "examples", "gambling.json"))
+        extended = Stage.of(stage().assets)
+        self.assertNotIn("骰子", extended.ordinary)
+        shown = 0
+        for index in range(60):
+            scene = draw_listing_or_any(extended, Random(f"rules/{index}"), 1.0)
+            self.assertEqual(scene.name, "listing")
+            has = any(placed.zh in ("骰子", "老虎机") for placed in scene.placed)
+            verdict = json.loads(answers(scene, "audit")[0].answer)
+            reason = "图像中出现赌博用具，属于平台禁售品类"
+            self.assertEqual(verdict["reasons"].count(reason), int(has))
+            self.assertTrue(not has or verdict["result"] == "reject")
+            shown += has
+        self.assertTrue(15 < shown < 55, shown)
+
+    def test_unknown_members_are_refused(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write('{"forbiden": {}}')
+            file.flush()
+            self.assertRaisesRegex(ValueError, "forbiden", policy.extend, file.name)
 
 
 class Labels(unittest.TestCase):

@@ -47,7 +47,9 @@ def _choose_objects(stage: Stage, rng: Random) -> list[str]:
     objects = []
     for _ in range(rng.choice([1, 1, 1, 2, 2, 3])):
         role = rng.random()
-        if role < 0.22:
+        if policy.OFTEN and rng.random() < 0.3:
+            objects.append(rng.choice(policy.OFTEN))
+        elif role < 0.22:
             objects.append(rng.choice(stage.forbidden))
         elif role < 0.3:
             objects.append(rng.choice(stage.licensed))

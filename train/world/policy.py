@@ -25,6 +25,24 @@ LICENSED_OBJECTS = {
     "听诊器": "图像中出现医疗器械，需核验经营资质",
 }
 
+# Objects that listings are to show more often than others; none unless `extend` names some.
+OFTEN: list[str] = []
+
+
+def extend(path: str) -> None:
+    """Adds the rules of a JSON file to those above; to be called before anything is drawn.
+
+    {"forbidden": {OBJECT: REASON}, "licensed": {OBJECT: REASON}, "often": [OBJECT, ...]}, every
+    member optional, objects by the names of objects.tsv.
+    """
+    with open(path, encoding="utf-8") as file:
+        rules = json.load(file)
+    if unknown := set(rules) - {"forbidden", "licensed", "often"}:
+        raise ValueError(f"{path}: no rule is called {sorted(unknown)[0]}")
+    FORBIDDEN_OBJECTS.update(rules.get("forbidden", {}))
+    LICENSED_OBJECTS.update(rules.get("licensed", {}))
+    OFTEN.extend(rules.get("often", []))
+
 
 @dataclass(frozen=True)
 class Phrases:

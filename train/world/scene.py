@@ -32,3 +32,11 @@ def draw_random_scene(stage: Stage, rng: Random) -> Scene:
     [(name, (_, draw))] = rng.choices(list(SCENES.items()), [share for share, _ in SCENES.values()])
     canvas, questions = draw(stage, rng)
     return Scene(name, canvas.finish(), questions, canvas.glyphs, canvas.placed)
+
+
+def draw_listing_or_any(stage: Stage, rng: Random, listings: float) -> Scene:
+    """A listing with that probability, else any scene: to train on rules more than on the rest."""
+    if listings and rng.random() < listings:
+        canvas, questions = draw_listing(stage, rng)
+        return Scene("listing", canvas.finish(), questions, canvas.glyphs, canvas.placed)
+    return draw_random_scene(stage, rng)
