@@ -62,6 +62,27 @@ typedef enum glint_dtype {
 } glint_dtype;
 
 /**
+ * A place outside of the engine where encoded pictures are kept, for other processes perhaps. It
+ * need not be reliable, but it must return what was stored under a key or nothing: the engine
+ * checks sizes, not contents. A key covers picture, size, tenant and all that its encoding depends
+ * on in the engine.
+ */
+typedef struct glint_picture_store {
+    /**
+     * Look for what was stored. Called by glint_job_create on its thread, which waits.
+     * @param ret_bytes [*ret_n_bytes] readable until `done` is called with *ret_handle.
+     */
+    bool (*find)(void *ctx, const uint8_t key[32], const void **ret_bytes, size_t *ret_n_bytes,
+                 void **ret_handle);
+    void (*done)(void *ctx, void *handle);
+    /** Store a copy. Called on a thread that the engine has for this alone: it may take its time;
+     * pictures that come meanwhile are not stored when there are many. */
+    void (*put)(void *ctx, const uint8_t key[32], const void *bytes, size_t n_bytes);
+    size_t bytes_max; /**< larger pictures are neither looked for nor stored */
+    void *ctx;
+} glint_picture_store;
+
+/**
  * How to open an engine. Zero means "default" in every field but model_dir.
  */
 typedef struct glint_engine_options {
@@ -75,13 +96,14 @@ typedef struct glint_engine_options {
     int max_side_px;          /**< longest picture side after the cap, 28..16384; 0 = 1024 */
     int picture_cache_mib;    /**< memory for encoded pictures, so that the same picture with a
                                    new question is not encoded again; 0 = 64, -1 = none */
-    bool no_forced_tokens;    /**< ask the model for tokens that a schema leaves no choice about,
-                                   too: slower, the same answers; for comparison */
-    bool no_prefix_cache;     /**< do not keep the keys and values of finished prompts for those
-                                   that begin the same */
-    glint_dtype dtype;        /**< 0 = GLINT_DTYPE_AUTO */
-    glint_dtype kv_dtype;     /**< of the KV cache: AUTO and BF16 = BF16, INT8; F32 goes with F32 */
-    const char *cpu_mask;     /**< best kernel tier allowed ("ref", "avx2", ...); NULL = any */
+    const glint_picture_store *picture_store; /**< copied; NULL = none */
+    bool no_forced_tokens; /**< ask the model for tokens that a schema leaves no choice about,
+                                too: slower, the same answers; for comparison */
+    bool no_prefix_cache;  /**< do not keep the keys and values of finished prompts for those
+                                that begin the same */
+    glint_dtype dtype;     /**< 0 = GLINT_DTYPE_AUTO */
+    glint_dtype kv_dtype;  /**< of the KV cache: AUTO and BF16 = BF16, INT8; F32 goes with F32 */
+    const char *cpu_mask;  /**< best kernel tier allowed ("ref", "avx2", ...); NULL = any */
     /** Called while loading with a fraction 0..1 and what is being done; may be NULL. */
     void (*on_progress)(void *ctx, double fraction, const char *what);
     void *progress_ctx;

@@ -146,7 +146,8 @@ typedef struct gi_add_position_args {
  * model checks everything that comes from outside before it calls.
  */
 typedef struct gi_device_ops {
-    /** Zeroed activations. GLINT_ERR_MEMORY. */
+    /** Zeroed activations. GLINT_ERR_MEMORY. These four, on activations that no operation under
+     * way uses, from any thread. */
     glint_status (*act_create)(gi_device *dev, size_t rows, size_t cols, gi_act *ret,
                                glint_error *err);
     void (*act_free)(gi_device *dev, gi_act *act);

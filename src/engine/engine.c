@@ -10,6 +10,7 @@
 #include "base/workers.h"
 #include "engine/engine_stats.h"
 #include "engine/fingerprint.h"
+#include "engine/picture_shelf.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -354,6 +355,8 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
         cache_mib < 0 ? 0 : (cache_mib ? (size_t)cache_mib : CACHE_DEFAULT_MIB) << 20,
         &e->picture_cache, err));
     GI_TRY_DONE(fill_info(e, options, err));
+    if (options->picture_store)
+        GI_TRY_DONE(gi_picture_shelf_create(e, options->picture_store, &e->shelf, err));
     progress(options, 1.0, "ready");
     *ret = e;
     return GLINT_OK;
@@ -365,7 +368,8 @@ done:
 void glint_engine_close(glint_engine *e) {
     if (!e) return;
     gi_assert(!atomic_load(&e->is_running));
-    gi_step_done(&e->step); /* gives pictures back, which lie on the device */
+    gi_picture_shelf_free(e->shelf);
+    gi_step_done(&e->step); /* both give pictures back, which lie on the device */
     if (e->dev) {
         e->dev->ops->kv_free(e->dev, e->kv);
         gi_language_free(e->language);

@@ -58,9 +58,10 @@ struct glint_engine {
     gi_kv_store *kv;
     gi_cache *picture_cache; /**< of gi_picture */
     gi_vocab_trie *trie;
-    gi_rule_maker rules;   /**< for schemas that come with requests */
-    gi_rules **task_rules; /**< [number of tasks] of those with a schema, else NULL */
-    bool asks_for_forced;  /**< the model is asked for forced tokens, too */
+    gi_rule_maker rules;            /**< for schemas that come with requests */
+    gi_rules **task_rules;          /**< [number of tasks] of those with a schema, else NULL */
+    bool asks_for_forced;           /**< the model is asked for forced tokens, too */
+    struct gi_picture_shelf *shelf; /**< pictures kept elsewhere; NULL = none */
     gi_step_scratch step;
     atomic_bool is_running; /**< gi_engine_acquire */
 };

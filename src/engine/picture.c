@@ -5,6 +5,8 @@
 #include "engine/picture.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "engine/picture_shelf.h"
 
 #include <string.h>
 
@@ -40,20 +42,26 @@ static glint_status make_key(const gi_picture_spec *spec, gi_digest *ret, glint_
     return st;
 }
 
-/* Sizes, and room for the visual tokens. */
-static glint_status measure(gi_picture *p, glint_error *err) {
+/* Sizes of a grid of patches, and room for the visual tokens. */
+static glint_status measure(gi_picture *p, size_t grid_h, size_t grid_w, glint_error *err) {
     const glint_engine *e = p->engine;
     const gi_config *cfg = &e->ckpt->config;
-    const size_t n = (size_t)p->patches.grid_h * p->patches.grid_w;
+    const size_t n = grid_h * grid_w;
     if (n > e->patches_max) {
         gi_fail(err, GLINT_ERR_LIMIT, "picture gives %zu patches; the limit is %zu", n,
                 e->patches_max);
         return gi_fail_param(err, GLINT_ERR_LIMIT, "image");
     }
-    p->rows = p->patches.grid_h / cfg->vision.merge;
-    p->cols = p->patches.grid_w / cfg->vision.merge;
+    p->rows = grid_h / cfg->vision.merge;
+    p->cols = grid_w / cfg->vision.merge;
     p->state = (gi_picture_state){.n_patches = n, .work = gi_vision_ops(&cfg->vision, n)};
     return e->dev->ops->act_create(e->dev, p->rows * p->cols, cfg->text.hidden, &p->visual, err);
+}
+
+static void init_entry(gi_picture *p, const gi_digest *key) {
+    const size_t n_bytes =
+        sizeof *p + p->rows * p->cols * p->engine->ckpt->config.text.hidden * sizeof(float);
+    gi_cache_entry_init(&p->entry, key, n_bytes, picture_free);
 }
 
 static glint_status make(glint_engine *e, const gi_picture_spec *spec, const gi_digest *key,
@@ -67,16 +75,39 @@ static glint_status make(glint_engine *e, const gi_picture_spec *spec, const gi_
     if (st != GLINT_OK)
         gi_fail_param(err, st, "image");
     else
-        st = measure(p, err);
+        st = measure(p, p->patches.grid_h, p->patches.grid_w, err);
     if (st != GLINT_OK) {
         picture_free(&p->entry);
         return st;
     }
-    const size_t n_bytes =
-        sizeof *p + p->rows * p->cols * e->ckpt->config.text.hidden * sizeof(float);
-    gi_cache_entry_init(&p->entry, key, n_bytes, picture_free);
+    init_entry(p, key);
+    p->may_share = spec->may_share;
     *ret = p;
     return GLINT_OK;
+}
+
+/* A picture that another process encoded, or NULL. */
+static gi_picture *find_elsewhere(glint_engine *e, const gi_digest *key) {
+    gi_shelf_found found;
+    if (!e->shelf || !gi_picture_shelf_find(e->shelf, key, &found)) return NULL;
+    const size_t merge = e->ckpt->config.vision.merge;
+    gi_picture *p = gi_calloc(1, sizeof *p);
+    if (p) {
+        p->engine = e;
+        if (measure(p, found.rows * merge, found.cols * merge, NULL) != GLINT_OK) {
+            picture_free(&p->entry);
+            p = NULL;
+        }
+    }
+    if (p) {
+        e->dev->ops->act_upload(e->dev, p->visual, 0, found.values, p->rows * p->cols);
+        p->state.is_encoded = true;
+        p->encoded_at_ms = gi_clock_ms();
+        atomic_store(&p->is_done, true);
+        init_entry(p, key);
+    }
+    gi_picture_shelf_done(e->shelf, &found);
+    return p;
 }
 
 glint_status gi_picture_open(glint_engine *e, const gi_picture_spec *spec, gi_picture **ret,
@@ -89,7 +120,12 @@ glint_status gi_picture_open(glint_engine *e, const gi_picture_spec *spec, gi_pi
         *ret = (gi_picture *)(void *)entry;
         return GLINT_OK;
     }
-    GI_TRY(make(e, spec, &key, ret, err));
+    gi_picture *p = spec->may_share ? find_elsewhere(e, &key) : NULL;
+    *ret_is_found = p != NULL;
+    if (p)
+        *ret = p;
+    else
+        GI_TRY(make(e, spec, &key, ret, err));
     if (spec->may_share) gi_cache_put(e->picture_cache, &(*ret)->entry);
     return GLINT_OK;
 }

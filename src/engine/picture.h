@@ -21,6 +21,7 @@ typedef struct gi_picture {
     gi_act visual;          /**< [rows * cols, C], filled by encoding it */
     double encoded_at_ms;   /**< gi_clock_ms; 0 = not yet; of whoever runs the engine */
     atomic_bool is_done;    /**< the same, for everybody */
+    bool may_share;         /**< others may have it */
 } gi_picture;
 
 /** What to make a picture of. */

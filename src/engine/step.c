@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "engine/job.h"
+#include "engine/picture_shelf.h"
 
 #include <string.h>
 
@@ -104,6 +105,7 @@ void gi_engine_vision_end(glint_engine *e) {
         p->encoded_at_ms = now;
         atomic_store(&p->is_done, true);
         gi_patches_done(&p->patches);
+        if (e->shelf && p->may_share) gi_picture_shelf_offer(e->shelf, p);
         row += p->rows * p->cols;
     }
 }
