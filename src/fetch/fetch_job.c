@@ -51,6 +51,19 @@ glint_status gi_fetch_env_check(const gi_fetch_env *env, const gi_url *url, glin
     return GLINT_OK;
 }
 
+bool gi_fetch_env_key(const gi_fetch_env *env, const gi_digest *scope, const gi_url *url,
+                      gi_digest *ret) {
+    gi_sha256 h;
+    gi_digest file;
+    if (!gi_kept_key(scope, url, &file) || gi_sha256_init(&h, NULL) != GLINT_OK) return false;
+    gi_sha256_begin(&h, "glint stored picture 1");
+    gi_sha256_u64(&h, env->config.allow_private);
+    gi_sha256_bytes(&h, file.bytes, sizeof file.bytes);
+    const glint_status st = gi_sha256_end(&h, ret, NULL);
+    gi_sha256_done(&h);
+    return st == GLINT_OK;
+}
+
 /* ---- a hop ---- */
 
 static void start_transfer(gi_fetch_job *job, double now_ms) {
@@ -151,6 +164,18 @@ static void follow(gi_fetch_job *job, double now_ms) {
     }
 }
 
+/* Keep the hop's file, here and, unless a redirect led to it, in the store: how long a redirect
+ * holds is not known. */
+static void keep(gi_fetch_job *job, const gi_kept *old, double now_ms) {
+    const gi_fetch_store *store = &job->env->config.store;
+    const int64_t fresh_s = gi_kept_put(job->env->cache, &job->scope, &job->url, job->bytes,
+                                        &job->transfer->head, old, now_ms);
+    gi_digest key;
+    if (fresh_s > 0 && store->put && job->n_redirects == 0 &&
+        gi_fetch_env_key(job->env, &job->scope, &job->url, &key))
+        store->put(store->ctx, &key, job->bytes->data, job->bytes->n, fresh_s * 1000);
+}
+
 static void take_file(gi_fetch_job *job, double now_ms) {
     gi_transfer *t = job->transfer;
     if (t->body.len == 0) {
@@ -162,15 +187,14 @@ static void take_file(gi_fetch_job *job, double now_ms) {
         fail(job, GLINT_ERR_MEMORY, "no memory");
         return;
     }
-    gi_kept_put(job->env->cache, &job->scope, &job->url, job->bytes, &t->head, NULL, now_ms);
+    keep(job, NULL, now_ms);
     end(job, GLINT_OK);
 }
 
 static void take_confirmation(gi_fetch_job *job, double now_ms) {
     atomic_fetch_add(&job->env->n_kept_used, 1);
     job->bytes = gi_fetch_bytes_ref(job->kept->bytes);
-    gi_kept_put(job->env->cache, &job->scope, &job->url, job->bytes, &job->transfer->head,
-                job->kept, now_ms);
+    keep(job, job->kept, now_ms);
     end(job, GLINT_OK);
 }
 

@@ -22,7 +22,7 @@ typedef struct gi_fetch_env {
     CURLM *multi;
     gi_cache *cache;
     gi_fetch_budget budget;
-    atomic_uint_fast64_t n_lookups, n_transfers, n_kept_used;
+    atomic_uint_fast64_t n_lookups, n_transfers, n_kept_used, n_stored_used;
 } gi_fetch_env;
 
 typedef struct gi_fetch_job {
@@ -48,6 +48,11 @@ typedef struct gi_fetch_job {
 /** Whether the settings let this URL be fetched: scheme, port, host, and its address if it names
  * one. GLINT_ERR_ARG. Threads: any. */
 glint_status gi_fetch_env_check(const gi_fetch_env *env, const gi_url *url, glint_error *err);
+
+/** The key of a URL's file in the store: a file from a place that not every server goes to is not
+ * found by those that do not. False without memory. Threads: any. */
+bool gi_fetch_env_key(const gi_fetch_env *env, const gi_digest *scope, const gi_url *url,
+                      gi_digest *ret);
 
 /** A job for a URL in a scope. NULL: no memory. */
 gi_fetch_job *gi_fetch_job_create(gi_fetch_env *env, const gi_digest *scope, const gi_url *url);

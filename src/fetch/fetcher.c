@@ -32,6 +32,7 @@ struct gi_fetch {
     gi_digest scope;
     gi_url url;
     double deadline_ms;
+    gi_fetch_bytes *stored; /* found in the store, until it is delivered */
     gi_fetch_done_fn on_done;
     void *ctx;
     atomic_bool is_cancelled;
@@ -78,6 +79,12 @@ static bool is_same(const gi_fetch_job *job, const gi_fetch *w) {
 }
 
 static void take_waiter(gi_fetcher *f, gi_fetch *w) {
+    if (w->stored) {
+        const gi_fetch_result result = {.status = GLINT_OK, .bytes = w->stored};
+        w->stored = NULL;
+        deliver(w, &result);
+        return;
+    }
     gi_fetch_job **at = &f->jobs;
     while (*at && !is_same(*at, w)) at = &(*at)->next;
     if (*at) {
@@ -328,6 +335,30 @@ void gi_fetcher_free(gi_fetcher *f) {
 
 /* ---- fetches ---- */
 
+/* What the store has of a URL; NULL: nothing, or there is a copy here. */
+static gi_fetch_bytes *look_into_store(gi_fetcher *f, const gi_fetch *w) {
+    gi_fetch_env *env = &f->env;
+    const gi_fetch_store *store = &env->config.store;
+    gi_digest key;
+    gi_buf file;
+    if (!store->find) return NULL;
+    gi_kept *kept = gi_kept_get(env->cache, &w->scope, &w->url);
+    const bool is_here = kept && gi_clock_ms() < kept->fresh_until_ms;
+    gi_kept_unref(env->cache, kept);
+    if (is_here || !gi_fetch_env_key(env, &w->scope, &w->url, &key) ||
+        !store->find(store->ctx, &key, &file))
+        return NULL;
+    gi_fetch_bytes *bytes = NULL;
+    const size_t n = file.len;
+    if (n > 0 && n <= (size_t)env->config.file_bytes_max && gi_fetch_budget_take(&env->budget, n)) {
+        bytes = gi_fetch_bytes_create(&file, &env->budget);
+        if (!bytes) gi_fetch_budget_give(&env->budget, n);
+    }
+    gi_buf_done(&file);
+    if (bytes) atomic_fetch_add(&env->n_stored_used, 1);
+    return bytes;
+}
+
 glint_status gi_fetch_begin(gi_fetcher *f, const char *scope, const char *url, size_t n,
                             double timeout_ms, gi_fetch_done_fn on_done, void *ctx, gi_fetch **ret,
                             glint_error *err) {
@@ -352,6 +383,7 @@ glint_status gi_fetch_begin(gi_fetcher *f, const char *scope, const char *url, s
     atomic_init(&w->is_cancelled, false);
     atomic_init(&w->n_owners, 2);
     atomic_fetch_add(&f->n_begun, 1);
+    w->stored = look_into_store(f, w);
     *ret = w; /* before the thread may call on_done */
     pthread_mutex_lock(&f->lock);
     w->next = f->inbox;
@@ -430,6 +462,7 @@ gi_fetch_stats gi_fetcher_get_stats(gi_fetcher *f) {
         .n_lookups = atomic_load(&f->env.n_lookups),
         .n_transfers = atomic_load(&f->env.n_transfers),
         .n_kept_used = atomic_load(&f->env.n_kept_used),
+        .n_stored_used = atomic_load(&f->env.n_stored_used),
         .n_waiting = atomic_load(&f->n_waiting),
         .used_bytes = atomic_load(&f->env.budget.used_bytes),
     };

@@ -25,7 +25,8 @@
 #ifndef GI_FETCH_FETCHER_H
 #define GI_FETCH_FETCHER_H
 
-#include "base/fail.h"
+#include "base/buf.h"
+#include "base/sha256.h"
 #include "fetch/bytes.h"
 
 #include <stdatomic.h>
@@ -39,6 +40,17 @@
 /** Most hosts and most extra ports. */
 #define GI_FETCH_HOSTS_MAX 256
 #define GI_FETCH_PORTS_MAX 16
+
+/** A place where fetched files are kept for other processes, too. Unset: none. */
+typedef struct gi_fetch_store {
+    /** A file that may still be used without asking. On the thread of gi_fetch_begin, which waits.
+     * @param ret  the caller frees it. */
+    bool (*find)(void *ctx, const gi_digest *key, gi_buf *ret);
+    /** Keep a copy for fresh_ms. On the fetcher's thread: must not wait. */
+    void (*put)(void *ctx, const gi_digest *key, const uint8_t *bytes, size_t n_bytes,
+                int64_t fresh_ms);
+    void *ctx;
+} gi_fetch_store;
 
 typedef struct gi_fetch_config {
     const char *const *hosts; /**< [n_hosts] see fetch/host_list.h; at least one */
@@ -55,7 +67,8 @@ typedef struct gi_fetch_config {
     int64_t connect_ms;     /**< for one connection, TLS included */
     int64_t rate_min_bytes_s;
     int64_t transfers_max; /**< at once; more wait their turn */
-    int64_t waiting_max;   /**< fetches begun and not done; more are GLINT_ERR_BUSY */
+    gi_fetch_store store;
+    int64_t waiting_max; /**< fetches begun and not done; more are GLINT_ERR_BUSY */
 } gi_fetch_config;
 
 /** The defaults of all that is not a list or a switch. */
@@ -87,7 +100,8 @@ glint_status gi_fetcher_create(const gi_fetch_config *config, gi_fetcher **ret, 
 void gi_fetcher_free(gi_fetcher *f);
 
 /**
- * Begin to fetch a URL of n bytes. Looks at nothing but the URL before it returns.
+ * Begin to fetch a URL of n bytes. Looks at nothing but the URL, and into the store,
+ * before it returns.
  *
  * The result's status: GLINT_OK; GLINT_ERR_IO (lookup, refused address, connection, TLS, HTTP
  * status, redirect, too slow), GLINT_ERR_LIMIT (too large), GLINT_ERR_DEADLINE (timeout_ms passed),
@@ -122,6 +136,7 @@ glint_status gi_fetch_wait(gi_fetcher *f, const char *scope, const char *url, si
 typedef struct gi_fetch_stats {
     uint64_t n_begun, n_joined, n_failed;
     uint64_t n_lookups, n_transfers; /**< what reached for the network */
+    uint64_t n_stored_used;          /**< found in the store */
     uint64_t n_kept_used;            /**< answered from the cache, asked about or not */
     size_t n_waiting;
     size_t used_bytes; /**< arriving, held and kept */

@@ -18,6 +18,9 @@ typedef struct gi_kept {
     double fresh_until_ms; /**< gi_clock_ms */
 } gi_kept;
 
+/** The key of a URL's file. False without memory. */
+bool gi_kept_key(const gi_digest *scope, const gi_url *url, gi_digest *ret);
+
 /** What is kept under a URL, with a reference for the caller; or NULL.
  * @param scope  whose it is: what one scope has fetched is not seen in another. */
 gi_kept *gi_kept_get(gi_cache *cache, const gi_digest *scope, const gi_url *url);
@@ -27,9 +30,11 @@ gi_kept *gi_kept_get(gi_cache *cache, const gi_digest *scope, const gi_url *url)
  * there is room. Without memory nothing is kept, which is no error.
  * @param old  the copy that a 304 confirmed, whose validators stay where the reply names none; NULL
  *             when the bytes are new.
+ * @return seconds for which they may be used without asking; 0 if not at all.
  */
-void gi_kept_put(gi_cache *cache, const gi_digest *scope, const gi_url *url, gi_fetch_bytes *bytes,
-                 const gi_reply_head *head, const gi_kept *old, double now_ms);
+int64_t gi_kept_put(gi_cache *cache, const gi_digest *scope, const gi_url *url,
+                    gi_fetch_bytes *bytes, const gi_reply_head *head, const gi_kept *old,
+                    double now_ms);
 
 /** Let go. NULL is fine. */
 void gi_kept_unref(gi_cache *cache, gi_kept *k);
