@@ -7,6 +7,7 @@
 #include "audit_args.h"
 #include "engine_args.h"
 #include "fetch_args.h"
+#include "redis_args.h"
 #include "serve_lists.h"
 
 #include "base/log.h"
@@ -49,6 +50,7 @@ typedef struct serve_options {
     gi_engine_args engine;
     gi_fetch_args fetch;
     gi_audit_args audit;
+    gi_redis_args redis;
     const char *log_level, *log_format, *list;
     int64_t body_max_mib, body_total_max_mib, sequences_max, kv_tokens_max, answer_cache_mib;
     bool lists_routes;
@@ -291,6 +293,8 @@ static int start(serve_options *o) {
         return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
     if (gi_audit_args_resolve(&o->audit, &settings.audit, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
+    if (gi_redis_args_resolve(&o->redis, &settings, &r.err) != GLINT_OK)
+        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
     if (gi_engine_args_resolve(&o->engine, &settings.engine, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
     r.model_dir = settings.engine.model_dir;
@@ -325,8 +329,8 @@ static int start(serve_options *o) {
 
 int gi_command_serve(int argc, char **argv) {
     serve_options s = {0};
-    gi_option
-        specs[GI_ENGINE_ARGS_OPTIONS + N_ROWS + GI_FETCH_ARGS_OPTIONS + GI_AUDIT_ARGS_OPTIONS];
+    gi_option specs[GI_ENGINE_ARGS_OPTIONS + N_ROWS + GI_FETCH_ARGS_OPTIONS +
+                    GI_AUDIT_ARGS_OPTIONS + GI_REDIS_ARGS_OPTIONS];
     size_t n_specs = 0;
     gi_engine_args_options(&s.engine, specs, &n_specs);
     for (size_t i = 0; i < N_ROWS; i++)
@@ -342,6 +346,7 @@ int gi_command_serve(int argc, char **argv) {
                                        .help = ROWS[i].help};
     gi_fetch_args_options(&s.fetch, specs, &n_specs);
     gi_audit_args_options(&s.audit, specs, &n_specs);
+    gi_redis_args_options(&s.redis, specs, &n_specs);
     gi_options o = {
         .command = "serve",
         .usage = "glint serve [OPTION]...",

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "image/probe.h"
+#include "server/rate_limit_shared.h"
 
 #include <arpa/inet.h>
 #include <math.h>
@@ -70,13 +71,19 @@ static bool is_allowed(gi_access_level level, unsigned scopes) {
 
 /* ---- life ---- */
 
-glint_status gi_access_create(const gi_access_settings *settings, gi_access **ret,
+static glint_status make_limiter(gi_store *store, const char *domain, size_t n_keys_max,
+                                 gi_rate_limiter **ret, glint_error *err) {
+    return store ? gi_rate_limiter_create_shared(store, domain, n_keys_max, ret, err)
+                 : gi_rate_limiter_create_local(n_keys_max, ret, err);
+}
+
+glint_status gi_access_create(const gi_access_settings *settings, gi_store *store, gi_access **ret,
                               glint_error *err) {
     gi_access *a = gi_calloc(1, sizeof *a);
     if (!a) return gi_fail(err, GLINT_ERR_MEMORY, "access: no memory");
     a->settings = *settings;
-    glint_status st = gi_rate_limiter_create_local(2 * TENANTS_MAX, &a->tenants, err);
-    if (st == GLINT_OK) st = gi_rate_limiter_create_local(ADDRESSES_MAX, &a->failures, err);
+    glint_status st = make_limiter(store, "tenants", 2 * TENANTS_MAX, &a->tenants, err);
+    if (st == GLINT_OK) st = make_limiter(store, "failures", ADDRESSES_MAX, &a->failures, err);
     if (st == GLINT_OK && (settings->auth.jwt_keys || settings->auth.api_keys))
         st = gi_auth_create(&settings->auth, &a->auth, err);
     if (st != GLINT_OK) {

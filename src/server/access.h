@@ -11,6 +11,7 @@
 
 #include "server/auth.h"
 #include "server/http.h"
+#include "store/store.h"
 
 /** Whom a route is for. The zero is the strictest, so that a forgotten one opens nothing. */
 typedef enum gi_access_level {
@@ -32,8 +33,9 @@ typedef struct gi_access_settings {
 
 typedef struct gi_access gi_access;
 
-/** Errors as gi_auth_create. */
-glint_status gi_access_create(const gi_access_settings *settings, gi_access **ret,
+/** @param store  borrowed, where servers keep their limits together; NULL: each its own.
+ * Errors as gi_auth_create. */
+glint_status gi_access_create(const gi_access_settings *settings, gi_store *store, gi_access **ret,
                               glint_error *err);
 
 /** NULL is fine. */

@@ -7,18 +7,22 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "server/answer_record.h"
 
 #include <string.h>
 
 struct gi_answer_cache {
     gi_cache *answers;
     size_t bytes_max;
+    gi_store *store; /* NULL: none */
 };
 
-glint_status gi_answer_cache_create(size_t bytes_max, gi_answer_cache **ret, glint_error *err) {
+glint_status gi_answer_cache_create(size_t bytes_max, gi_store *store, gi_answer_cache **ret,
+                                    glint_error *err) {
     gi_answer_cache *cache = gi_calloc(1, sizeof *cache);
     if (!cache) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a cache of answers");
     cache->bytes_max = bytes_max;
+    cache->store = store;
     const glint_status st = gi_cache_create(bytes_max, &cache->answers, err);
     if (st != GLINT_OK) {
         gi_free(cache);
@@ -36,7 +40,7 @@ void gi_answer_cache_free(gi_answer_cache *cache) {
 
 bool gi_answer_cache_may(const gi_answer_cache *cache, const glint_request *request,
                          bool has_seed) {
-    return cache->bytes_max > 0 && !request->no_cache && !request->logprobs &&
+    return (cache->bytes_max > 0 || cache->store) && !request->no_cache && !request->logprobs &&
            (request->temperature <= 0 || has_seed);
 }
 
@@ -122,54 +126,85 @@ static void free_answer(gi_cache_entry *entry) {
     gi_free(answer_of(entry));
 }
 
-const gi_kept_answer *gi_answer_cache_get(gi_answer_cache *cache, const gi_digest *key) {
-    gi_cache_entry *entry = gi_cache_get(cache->answers, key);
-    return entry ? answer_of(entry) : NULL;
-}
-
 void gi_answer_cache_unref(gi_answer_cache *cache, const gi_kept_answer *answer) {
     if (answer) gi_cache_unref(cache->answers, &((gi_kept_answer *)(uintptr_t)answer)->entry);
 }
 
-/* Bytes of a string with its zero; 0 for none. */
-static size_t size_of(const char *s) {
-    return s ? strlen(s) + 1 : 0;
+static size_t length_of(const char *s) {
+    return s ? strlen(s) : 0;
 }
 
-/* Copy n bytes to *io_to and move on; NULL for none. */
+/* Copy a string to *io_to, with a zero, and move on; NULL for none. */
 static const char *copy(char **io_to, const char *s, size_t n_bytes) {
     char *to = *io_to;
-    if (n_bytes == 0) return NULL;
+    if (!s) return NULL;
     memcpy(to, s, n_bytes);
-    *io_to += n_bytes;
+    to[n_bytes] = '\0';
+    *io_to += n_bytes + 1;
     return to;
 }
 
 /* A copy, with one reference; NULL without memory. */
-static gi_kept_answer *copy_answer(const gi_digest *key, const glint_result *r) {
+static gi_kept_answer *copy_answer(const gi_digest *key, const gi_answer_record *r) {
     size_t n_bytes = sizeof(gi_kept_answer);
-    const size_t sizes[] = {r->n_text_bytes, 1, size_of(r->reasoning), size_of(r->data_json)};
+    const size_t sizes[] = {r->n_text, r->n_reasoning, r->n_data_json, 3};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (!gi_add_size(n_bytes, sizes[i], &n_bytes)) return NULL;
     gi_kept_answer *kept = gi_alloc(n_bytes);
     if (!kept) return NULL;
     char *to = (char *)(kept + 1);
-    kept->result = *r;
-    kept->result.text = to;
-    memcpy(to, r->text, r->n_text_bytes);
-    to[r->n_text_bytes] = '\0';
-    to += r->n_text_bytes + 1;
-    kept->result.reasoning = copy(&to, r->reasoning, size_of(r->reasoning));
-    kept->result.data_json = copy(&to, r->data_json, size_of(r->data_json));
+    kept->result = (glint_result){.n_text_bytes = r->n_text,
+                                  .confidence = r->confidence,
+                                  .finish = r->finish,
+                                  .usage = r->usage};
+    kept->result.text = copy(&to, r->text, r->n_text);
+    kept->result.reasoning = copy(&to, r->reasoning, r->n_reasoning);
+    kept->result.data_json = copy(&to, r->data_json, r->n_data_json);
     kept->result.usage.cached_tokens = r->usage.prompt_tokens;
-    kept->result.timing = (glint_timing){0};
     gi_cache_entry_init(&kept->entry, key, n_bytes, free_answer);
     return kept;
 }
 
+/* From the store to memory. */
+static gi_kept_answer *find_stored(gi_answer_cache *cache, const gi_digest *key) {
+    gi_store_found found;
+    gi_answer_record record;
+    gi_kept_answer *kept = NULL;
+    if (!cache->store || !gi_store_get(cache->store, GI_STORE_ANSWER, key, &found)) return NULL;
+    if (gi_answer_record_decode(found.bytes, found.n, &record)) kept = copy_answer(key, &record);
+    gi_store_found_done(&found);
+    if (kept) gi_cache_put(cache->answers, &kept->entry);
+    return kept;
+}
+
+const gi_kept_answer *gi_answer_cache_get(gi_answer_cache *cache, const gi_digest *key) {
+    gi_cache_entry *entry = gi_cache_get(cache->answers, key);
+    return entry ? answer_of(entry) : find_stored(cache, key);
+}
+
+static void store_answer(gi_answer_cache *cache, const gi_digest *key, const glint_result *r) {
+    gi_buf record;
+    gi_buf_init(&record, gi_store_value_bytes_max(cache->store));
+    if (gi_answer_record_encode(r, &record, NULL) == GLINT_OK)
+        gi_store_put(cache->store, GI_STORE_ANSWER, key, record.data, record.len,
+                     gi_store_ttl_ms(cache->store));
+    gi_buf_done(&record);
+}
+
 void gi_answer_cache_put(gi_answer_cache *cache, const gi_digest *key, const glint_result *result) {
     if (result->finish != GLINT_FINISH_STOP && result->finish != GLINT_FINISH_LENGTH) return;
-    gi_kept_answer *kept = copy_answer(key, result);
+    if (cache->store) store_answer(cache, key, result);
+    if (cache->bytes_max == 0) return;
+    const gi_answer_record record = {.finish = result->finish,
+                                     .usage = result->usage,
+                                     .confidence = result->confidence,
+                                     .text = result->text,
+                                     .n_text = result->n_text_bytes,
+                                     .reasoning = result->reasoning,
+                                     .n_reasoning = length_of(result->reasoning),
+                                     .data_json = result->data_json,
+                                     .n_data_json = length_of(result->data_json)};
+    gi_kept_answer *kept = copy_answer(key, &record);
     if (!kept) return;
     gi_cache_put(cache->answers, &kept->entry);
     gi_cache_unref(cache->answers, &kept->entry);

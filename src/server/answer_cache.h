@@ -1,6 +1,7 @@
 /**
  * @file
- * Whole answers, kept for requests that are the same in all that matters. Off by default.
+ * Whole answers, kept for requests that are the same in all that matters: in memory, and in a
+ * store that other processes share. Both are off by default.
  *
  *     gi_answer_cache_key(&question, &key, &err);
  *     const gi_kept_answer *kept = gi_answer_cache_get(cache, &key);
@@ -30,6 +31,7 @@
 #include <glint/glint.h>
 
 #include "base/cache.h"
+#include "store/store.h"
 
 typedef struct gi_answer_cache gi_answer_cache;
 
@@ -48,8 +50,10 @@ typedef struct gi_kept_answer {
                               cached_tokens, and timing is 0 */
 } gi_kept_answer;
 
-/** A cache of bytes_max bytes; 0 = off. GLINT_ERR_MEMORY. */
-glint_status gi_answer_cache_create(size_t bytes_max, gi_answer_cache **ret, glint_error *err);
+/** A cache of bytes_max bytes, 0 = none in memory, in front of a store (borrowed), NULL = none.
+ * GLINT_ERR_MEMORY. */
+glint_status gi_answer_cache_create(size_t bytes_max, gi_store *store, gi_answer_cache **ret,
+                                    glint_error *err);
 
 /** Free. Nobody may hold an answer. NULL is fine. */
 void gi_answer_cache_free(gi_answer_cache *cache);
@@ -61,13 +65,15 @@ bool gi_answer_cache_may(const gi_answer_cache *cache, const glint_request *requ
 glint_status gi_answer_cache_key(const gi_answer_question *question, gi_digest *ret,
                                  glint_error *err);
 
-/** The answer kept under a key, or NULL. Let go of with gi_answer_cache_unref. */
+/** The answer kept under a key, or NULL; waits for the store, where there is one. Let go of with
+ * gi_answer_cache_unref. */
 const gi_kept_answer *gi_answer_cache_get(gi_answer_cache *cache, const gi_digest *key);
 
 /** NULL is fine. */
 void gi_answer_cache_unref(gi_answer_cache *cache, const gi_kept_answer *answer);
 
-/** Keep a copy of an answer, if it is one worth keeping and there is memory for it. */
+/** Keep a copy of an answer, if it is one worth keeping and there is memory for it. Does not wait.
+ */
 void gi_answer_cache_put(gi_answer_cache *cache, const gi_digest *key, const glint_result *result);
 
 gi_cache_stats gi_answer_cache_get_stats(gi_answer_cache *cache);

@@ -454,7 +454,8 @@ glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glin
     if (!s) return gi_fail(err, GLINT_ERR_MEMORY, "inference: no memory");
     s->config = *config;
     glint_status st;
-    GI_TRY_DONE(gi_answer_cache_create(config->answer_cache_bytes, &s->answers, err));
+    GI_TRY_DONE(
+        gi_answer_cache_create(config->answer_cache_bytes, config->answer_store, &s->answers, err));
     GI_TRY_DONE(gi_engine_ops_create(config->engine, &s->engine_ops, err));
     gi_sched_config sched = {
         .queue_max = config->queue_max,

@@ -16,6 +16,7 @@
 #include "server/fields.h"
 #include "server/http.h"
 #include "server/reply.h"
+#include "store/store.h"
 
 typedef struct gi_infer gi_infer;
 
@@ -28,6 +29,7 @@ typedef struct gi_infer_config {
     size_t ready_max;                  /**< most of them with decoded pictures in memory */
     int n_crew;                        /**< threads that read requests and decode pictures */
     size_t answer_cache_bytes;         /**< answers kept for equal requests; 0 = none */
+    gi_store *answer_store; /**< borrowed: answers shared with other servers; NULL = none */
     gi_field_limits limits;
 } gi_infer_config;
 

@@ -86,7 +86,7 @@ bool gi_metrics_get(size_t i, gi_metrics_info *ret) {
         if (s > 0 && strcmp(SERIES[s].name, SERIES[s - 1].name) == 0) continue;
         if (n++ < i) continue;
         const size_t n_label = strcspn(SERIES[s].labels, "=");
-        static const char *const LABELS[] = {"state", "cache", "outcome"};
+        static const char *const LABELS[] = {"state", "cache", "outcome", "kind"};
         *ret = (gi_metrics_info){SERIES[s].name, SERIES[s].type, "", SERIES[s].help};
         for (size_t l = 0; l < sizeof LABELS / sizeof LABELS[0]; l++)
             if (n_label > 0 && strncmp(LABELS[l], SERIES[s].labels, n_label) == 0)

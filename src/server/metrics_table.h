@@ -69,6 +69,39 @@
       "Transfers over the network.")                                                               \
     X(FETCH_BYTES, "glint_fetch_bytes", "", "gauge",                                               \
       "Fetched bytes in memory: arriving, held and kept.")                                         \
+    X(REDIS_UP, "glint_redis_up", "", "gauge",                                                     \
+      "1 while Redis is asked: its circuit breaker is closed.")                                    \
+    X(REDIS_OPENED, "glint_redis_breaker_opened_total", "", "counter", "How often that opened.")   \
+    X(REDIS_CONNECTIONS, "glint_redis_connections", "", "gauge", "Connections to Redis.")          \
+    X(REDIS_HITS_ANSWER, "glint_redis_hits_total", "kind=\"answer\"", "counter",                   \
+      "Values found in Redis, and good.")                                                          \
+    X(REDIS_HITS_PICTURE, "glint_redis_hits_total", "kind=\"picture\"", "counter", "")             \
+    X(REDIS_HITS_FETCHED, "glint_redis_hits_total", "kind=\"fetched\"", "counter", "")             \
+    X(REDIS_HITS_LIMIT, "glint_redis_hits_total", "kind=\"limit\"", "counter", "")                 \
+    X(REDIS_MISSES_ANSWER, "glint_redis_misses_total", "kind=\"answer\"", "counter",               \
+      "Look-ups in Redis without a good value, for whatever reason.")                              \
+    X(REDIS_MISSES_PICTURE, "glint_redis_misses_total", "kind=\"picture\"", "counter", "")         \
+    X(REDIS_MISSES_FETCHED, "glint_redis_misses_total", "kind=\"fetched\"", "counter", "")         \
+    X(REDIS_MISSES_LIMIT, "glint_redis_misses_total", "kind=\"limit\"", "counter", "")             \
+    X(REDIS_STORED_ANSWER, "glint_redis_stored_total", "kind=\"answer\"", "counter",               \
+      "Values stored in Redis.")                                                                   \
+    X(REDIS_STORED_PICTURE, "glint_redis_stored_total", "kind=\"picture\"", "counter", "")         \
+    X(REDIS_STORED_FETCHED, "glint_redis_stored_total", "kind=\"fetched\"", "counter", "")         \
+    X(REDIS_STORED_LIMIT, "glint_redis_stored_total", "kind=\"limit\"", "counter", "")             \
+    X(REDIS_REFUSED_ANSWER, "glint_redis_refused_total", "kind=\"answer\"", "counter",             \
+      "Values in Redis that glint did not write like this.")                                       \
+    X(REDIS_REFUSED_PICTURE, "glint_redis_refused_total", "kind=\"picture\"", "counter", "")       \
+    X(REDIS_REFUSED_FETCHED, "glint_redis_refused_total", "kind=\"fetched\"", "counter", "")       \
+    X(REDIS_REFUSED_LIMIT, "glint_redis_refused_total", "kind=\"limit\"", "counter", "")           \
+    X(REDIS_ERRORS, "glint_redis_errors_total", "", "counter",                                     \
+      "Times Redis said no, or nothing that makes sense.")                                         \
+    X(REDIS_TIMEOUTS, "glint_redis_timeouts_total", "", "counter", "Times it was too slow.")       \
+    X(REDIS_SKIPPED, "glint_redis_skipped_total", "", "counter",                                   \
+      "Times it was not asked: left alone, or all connections in use.")                            \
+    X(REDIS_DROPPED, "glint_redis_dropped_total", "", "counter", "Values that were not stored.")   \
+    X(REDIS_ROUNDS_FAILED, "glint_redis_limit_rounds_failed_total", "", "counter",                 \
+      "Rounds of limits that other servers did not hear of.")                                      \
+    X(REDIS_QUEUE, "glint_redis_queue_bytes", "", "gauge", "Bytes that wait to be stored.")        \
     X(AUDIT_LINES, "glint_audit_lines_total", "", "counter", "Lines written to the audit log.")    \
     X(AUDIT_BYTES, "glint_audit_bytes_total", "", "counter", "Bytes of these.")                    \
     X(AUDIT_LOST, "glint_audit_lost_lines_total", "", "counter", "Lines that could not be.")       \

@@ -149,6 +149,17 @@ static gi_rate_verdict peek(gi_rate_limiter *self, const char *key, gi_rate_rule
     return v;
 }
 
+void gi_rate_limiter_local_set(gi_rate_limiter *self, const char *key, gi_rate_rule rule,
+                               double level, double now_ms) {
+    local *l = (local *)(void *)self;
+    gi_assert(strlen(key) <= GI_RATE_KEY_BYTES_MAX);
+    pthread_mutex_lock(&l->lock);
+    bucket *b = find_or_make(l, key, rule.burst, now_ms);
+    fill(b, rule, now_ms);
+    b->level = level < rule.burst ? level : rule.burst;
+    pthread_mutex_unlock(&l->lock);
+}
+
 static void free_local(gi_rate_limiter *self) {
     local *l = (local *)(void *)self;
     if (!l) return;

@@ -4,8 +4,7 @@
  * caller brings the rule each time, so that a rule may change while its buckets live.
  *
  * What callers see is the interface below; gi_rate_limiter_create_local keeps the buckets in this
- * process. One that keeps them elsewhere, for several servers to share, implements the same
- * functions.
+ * process, and server/rate_limit_shared.h lets several servers agree on theirs.
  */
 #ifndef GI_SERVER_RATE_LIMIT_H
 #define GI_SERVER_RATE_LIMIT_H
@@ -63,5 +62,9 @@ struct gi_rate_limiter {
  */
 glint_status gi_rate_limiter_create_local(size_t n_keys_max, gi_rate_limiter **ret,
                                           glint_error *err);
+
+/** Set the level of a bucket of a local limiter, at most its burst; below 0 it owes. */
+void gi_rate_limiter_local_set(gi_rate_limiter *local, const char *key, gi_rate_rule rule,
+                               double level, double now_ms);
 
 #endif

@@ -9,6 +9,7 @@
 #include "server/http.h"
 #include "server/infer.h"
 #include "server/listen.h"
+#include "server/store_hooks.h"
 #include "server/models.h"
 #include "server/observer.h"
 #include "server/openapi.h"
@@ -43,6 +44,7 @@ typedef enum state { STATE_LOADING, STATE_READY, STATE_LEAVING, STATE_DRAINING }
 struct gi_server {
     gi_server_settings settings;
     _Atomic(gi_http *) http; /* its thread may ask for it before it is there */
+    gi_store *store;         /* NULL: no Redis */
     gi_access *access;
     gi_page *page;
     gi_fetcher *fetcher; /* NULL: no picture URLs */
@@ -126,6 +128,7 @@ static void serve_metrics(gi_server *s, gi_http_request *r) {
     const gi_server_parts parts = {.http = atomic_load(&s->http),
                                    .access = s->access,
                                    .fetcher = s->fetcher,
+                                   .store = s->store,
                                    .infer = infer,
                                    .engine = infer ? s->engine : NULL};
     gi_metrics_reason reasons[GI_SERVER_REASONS_MAX];
@@ -372,6 +375,26 @@ static glint_status open_http(gi_server *s, int fd, glint_error *err) {
     return GLINT_OK;
 }
 
+/* What a refused start and a closed server have in common. */
+static void free_parts(gi_server *s) {
+    gi_observer_free(s->observer);
+    gi_fetcher_free(s->fetcher);
+    gi_access_free(s->access);
+    gi_page_free(s->page);
+    gi_store_free(s->store); /* the others use it */
+    gi_free(s);
+}
+
+static glint_status make_parts(gi_server *s, const gi_listen_address *a, glint_error *err) {
+    const gi_server_settings *g = &s->settings;
+    gi_fetch_config fetch = g->fetch;
+    if (g->store.url) GI_TRY(gi_store_create(&g->store, &s->store, err));
+    GI_TRY(gi_access_create(&g->access, g->stores_limits ? s->store : NULL, &s->access, err));
+    GI_TRY(check_address(g, a, gi_access_has_auth(s->access), err));
+    if (s->store && g->stores_fetched) fetch.store = gi_store_hook_fetched(s->store);
+    return fetch.n_hosts > 0 ? gi_fetcher_create(&fetch, &s->fetcher, err) : GLINT_OK;
+}
+
 glint_status gi_server_open(const gi_server_settings *settings, gi_server **ret, glint_error *err) {
     gi_listen_address a;
     GI_TRY(gi_listen_parse(settings->listen, &a, err));
@@ -380,20 +403,13 @@ glint_status gi_server_open(const gi_server_settings *settings, gi_server **ret,
     s->settings = *settings;
     int fd = -1;
     glint_status st = gi_page_create(&s->page, err);
-    if (st == GLINT_OK) st = gi_access_create(&settings->access, &s->access, err);
-    if (st == GLINT_OK) st = check_address(settings, &a, gi_access_has_auth(s->access), err);
-    if (st == GLINT_OK && settings->fetch.n_hosts > 0)
-        st = gi_fetcher_create(&settings->fetch, &s->fetcher, err);
+    if (st == GLINT_OK) st = make_parts(s, &a, err);
     if (st == GLINT_OK) st = create_observer(s, err);
     if (st == GLINT_OK) st = gi_listen_open(&a, &fd, s->address, err);
     if (st == GLINT_OK) st = open_http(s, fd, err);
     if (st != GLINT_OK) {
         if (fd >= 0) close(fd);
-        gi_observer_free(s->observer);
-        gi_fetcher_free(s->fetcher);
-        gi_access_free(s->access);
-        gi_page_free(s->page);
-        gi_free(s);
+        free_parts(s);
         return st;
     }
     *ret = s;
@@ -432,7 +448,13 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
     const gi_server_settings *g = &s->settings;
     glint_engine *engine = NULL;
     gi_infer *infer = NULL;
-    GI_TRY(glint_engine_open(&g->engine, &engine, err));
+    glint_engine_options options = g->engine;
+    glint_picture_store pictures;
+    if (s->store && g->stores_pictures) {
+        pictures = gi_store_hook_pictures(s->store);
+        options.picture_store = &pictures;
+    }
+    GI_TRY(glint_engine_open(&options, &engine, err));
     const gi_infer_config config = {
         .engine = engine,
         .access = s->access,
@@ -442,6 +464,7 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
         .ready_max = (size_t)(g->ready_max < g->queue_max ? g->ready_max : g->queue_max),
         .n_crew = (int)g->n_crew,
         .answer_cache_bytes = (size_t)g->answer_cache_bytes,
+        .answer_store = g->stores_answers ? s->store : NULL,
         .limits = field_limits(s),
     };
     const glint_status st = gi_infer_create(&config, &infer, err);
@@ -482,11 +505,7 @@ void gi_server_close(gi_server *s) {
     if (!s) return;
     drain(s, 0);
     gi_http_close(s->http, CLOSE_GRACE_MS);
-    gi_observer_free(s->observer);
     gi_infer_free(atomic_load(&s->infer));
-    gi_fetcher_free(s->fetcher);
     glint_engine_close(s->engine);
-    gi_access_free(s->access);
-    gi_page_free(s->page);
-    gi_free(s);
+    free_parts(s);
 }

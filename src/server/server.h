@@ -17,6 +17,7 @@
 #include "fetch/fetcher.h"
 #include "server/access.h"
 #include "server/audit.h"
+#include "store/store.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +40,8 @@ typedef struct gi_server_settings {
     int64_t body_bytes_total_max; /**< bodies of all requests together */
     int64_t answer_cache_bytes;   /**< answers kept for equal requests; 0 = none */
     gi_fetch_config fetch;        /**< pictures by URL; without hosts they are refused */
+    gi_store_settings store;      /**< Redis; without a url: none */
+    bool stores_answers, stores_pictures, stores_fetched, stores_limits; /**< what it is used for */
     int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
 } gi_server_settings;
 

@@ -68,10 +68,36 @@ static void view_fetcher(gi_fetcher *fetcher, double *values) {
     values[GI_SERIES_FETCH_BYTES] = (double)s.used_bytes;
 }
 
+static void view_store(gi_store *store, double *values) {
+    const gi_store_stats s = gi_store_get_stats(store);
+    for (size_t k = GI_STORE_ANSWER; k < GI_STORE_KINDS; k++) {
+        const gi_store_kind_stats *of = &s.kinds[k];
+        const size_t i = k - GI_STORE_ANSWER;
+        values[GI_SERIES_REDIS_HITS_ANSWER + i] = (double)of->n_hits;
+        values[GI_SERIES_REDIS_MISSES_ANSWER + i] = (double)of->n_misses;
+        values[GI_SERIES_REDIS_STORED_ANSWER + i] = (double)of->n_stored;
+        values[GI_SERIES_REDIS_REFUSED_ANSWER + i] = (double)of->n_refused;
+    }
+    values[GI_SERIES_REDIS_UP] = s.pool.state == GI_BREAKER_CLOSED;
+    values[GI_SERIES_REDIS_OPENED] = (double)s.pool.n_opened;
+    values[GI_SERIES_REDIS_CONNECTIONS] = (double)s.pool.n_connections;
+    values[GI_SERIES_REDIS_ERRORS] = (double)s.n_errors;
+    values[GI_SERIES_REDIS_TIMEOUTS] = (double)s.n_timeouts;
+    values[GI_SERIES_REDIS_SKIPPED] = (double)s.n_skipped;
+    values[GI_SERIES_REDIS_DROPPED] = (double)s.n_dropped;
+    values[GI_SERIES_REDIS_ROUNDS_FAILED] = (double)s.n_tally_failures;
+    values[GI_SERIES_REDIS_QUEUE] = (double)s.queue_bytes;
+}
+
+_Static_assert(GI_SERIES_REDIS_HITS_LIMIT - GI_SERIES_REDIS_HITS_ANSWER ==
+                   GI_STORE_LIMIT - GI_STORE_ANSWER,
+               "the series of kinds stand in the order of gi_store_kind");
+
 void gi_server_view(const gi_server_parts *parts, gi_metrics_reason reasons[GI_SERVER_REASONS_MAX],
                     gi_metrics_view *view) {
     if (parts->http) view_http(parts->http, view->values);
     if (parts->fetcher) view_fetcher(parts->fetcher, view->values);
+    if (parts->store) view_store(parts->store, view->values);
     if (parts->infer) view_model(parts, view);
     view->version = glint_version();
     view->auth_failures = reasons;

@@ -16,6 +16,7 @@ typedef struct gi_server_parts {
     const gi_http *http;
     const gi_access *access;
     gi_fetcher *fetcher;
+    gi_store *store;
     gi_infer *infer;
     const glint_engine *engine;
 } gi_server_parts;

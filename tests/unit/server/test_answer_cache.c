@@ -268,7 +268,7 @@ static void what_went_in_comes_out(void **state) {
     (void)state;
     gi_answer_cache *cache;
     const gi_digest key = {{1}}, other = {{2}};
-    assert_int_equal(gi_answer_cache_create(MIB, &cache, NULL), GLINT_OK);
+    assert_int_equal(gi_answer_cache_create(MIB, NULL, &cache, NULL), GLINT_OK);
     assert_null(gi_answer_cache_get(cache, &key));
     glint_result r = an_answer();
     gi_answer_cache_put(cache, &key, &r);
@@ -313,7 +313,7 @@ static void a_reply_from_the_cache(void **state) {
     const gi_digest key = {{1}};
     const glint_result r = an_answer();
     gi_buf b;
-    assert_int_equal(gi_answer_cache_create(MIB, &cache, NULL), GLINT_OK);
+    assert_int_equal(gi_answer_cache_create(MIB, NULL, &cache, NULL), GLINT_OK);
     gi_answer_cache_put(cache, &key, &r);
     const gi_kept_answer *kept = gi_answer_cache_get(cache, &key);
     const gi_reply a = {.id = "1",
@@ -340,8 +340,8 @@ static void what_is_not_kept(void **state) {
     const gi_digest key = {{1}};
     glint_result r = an_answer();
     glint_request request = {.temperature = 0};
-    assert_int_equal(gi_answer_cache_create(MIB, &cache, NULL), GLINT_OK);
-    assert_int_equal(gi_answer_cache_create(0, &off, NULL), GLINT_OK);
+    assert_int_equal(gi_answer_cache_create(MIB, NULL, &cache, NULL), GLINT_OK);
+    assert_int_equal(gi_answer_cache_create(0, NULL, &off, NULL), GLINT_OK);
     r.finish = GLINT_FINISH_NONE;
     gi_answer_cache_put(cache, &key, &r);
     r.finish = GLINT_FINISH_INVALID;
@@ -374,7 +374,7 @@ static void no_more_bytes_than_allowed(void **state) {
     char text[1024];
     memset(text, 'x', sizeof text);
     glint_result r = {.text = text, .n_text_bytes = sizeof text, .finish = GLINT_FINISH_STOP};
-    assert_int_equal(gi_answer_cache_create(64 << 10, &cache, NULL), GLINT_OK);
+    assert_int_equal(gi_answer_cache_create(64 << 10, NULL, &cache, NULL), GLINT_OK);
     for (uint8_t i = 0; i < 100; i++) {
         const gi_digest key = {{i}};
         gi_answer_cache_put(cache, &key, &r);
@@ -394,7 +394,7 @@ static void short_of_memory(void **state) {
     uint64_t n = 0;
     do {
         gi_alloc_fail_at(++n);
-    } while (gi_answer_cache_create(MIB, &cache, NULL) == GLINT_ERR_MEMORY && !cache);
+    } while (gi_answer_cache_create(MIB, NULL, &cache, NULL) == GLINT_ERR_MEMORY && !cache);
     gi_alloc_fail_at(1);
     assert_true(n > 2);
     gi_answer_cache_put(cache, &key, &r);
@@ -436,7 +436,8 @@ static void many_threads(void **state) {
     (void)state;
     gi_answer_cache *cache;
     pthread_t threads[THREADS];
-    assert_int_equal(gi_answer_cache_create(30 * sizeof(gi_kept_answer), &cache, NULL), GLINT_OK);
+    assert_int_equal(gi_answer_cache_create(30 * sizeof(gi_kept_answer), NULL, &cache, NULL),
+                     GLINT_OK);
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, look_and_keep, cache), 0);
     for (size_t i = 0; i < THREADS; i++) {
