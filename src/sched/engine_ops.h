@@ -22,6 +22,6 @@ glint_status gi_engine_ops_create(glint_engine *engine, gi_engine_ops **ret, gli
 void gi_engine_ops_free(gi_engine_ops *ops);
 
 /** Fill in what gi_sched_config needs of the engine: engine, pool, plan. */
-void gi_engine_ops_configure(gi_engine_ops *ops, gi_sched_config *io_config);
+void gi_engine_ops_configure(gi_engine_ops *ops, gi_sched_config *config);
 
 #endif

@@ -64,7 +64,7 @@ glint_status gi_rate_limiter_create_local(size_t n_keys_max, gi_rate_limiter **r
                                           glint_error *err);
 
 /** Set the level of a bucket of a local limiter, at most its burst; below 0 it owes. */
-void gi_rate_limiter_local_set(gi_rate_limiter *local, const char *key, gi_rate_rule rule,
+void gi_rate_limiter_local_set(gi_rate_limiter *self, const char *key, gi_rate_rule rule,
                                double level, double now_ms);
 
 #endif
