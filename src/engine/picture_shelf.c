@@ -7,9 +7,9 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 enum { WAITING_MAX = 64, HEAD_WORDS = 4 };
@@ -141,11 +141,7 @@ glint_status gi_picture_shelf_create(glint_engine *e, const glint_picture_store 
     s->store = *store;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->cv, NULL);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's */
-    s->has_thread = pthread_create(&s->thread, NULL, shelf_main, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    s->has_thread = gi_thread_start(&s->thread, shelf_main, s);
     if (!s->has_thread) {
         gi_picture_shelf_free(s);
         return gi_fail(err, GLINT_ERR_MEMORY, "cannot start a thread");

@@ -9,13 +9,12 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "fetch/fetch_job.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -283,16 +282,6 @@ static glint_status fill_env(gi_fetch_env *env, const gi_fetch_config *c, glint_
     return GLINT_OK;
 }
 
-/* A thread that no signal reaches: they are the program's. */
-static bool start_thread(gi_fetcher *f) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const bool ok = pthread_create(&f->thread, NULL, fetcher_main, f) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return ok;
-}
-
 glint_status gi_fetcher_create(const gi_fetch_config *config, gi_fetcher **ret, glint_error *err) {
     GI_TRY(check_config(config, err));
     /* Counted by libcurl, and safe in any thread since 7.84. */
@@ -306,7 +295,7 @@ glint_status gi_fetcher_create(const gi_fetch_config *config, gi_fetcher **ret, 
     pthread_mutex_init(&f->lock, NULL);
     glint_status st = fill_env(&f->env, config, err);
     if (st == GLINT_OK) {
-        f->has_thread = start_thread(f);
+        f->has_thread = gi_thread_start(&f->thread, fetcher_main, f);
         if (!f->has_thread) st = gi_fail(err, GLINT_ERR_MEMORY, "cannot start a thread");
     }
     if (st != GLINT_OK) {
@@ -420,28 +409,17 @@ static void meet(void *ctx, const gi_fetch_result *result) {
     pthread_mutex_unlock(&r->lock);
 }
 
-/* Sleep on the condition for up to WAIT_LOOK_MS. */
-static void doze(rendezvous *r) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_nsec += WAIT_LOOK_MS * 1000000L;
-    if (t.tv_nsec >= 1000000000L) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000L;
-    }
-    pthread_cond_timedwait(&r->cv, &r->lock, &t);
-}
-
 glint_status gi_fetch_wait(gi_fetcher *f, const char *scope, const char *url, size_t n,
                            double timeout_ms, const atomic_bool *cancelled,
                            gi_fetch_bytes **ret_bytes, glint_error *err) {
-    rendezvous r = {.lock = PTHREAD_MUTEX_INITIALIZER, .cv = PTHREAD_COND_INITIALIZER};
+    rendezvous r = {.lock = PTHREAD_MUTEX_INITIALIZER};
     gi_fetch *fetch = NULL;
+    gi_cond_init(&r.cv);
     GI_TRY(gi_fetch_begin(f, scope, url, n, timeout_ms, meet, &r, &fetch, err));
     pthread_mutex_lock(&r.lock);
     while (!r.is_done) {
         if (cancelled && atomic_load(cancelled)) gi_fetch_cancel(fetch);
-        doze(&r);
+        gi_cond_wait_until(&r.cv, &r.lock, gi_clock_ms() + WAIT_LOOK_MS);
     }
     pthread_mutex_unlock(&r.lock);
     gi_fetch_free(fetch);

@@ -14,10 +14,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/thread.h"
 
-#include <math.h>
 #include <pthread.h>
-#include <time.h>
 
 enum { QUEUE_MAX_MAX = 65536 };
 
@@ -56,17 +55,6 @@ static gi_sched_request *request_of(gi_sched_item *item) {
 
 static gi_sched_request *request_of_seq(gi_plan_seq *seq) {
     return (gi_sched_request *)(void *)((char *)seq - offsetof(gi_sched_request, seq));
-}
-
-/* Wait until `until_ms` of gi_clock_ms, or without end when it is infinite. */
-static void wait_until(pthread_cond_t *cv, pthread_mutex_t *lock, double until_ms) {
-    if (isinf(until_ms)) {
-        pthread_cond_wait(cv, lock);
-        return;
-    }
-    const double s = floor(until_ms / 1e3);
-    const struct timespec t = {.tv_sec = (time_t)s, .tv_nsec = (long)((until_ms - s * 1e3) * 1e6)};
-    pthread_cond_timedwait(cv, lock, &t);
 }
 
 /* Call finish for a DONE request. Called with the lock held; lets go of it meanwhile. */
@@ -228,7 +216,7 @@ static void *clerk_main(void *arg) {
             continue;
         }
         if (s->stopping) break;
-        wait_until(&s->clerk_cv, &s->lock, gi_line_next_deadline_ms(&s->line));
+        gi_cond_wait_until(&s->clerk_cv, &s->lock, gi_line_next_deadline_ms(&s->line));
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -237,15 +225,11 @@ static void *clerk_main(void *arg) {
 /* ---- life ----------------------------------------------------------------------------------- */
 
 static void init_sync(gi_sched *s) {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->crew_cv, &attr);
-    pthread_cond_init(&s->engine_cv, &attr);
-    pthread_cond_init(&s->clerk_cv, &attr);
-    pthread_cond_init(&s->idle_cv, &attr);
-    pthread_condattr_destroy(&attr);
+    gi_cond_init(&s->crew_cv);
+    gi_cond_init(&s->engine_cv);
+    gi_cond_init(&s->clerk_cv);
+    gi_cond_init(&s->idle_cv);
 }
 
 static bool start_threads(gi_sched *s, int n_crew) {
@@ -332,7 +316,7 @@ void gi_sched_drain(gi_sched *s, double grace_ms) {
     s->line.draining = true;
     const double until_ms = gi_clock_ms() + grace_ms;
     while (s->n_unfinished > 0 && gi_clock_ms() < until_ms)
-        wait_until(&s->idle_cv, &s->lock, until_ms);
+        gi_cond_wait_until(&s->idle_cv, &s->lock, until_ms);
     if (s->n_unfinished > 0) {
         gi_line_stop_all(&s->line, NULL, NULL);
         pthread_cond_signal(&s->clerk_cv);

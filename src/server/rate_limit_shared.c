@@ -8,10 +8,10 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/thread.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -153,11 +153,8 @@ static void make_round(shared *s, const taken_table *t) {
 }
 
 static void sleep_until(shared *s, double until_ms) {
-    const double seconds = floor(until_ms / 1e3);
-    const struct timespec at = {.tv_sec = (time_t)seconds,
-                                .tv_nsec = (long)((until_ms - seconds * 1e3) * 1e6)};
     while (!s->is_stopping && gi_clock_ms() < until_ms)
-        pthread_cond_timedwait(&s->cv, &s->lock, &at);
+        gi_cond_wait_until(&s->cv, &s->lock, until_ms);
 }
 
 static void *shared_main(void *arg) {
@@ -227,23 +224,6 @@ static void free_shared(gi_rate_limiter *self) {
     gi_free(s);
 }
 
-static void init_cond(pthread_cond_t *cv) {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(cv, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
-static bool start_thread(shared *s) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's */
-    const bool ok = pthread_create(&s->thread, NULL, shared_main, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return ok;
-}
-
 glint_status gi_rate_limiter_create_shared(gi_store *store, const char *domain, size_t n_keys_max,
                                            gi_rate_limiter **ret, glint_error *err) {
     shared *s = gi_calloc(1, sizeof *s);
@@ -253,13 +233,13 @@ glint_status gi_rate_limiter_create_shared(gi_store *store, const char *domain, 
     gi_assert(strlen(domain) < sizeof s->domain);
     memcpy(s->domain, domain, strlen(domain) + 1);
     pthread_mutex_init(&s->lock, NULL);
-    init_cond(&s->cv);
+    gi_cond_init(&s->cv);
     glint_status st = gi_rate_limiter_create_local(n_keys_max, &s->local, err);
     for (size_t i = 0; i < 2; i++) s->tables[i].all = gi_calloc(TAKEN_MAX, sizeof(taken));
     if (st == GLINT_OK && (!s->tables[0].all || !s->tables[1].all))
         st = gi_fail(err, GLINT_ERR_MEMORY, "rate limiter: no memory");
     if (st == GLINT_OK) {
-        s->has_thread = start_thread(s);
+        s->has_thread = gi_thread_start(&s->thread, shared_main, s);
         if (!s->has_thread) st = gi_fail(err, GLINT_ERR_MEMORY, "rate limiter: no thread");
     }
     if (st != GLINT_OK) {

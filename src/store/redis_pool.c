@@ -8,14 +8,13 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <time.h>
 
 enum { RETRY_MS = 20, WHERE_BYTES = GI_REDIS_HOST_BYTES + 16 };
 
@@ -47,14 +46,6 @@ const char *gi_breaker_state_name(gi_breaker_state state) {
         return "half_open";
     }
     return "unknown";
-}
-
-/* Until a moment of gi_clock_ms. */
-static void wait_until(pthread_cond_t *cv, pthread_mutex_t *lock, double until_ms) {
-    const double seconds = floor(until_ms / 1e3);
-    const struct timespec t = {.tv_sec = (time_t)seconds,
-                               .tv_nsec = (long)((until_ms - seconds * 1e3) * 1e6)};
-    pthread_cond_timedwait(cv, lock, &t);
 }
 
 /* ---- the breaker, under the lock ---- */
@@ -129,10 +120,7 @@ static void *keeper_main(void *arg) {
     while (!p->is_stopping) {
         const double next_ms = next_work_ms(p), now_ms = gi_clock_ms();
         if (next_ms > now_ms) {
-            if (isinf(next_ms))
-                pthread_cond_wait(&p->keeper_cv, &p->lock);
-            else
-                wait_until(&p->keeper_cv, &p->lock, next_ms);
+            gi_cond_wait_until(&p->keeper_cv, &p->lock, next_ms);
             continue;
         }
         if (p->state == GI_BREAKER_OPEN) p->state = GI_BREAKER_HALF_OPEN;
@@ -153,14 +141,6 @@ static void *keeper_main(void *arg) {
 
 /* ---- for everybody ---- */
 
-static void init_cond(pthread_cond_t *cv) {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(cv, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
 glint_status gi_redis_pool_create(const gi_redis_pool_config *config, gi_redis_pool **ret,
                                   glint_error *err) {
     gi_redis_pool *p = gi_calloc(1, sizeof *p);
@@ -170,13 +150,9 @@ glint_status gi_redis_pool_create(const gi_redis_pool_config *config, gi_redis_p
     p->wait_ms = config->wait_min_ms;
     gi_redis_url_format(&config->target->url, p->where, sizeof p->where);
     pthread_mutex_init(&p->lock, NULL);
-    init_cond(&p->idle_cv);
-    init_cond(&p->keeper_cv);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's */
-    p->has_keeper = pthread_create(&p->keeper, NULL, keeper_main, p) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    gi_cond_init(&p->idle_cv);
+    gi_cond_init(&p->keeper_cv);
+    p->has_keeper = gi_thread_start(&p->keeper, keeper_main, p);
     if (!p->has_keeper) {
         gi_redis_pool_free(p);
         return gi_fail(err, GLINT_ERR_MEMORY, "Redis: cannot start a thread");
@@ -215,7 +191,7 @@ gi_redis_conn *gi_redis_pool_take(gi_redis_pool *p, double until_ms) {
             p->retry_at_ms = 0;
             pthread_cond_signal(&p->keeper_cv);
         } else if (gi_clock_ms() < until_ms) {
-            wait_until(&p->idle_cv, &p->lock, until_ms);
+            gi_cond_wait_until(&p->idle_cv, &p->lock, until_ms);
         } else {
             break;
         }

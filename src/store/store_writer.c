@@ -7,8 +7,8 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/thread.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,11 +84,7 @@ static void *writer_main(void *arg) {
 }
 
 glint_status gi_store_writer_start(gi_store *s, glint_error *err) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's */
-    s->has_writer = pthread_create(&s->writer, NULL, writer_main, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    s->has_writer = gi_thread_start(&s->writer, writer_main, s);
     return s->has_writer ? GLINT_OK
                          : gi_fail(err, GLINT_ERR_MEMORY, "Redis: cannot start a thread");
 }
