@@ -114,8 +114,7 @@ static glint_status check_kind(gi_auth_alg alg, EVP_PKEY *key, glint_error *err)
     return GLINT_OK;
 }
 
-/* Never asks for a password. */
-static int no_password(char *out, int n, int is_writing, void *ctx) {
+int gi_auth_no_password(char *out, int n, int is_writing, void *ctx) {
     (void)out;
     (void)n;
     (void)is_writing;
@@ -133,7 +132,7 @@ glint_status gi_auth_key_from_pem(gi_auth_alg alg, const char *pem, size_t n, gi
     if (n > GI_AUTH_PEM_BYTES_MAX)
         return gi_fail(err, GLINT_ERR_FORMAT, "longer than %d bytes", GI_AUTH_PEM_BYTES_MAX);
     BIO *bio = BIO_new_mem_buf(pem, (int)n);
-    EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL) : NULL;
+    EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, gi_auth_no_password, NULL) : NULL;
     BIO_free(bio);
     glint_status st;
     if (!bio)

@@ -63,6 +63,9 @@ glint_status gi_auth_key_from_secret(const uint8_t *secret, size_t n, gi_auth_ke
 glint_status gi_auth_key_from_pem(gi_auth_alg alg, const char *pem, size_t n, gi_auth_key *ret,
                                   glint_error *err);
 
+/** For OpenSSL's readers of PEM: never asks anybody for a password. */
+int gi_auth_no_password(char *out, int n, int is_writing, void *ctx);
+
 /** Wipe and free. A zeroed key is fine. */
 void gi_auth_key_done(gi_auth_key *key);
 

@@ -56,18 +56,9 @@ static gi_auth_alg alg_of(const EVP_PKEY *key) {
     return EVP_PKEY_is_a(key, "ED25519") ? GI_AUTH_EDDSA : GI_AUTH_ALG_NONE;
 }
 
-/* Never asks for a password. */
-static int no_password(char *out, int n, int is_writing, void *ctx) {
-    (void)out;
-    (void)n;
-    (void)is_writing;
-    (void)ctx;
-    return 0;
-}
-
 static glint_status read_pem(const char *text, size_t n, gi_sign_key *ret, glint_error *err) {
     BIO *bio = BIO_new_mem_buf(text, (int)n);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, gi_auth_no_password, NULL) : NULL;
     BIO_free(bio);
     ERR_clear_error();
     if (!key) return gi_fail(err, GLINT_ERR_FORMAT, "not a private key in PEM without a password");
