@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "model/sampler.h"
 
 #include <math.h>
 
@@ -33,17 +34,6 @@ static glint_token token_of(const gi_logprobs *l, int32_t id, double logprob) {
     return t;
 }
 
-/* log sum exp; NaN counts as least likely. */
-static double log_sum(const float *logits, size_t n) {
-    double max = -HUGE_VAL, sum = 0;
-    for (size_t i = 0; i < n; i++) max = fmax(max, (double)logits[i]);
-    for (size_t i = 0; i < n; i++) {
-        const double e = exp((double)logits[i] - max);
-        if (!isnan(e)) sum += e;
-    }
-    return max + log(sum);
-}
-
 /* The n_top likeliest ids of the tokenizer, lowest id first among equals. */
 static size_t likeliest(const float *logits, size_t n, size_t n_top,
                         int32_t ret[GLINT_TOP_LOGPROBS_MAX]) {
@@ -65,7 +55,7 @@ void gi_logprobs_push(gi_logprobs *l, const float *logits, size_t n_logits, int3
     for (size_t i = 0; i < l->n_top; i++) top[i] = *token;
     if (!logits) return;
     int32_t ids[GLINT_TOP_LOGPROBS_MAX];
-    const double sum = log_sum(logits, n_logits);
+    const double sum = gi_logits_log_sum(logits, n_logits);
     token->logprob = (double)logits[id] - sum;
     if (l->n_top == 0) return;
     const size_t n = likeliest(logits, n_logits, l->n_top, ids);

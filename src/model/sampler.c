@@ -129,12 +129,16 @@ int32_t gi_sampler_next(gi_sampler *s, const float *logits, const uint32_t *allo
     return s->entries[n - 1].id;
 }
 
-double gi_token_probability(const float *logits, size_t vocab, int32_t id) {
-    const float max = logits[largest(logits, vocab, NULL)];
-    double sum = 0;
-    for (size_t i = 0; i < vocab; i++) {
-        const double e = exp((double)logits[i] - (double)max);
+double gi_logits_log_sum(const float *logits, size_t n) {
+    double max = -HUGE_VAL, sum = 0;
+    for (size_t i = 0; i < n; i++) max = fmax(max, (double)logits[i]);
+    for (size_t i = 0; i < n; i++) {
+        const double e = exp((double)logits[i] - max);
         if (!isnan(e)) sum += e;
     }
-    return exp((double)logits[id] - (double)max) / sum;
+    return max + log(sum);
+}
+
+double gi_token_probability(const float *logits, size_t vocab, int32_t id) {
+    return exp((double)logits[id] - gi_logits_log_sum(logits, vocab));
 }
