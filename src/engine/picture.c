@@ -26,7 +26,7 @@ void gi_picture_unref(gi_picture *p) {
     if (!p) return;
     gi_cache *cache = p->engine->picture_cache;
     /* Patches are far larger than the visual tokens they count as. */
-    if (!atomic_load(&p->is_done)) gi_cache_remove(cache, &p->entry.key);
+    if (p->may_share && !atomic_load(&p->is_done)) gi_cache_remove(cache, &p->entry.key);
     gi_cache_unref(cache, &p->entry);
 }
 
@@ -112,20 +112,20 @@ static gi_picture *find_elsewhere(glint_engine *e, const gi_digest *key) {
 
 glint_status gi_picture_open(glint_engine *e, const gi_picture_spec *spec, gi_picture **ret,
                              bool *ret_is_found, glint_error *err) {
-    gi_digest key;
+    gi_digest key = {{0}};
+    *ret_is_found = false;
+    if (!spec->may_share) return make(e, spec, &key, ret, err); /* its key is never looked at */
     GI_TRY(make_key(spec, &key, err));
-    gi_cache_entry *entry = spec->may_share ? gi_cache_get(e->picture_cache, &key) : NULL;
-    *ret_is_found = entry != NULL;
-    if (entry) {
-        *ret = (gi_picture *)(void *)entry;
+    gi_picture *p = (gi_picture *)(void *)gi_cache_get(e->picture_cache, &key);
+    if (p) {
+        *ret_is_found = true;
+        *ret = p;
         return GLINT_OK;
     }
-    gi_picture *p = spec->may_share ? find_elsewhere(e, &key) : NULL;
+    p = find_elsewhere(e, &key);
     *ret_is_found = p != NULL;
-    if (p)
-        *ret = p;
-    else
-        GI_TRY(make(e, spec, &key, ret, err));
-    if (spec->may_share) gi_cache_put(e->picture_cache, &(*ret)->entry);
+    if (!p) GI_TRY(make(e, spec, &key, &p, err));
+    gi_cache_put(e->picture_cache, &p->entry);
+    *ret = p;
     return GLINT_OK;
 }

@@ -13,7 +13,7 @@
 #include "engine/picture_state.h"
 
 typedef struct gi_picture {
-    gi_cache_entry entry; /**< its key: bytes, size asked for, tenant */
+    gi_cache_entry entry; /**< key: bytes, size asked for, tenant; zeros when not shared */
     glint_engine *engine;
     gi_picture_state state; /**< whoever runs the engine reads and writes it */
     size_t rows, cols;      /**< visual tokens */
