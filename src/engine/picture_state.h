@@ -1,6 +1,6 @@
 /**
  * @file
- * What whoever plans the work of the vision tower must know of a picture.
+ * What whoever plans the work of the vision tower must know of a picture and of its place.
  */
 #ifndef GI_ENGINE_PICTURE_STATE_H
 #define GI_ENGINE_PICTURE_STATE_H
@@ -20,5 +20,11 @@ typedef struct gi_picture_state {
     bool is_encoding; /**< it is in the batch under way */
     size_t n_users;   /**< requests in the plan that show it */
 } gi_picture_state;
+
+/** Where a picture stands in a prompt. */
+typedef struct gi_picture_place {
+    gi_picture_state *picture;
+    size_t first_token, n_tokens;
+} gi_picture_place;
 
 #endif

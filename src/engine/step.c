@@ -41,9 +41,9 @@ gi_job_view gi_job_get_view(glint_job *job) {
                         .n_known = job->n_known,
                         .n_places = job->n_pictures};
     for (size_t i = 0; i < job->n_pictures; i++)
-        view.places[i] = (gi_job_place){.picture = &job->pictures[i]->state,
-                                        .first_token = job->places[i].first_token,
-                                        .n_tokens = job->places[i].rows * job->places[i].cols};
+        view.places[i] = (gi_picture_place){.picture = &job->pictures[i]->state,
+                                            .first_token = job->places[i].first_token,
+                                            .n_tokens = job->places[i].rows * job->places[i].cols};
     return view;
 }
 

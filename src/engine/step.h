@@ -33,19 +33,13 @@ typedef struct gi_engine_bounds {
 
 gi_engine_bounds gi_engine_get_bounds(glint_engine *engine);
 
-/** Where a picture stands in a prompt. */
-typedef struct gi_job_place {
-    gi_picture_state *picture;
-    size_t first_token, n_tokens;
-} gi_job_place;
-
 /** What a scheduler must know of a job. */
 typedef struct gi_job_view {
     gi_kv_sequence *kv;
     const gi_kv_key *keys; /**< [n_keys] of the prompt's full blocks; NULL: it shares nothing */
     size_t n_keys;
     size_t n_prompt, n_known;
-    gi_job_place places[GLINT_IMAGES_MAX];
+    gi_picture_place places[GLINT_IMAGES_MAX];
     size_t n_places;
 } gi_job_view;
 

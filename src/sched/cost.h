@@ -19,7 +19,7 @@
 
 /** The numbers themselves; all of them above 0. */
 typedef struct gi_cost_rates {
-    double vision_ms;      /**< per unit of gi_plan_picture.work */
+    double vision_ms;      /**< per unit of gi_picture_state.work */
     double prefill_row_ms; /**< per row that is not an answer's */
     double base_ms;        /**< per step with any rows */
     double answer_row_ms;  /**< per row of an answer */

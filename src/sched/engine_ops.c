@@ -7,6 +7,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#include <string.h>
+
+_Static_assert(GI_PLAN_PICTURES_MAX >= GLINT_IMAGES_MAX, "a plan takes what a job may have");
+
 /* How requests share a step; see docs/adr/0005. */
 static const double SHARE = 3, STEP_MS_MAX = 5;
 
@@ -40,10 +44,7 @@ static glint_status begin(void *ctx, gi_sched_request *r, glint_error *err) {
                            .n_answer_guess = (size_t)o->answer_tokens,
                            .priority = r->item.priority,
                            .n_places = view.n_places};
-    for (size_t i = 0; i < view.n_places; i++)
-        r->seq.places[i] = (gi_plan_place){.picture = view.places[i].picture,
-                                           .first_token = view.places[i].first_token,
-                                           .n_tokens = view.places[i].n_tokens};
+    memcpy(r->seq.places, view.places, view.n_places * sizeof *view.places);
     return GLINT_OK;
 }
 

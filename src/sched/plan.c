@@ -22,7 +22,7 @@ glint_status gi_plan_create(const gi_plan_config *config, gi_kv_pool *pool, gi_c
         return gi_fail(err, GLINT_ERR_ARG, "planner: a limit is out of range");
     gi_plan *plan = gi_calloc(1, sizeof *plan);
     gi_plan_feed *feeds = gi_calloc(config->seqs_max, sizeof *feeds);
-    gi_plan_picture **pictures = gi_calloc(config->pictures_max, sizeof(gi_plan_picture *));
+    gi_picture_state **pictures = gi_calloc(config->pictures_max, sizeof(gi_picture_state *));
     if (!plan || !feeds || !pictures) {
         gi_free(plan);
         gi_free(feeds);
@@ -142,7 +142,7 @@ void gi_plan_extend(gi_plan_seq *seq, size_t n_new) {
 /* ---- what is left ---- */
 
 /* Work of a picture that one of its users has to bear. */
-static double picture_work(const gi_plan *plan, const gi_plan_picture *p) {
+static double picture_work(const gi_plan *plan, const gi_picture_state *p) {
     if (p->is_encoded) return 0;
     const double n_layers = (double)plan->config.vision_layers;
     const double done = p->is_encoding ? (double)plan->batch.n_layers_done / n_layers : 0;

@@ -51,15 +51,6 @@
 /** Most pictures of one request. */
 #define GI_PLAN_PICTURES_MAX 8
 
-/** A picture to be encoded; shared by the requests that show the same one. */
-typedef gi_picture_state gi_plan_picture;
-
-/** Where a picture stands in a request. */
-typedef struct gi_plan_place {
-    gi_plan_picture *picture;
-    size_t first_token, n_tokens;
-} gi_plan_place;
-
 /** A running request; embedded in the caller's own. The first part is the caller's to fill, the
  * second is zero at first. */
 typedef struct gi_plan_seq {
@@ -71,7 +62,7 @@ typedef struct gi_plan_seq {
     size_t n_known;        /**< n_prompt at first; gi_plan_extend adds to it */
     size_t n_answer_guess; /**< answer tokens expected, for gi_plan_backlog_ms */
     int priority;          /**< higher goes first */
-    gi_plan_place places[GI_PLAN_PICTURES_MAX];
+    gi_picture_place places[GI_PLAN_PICTURES_MAX];
     size_t n_places;
 
     /* The planner's. */
@@ -97,7 +88,7 @@ typedef struct gi_plan_step {
     /** Pictures that enter the vision tower as a new batch; n_pictures is 0 when the batch under
      * way goes on, or none is. What else was in the tower is done, or was dropped because nobody
      * wants it any more. */
-    gi_plan_picture **pictures;
+    gi_picture_state **pictures;
     size_t n_pictures;
     size_t n_vision_layers; /**< layers to run of the batch; 0: leave it */
     bool ends_vision;       /**< with these, the batch is done */

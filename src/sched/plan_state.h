@@ -10,8 +10,8 @@
 
 /** The batch of pictures in the vision tower. */
 typedef struct gi_plan_batch {
-    gi_plan_picture **pictures; /**< [config.pictures_max] */
-    size_t n;                   /**< 0: the tower is free */
+    gi_picture_state **pictures; /**< [config.pictures_max] */
+    size_t n;                    /**< 0: the tower is free */
     size_t n_layers_done;
     double work;
 } gi_plan_batch;
@@ -45,7 +45,7 @@ static inline bool gi_plan_is_before(const gi_plan_seq *a, const gi_plan_seq *b)
 }
 
 /** True if tokens at this place will be fed, so that its picture must be encoded. */
-static inline bool gi_plan_needs(const gi_plan_seq *seq, const gi_plan_place *place) {
+static inline bool gi_plan_needs(const gi_plan_seq *seq, const gi_picture_place *place) {
     return place->first_token + place->n_tokens > gi_plan_stored(seq);
 }
 

@@ -135,7 +135,7 @@ static double feed_prompts(gi_plan *plan, double within_ms, bool is_forced) {
 static bool join_batch(gi_plan *plan, gi_plan_seq *seq, size_t *n_patches) {
     gi_plan_batch *b = &plan->batch;
     for (size_t i = 0; i < seq->n_places; i++) {
-        gi_plan_picture *p = seq->places[i].picture;
+        gi_picture_state *p = seq->places[i].picture;
         if (p->is_encoded || p->is_encoding) continue;
         gi_plan_look(plan, seq);
         if (!gi_plan_needs(seq, &seq->places[i])) continue;

@@ -325,7 +325,7 @@ gi_job_view gi_job_get_view(glint_job *j) {
                         .n_places = j->n_pictures};
     for (size_t i = 0; i < j->n_pictures; i++)
         view.places[i] =
-            (gi_job_place){.picture = &j->pictures[i], .first_token = 1 + i, .n_tokens = 1};
+            (gi_picture_place){.picture = &j->pictures[i], .first_token = 1 + i, .n_tokens = 1};
     return view;
 }
 

@@ -92,9 +92,9 @@ static void take_pictures(sim_world *w, sim_job *job) {
         }
         (*p)->n_refs++;
         job->pictures[i] = *p;
-        job->seq.places[i] = (gi_plan_place){.picture = &(*p)->plan,
-                                             .first_token = job->script->pictures[i].first_token,
-                                             .n_tokens = job->script->pictures[i].n_tokens};
+        job->seq.places[i] = (gi_picture_place){.picture = &(*p)->plan,
+                                                .first_token = job->script->pictures[i].first_token,
+                                                .n_tokens = job->script->pictures[i].n_tokens};
     }
 }
 

@@ -31,7 +31,7 @@ typedef struct sim_picture_ref {
 
 /* A picture in memory. */
 typedef struct sim_picture {
-    gi_plan_picture plan;
+    gi_picture_state plan;
     size_t n_refs;   /* jobs that hold it */
     bool is_encoded; /* as the fake model knows it */
 } sim_picture;

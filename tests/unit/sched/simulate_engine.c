@@ -40,7 +40,7 @@ static void write_fed(sim_world *w, const gi_plan_feed *feed) {
     }
 }
 
-static sim_picture *picture_of(gi_plan_picture *p) {
+static sim_picture *picture_of(gi_picture_state *p) {
     return (sim_picture *)(void *)((char *)p - offsetof(sim_picture, plan));
 }
 

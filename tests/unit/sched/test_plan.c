@@ -23,7 +23,7 @@ typedef struct rig {
     gi_costs costs;
     gi_plan *plan;
     request r[REQUESTS];
-    gi_plan_picture pictures[REQUESTS];
+    gi_picture_state pictures[REQUESTS];
     const gi_plan_step *step;
 } rig;
 
@@ -59,8 +59,8 @@ static gi_plan_seq *join(rig *g, size_t i, size_t n_prompt, uint8_t content) {
     return &r->seq;
 }
 
-static gi_plan_seq *join_with_picture(rig *g, size_t i, size_t n_prompt, gi_plan_picture *p) {
-    g->r[i].seq.places[0] = (gi_plan_place){.picture = p, .first_token = 1, .n_tokens = 2};
+static gi_plan_seq *join_with_picture(rig *g, size_t i, size_t n_prompt, gi_picture_state *p) {
+    g->r[i].seq.places[0] = (gi_picture_place){.picture = p, .first_token = 1, .n_tokens = 2};
     g->r[i].seq.n_places = 1;
     return join(g, i, n_prompt, (uint8_t)(1 + i));
 }
@@ -141,7 +141,7 @@ static void answers_go_first_and_prompts_by_their_share(void **state) {
 static void layers_of_a_batch_by_their_share(void **state) {
     rig g;
     set_up(&g, CONFIG, N_BLOCKS);
-    for (size_t i = 0; i < 3; i++) g.pictures[i] = (gi_plan_picture){.n_patches = 8, .work = 10};
+    for (size_t i = 0; i < 3; i++) g.pictures[i] = (gi_picture_state){.n_patches = 8, .work = 10};
     gi_plan_seq *a = join(&g, 0, 4, 9);
     next(&g);
     done(&g);
@@ -197,7 +197,7 @@ static void slow_answers_let_others_join(void **state) {
 static void a_dear_layer_is_paid_back(void **state) {
     rig g;
     set_up(&g, CONFIG, N_BLOCKS);
-    g.pictures[0] = (gi_plan_picture){.n_patches = 100, .work = 5 * 20};
+    g.pictures[0] = (gi_picture_state){.n_patches = 100, .work = 5 * 20};
     join(&g, 0, 4, 9);
     next(&g);
     done(&g);
@@ -274,8 +274,8 @@ static void the_last_of_the_lowest_priority_makes_room(void **state) {
 static void a_batch_that_nobody_wants_is_dropped(void **state) {
     rig g;
     set_up(&g, CONFIG, N_BLOCKS);
-    g.pictures[0] = (gi_plan_picture){.n_patches = 8, .work = 200};
-    g.pictures[1] = (gi_plan_picture){.n_patches = 8, .work = 200};
+    g.pictures[0] = (gi_picture_state){.n_patches = 8, .work = 200};
+    g.pictures[1] = (gi_picture_state){.n_patches = 8, .work = 200};
     join_with_picture(&g, 0, 6, &g.pictures[0]);
     join_with_picture(&g, 1, 6, &g.pictures[0]);
     next(&g);
@@ -302,7 +302,7 @@ static void a_batch_that_nobody_wants_is_dropped(void **state) {
 static void backlog_is_what_is_left(void **state) {
     rig g;
     set_up(&g, CONFIG, N_BLOCKS);
-    g.pictures[0] = (gi_plan_picture){.n_patches = 8, .work = 50};
+    g.pictures[0] = (gi_picture_state){.n_patches = 8, .work = 50};
     g.r[0].seq.n_answer_guess = 10;
     join_with_picture(&g, 0, 6, &g.pictures[0]);
     assert_true(fabs(gi_plan_backlog_ms(g.plan) - 66) < 1e-6);
