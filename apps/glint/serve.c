@@ -28,11 +28,11 @@
 enum { MIB = 1024 * 1024, FILES_BESIDE_CONNECTIONS = 128 };
 
 static const char ABOUT[] =
-    "Serves POST /v1/multimodal/inference over HTTP, and GET /health, /live and /ready. Listens "
+    "Serves the page at /, POST /v1/multimodal/inference, POST /v1/chat/completions and what\n"
+    "--list routes tells, over HTTP. Listens at once and becomes ready when the model is loaded.\n"
+    "SIGTERM or Ctrl-C: refuses new requests, finishes those under way, exits; a second one exits "
     "at\n"
-    "once and becomes ready when the model is loaded. SIGTERM or Ctrl-C: refuses new requests,\n"
-    "finishes those under way, exits; a second one exits at once. SIGHUP: reads the files of keys\n"
-    "and opens the audit log again.\n";
+    "once. SIGHUP: reads the files of keys and opens the audit log again.\n";
 
 static const char FOOTER[] =
     "Examples:\n"
@@ -127,7 +127,7 @@ static const row ROWS[] = {
      "--sequences-max, at "
      "least --context)"},
     {"ready-max", 0, GI_OPTION_INT, AT(settings.ready_max), "N", "8", NULL, 1, 1024,
-     "of these, how many may have decoded\npictures in memory"},
+     "waiting requests that may have their\ndecoded pictures in memory"},
     {"prepare-threads", 0, GI_OPTION_INT, AT(settings.n_crew), "N", "2", NULL, 1, 64,
      "threads that read requests and decode\npictures"},
     {"timeout-ms", 0, GI_OPTION_INT, AT(settings.timeout_ms), "MS", "60000", NULL, 1, 3600000,
