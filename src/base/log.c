@@ -1,6 +1,6 @@
 /*
- * One log sink: stderr. Level and form are the mutable globals glint allows itself beside the table
- * of kernels.
+ * One log sink: stderr. The level is the mutable global glint allows itself beside the table of
+ * kernels; the form of the lines is a bit of it.
  */
 #include "base/log.h"
 
@@ -15,12 +15,19 @@
 
 enum { LINE_BYTES = 1024, JSON_BYTES = 3 * LINE_BYTES };
 
+enum { LEVEL_BITS = 0xFF, JSON_BIT = 0x100 };
+
 static _Atomic int log_level = GI_LOG_WARN;
-static atomic_bool log_is_json = false;
 static const char *const LEVEL_NAMES[] = {"debug", "info", "warn", "error", "off"};
 
+static void set_bits(int mask, int bits) {
+    int was = atomic_load(&log_level);
+    while (!atomic_compare_exchange_weak(&log_level, &was, (was & ~mask) | bits)) {
+    }
+}
+
 void gi_log_set_level(gi_log_level level) {
-    atomic_store(&log_level, (int)level);
+    set_bits(LEVEL_BITS, (int)level);
 }
 
 int gi_log_level_parse(const char *name) {
@@ -30,7 +37,7 @@ int gi_log_level_parse(const char *name) {
 }
 
 void gi_log_set_json(bool is_json) {
-    atomic_store(&log_is_json, is_json);
+    set_bits(JSON_BIT, is_json ? JSON_BIT : 0);
 }
 
 /* A log line that cannot be written has nowhere to be reported. */
@@ -102,7 +109,8 @@ static void write_json(const char *when, const char *level, const char *area, co
 }
 
 void gi_log(gi_log_level level, const char *area, const char *fmt, ...) {
-    if ((int)level < atomic_load_explicit(&log_level, memory_order_relaxed)) return;
+    const int settings = atomic_load_explicit(&log_level, memory_order_relaxed);
+    if ((int)level < (settings & LEVEL_BITS)) return;
     char line[LINE_BYTES], when[GI_CLOCK_ISO8601_BYTES];
     gi_clock_iso8601(when);
     int n = snprintf(line, sizeof line - 1, "%s %s %s ", when, LEVEL_NAMES[level], area);
@@ -116,7 +124,7 @@ void gi_log(gi_log_level level, const char *area, const char *fmt, ...) {
     for (int i = 0; i < n; i++)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F) line[i] = '?';
     line[n] = '\0';
-    if (atomic_load_explicit(&log_is_json, memory_order_relaxed)) {
+    if (settings & JSON_BIT) {
         write_json(when, LEVEL_NAMES[level], area, line + n_head);
         return;
     }
