@@ -10,6 +10,8 @@ import threading
 import time
 
 PROBE = os.environ["GLINT_STORE_PROBE"]
+# Several rounds of a limit that is shared.
+ROUNDS_S = 0.1
 PATIENCE_S = 120
 
 
@@ -225,11 +227,15 @@ class Probe:
         return float(self.ask("get", kind, key)[1])
 
     def take(self, key, per_s, burst, n):
-        """Take from a limit, and wait until the others can know."""
-        before = self.stats["limit"]["stored"]
+        """Take from a limit, and wait until the others can know: the first of n may go out in a round of
+        their own, the others in the next."""
+        seen = self.stats["limit"]["stored"]
         allowed = self.take_now(key, per_s, burst, n)
         if allowed:
-            wait_until(lambda: self.stats["limit"]["stored"] > before, "a round")
+            wait_until(lambda: self.stats["limit"]["stored"] > seen, "a round")
+            while (now := self.stats["limit"]["stored"]) > seen:
+                seen = now
+                time.sleep(ROUNDS_S)
         return allowed
 
     def take_now(self, key, per_s, burst, n):
