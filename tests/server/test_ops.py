@@ -50,7 +50,7 @@ class Audit(OpsTest):
         with open(salt, "wb") as file:
             file.write(b"sixteen bytes or more")
         server = self.start("--audit-salt-file", salt)
-        prompt, picture = "say=bad;call 13800138000", png()
+        prompt, picture = "say=shameful;call 13800138000", png()
         answer = server.post({"prompt": prompt, "image": b64(picture)}, **{"X-Request-Id": "mine"})
         line, = self.asked()
         self.assertEqual(line["id"], "mine")
@@ -64,7 +64,7 @@ class Audit(OpsTest):
             self.assertEqual(noted["bytes"], len(content))
         with open(self.path, "rb") as file:
             raw = file.read()
-        for secret in (b"13800138000", b"bad", b64(picture).encode()[:40]):
+        for secret in (b"13800138000", b"shameful", b64(picture).encode()[:40]):
             self.assertNotIn(secret, raw)
         self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode) & 0o027, 0)
 
