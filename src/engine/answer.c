@@ -316,7 +316,7 @@ static glint_status read_json(gi_answer *a, const gi_schema *schema, glint_error
         gi_buf out;
         size_t n_out;
         gi_buf_init(&out, 6 * n + 64); /* the longest escape of a byte has six */
-        if (json_dump_callback(value, append, &out, JSON_COMPACT) != 0)
+        if (json_dump_callback(value, append, &out, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
             st = gi_fail(err, GLINT_ERR_MEMORY, "no memory for the answer's JSON");
         else
             a->data_json = gi_buf_take(&out, &n_out);

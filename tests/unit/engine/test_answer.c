@@ -415,6 +415,31 @@ static void answers_with_a_schema(void **state) {
     close_model(&m);
 }
 
+/* A schema need not ask for an object. */
+static void answers_of_any_type(void **state) {
+    (void)state;
+    static const char *const texts[] = {"\"图\"", "12", "-0.5", "true", "null", "[1,[]]", "{}"};
+    model m = open_model(tokens_plain, GI_CHAT_PLAIN);
+    gi_schema *schema = NULL;
+    assert_int_equal(gi_schema_compile("{}", 2, NULL, &schema, NULL), GLINT_OK);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *piece;
+        size_t n;
+        gi_buf out;
+        gi_buf_init(&out, 1000);
+        gi_answer *a = begin(&m, false, NULL, 0);
+        feed(&m, a, texts[i], strlen(texts[i]), &out);
+        glint_finish why = GLINT_FINISH_STOP;
+        assert_int_equal(gi_answer_finish(a, schema, &why, &piece, &n, NULL), GLINT_OK);
+        assert_int_equal(why, GLINT_FINISH_STOP);
+        assert_string_equal(gi_answer_data_json(a), texts[i]);
+        gi_answer_free(a);
+        gi_buf_done(&out);
+    }
+    gi_schema_free(schema);
+    close_model(&m);
+}
+
 static void bad_options_are_refused(void **state) {
     (void)state;
     model m = open_model(tokens_plain, GI_CHAT_PLAIN);
@@ -500,6 +525,7 @@ int main(void) {
         cmocka_unit_test(stops_do_not_count_while_thinking),
         cmocka_unit_test(any_bytes_and_any_stops),
         cmocka_unit_test(answers_with_a_schema),
+        cmocka_unit_test(answers_of_any_type),
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(memory),
     };
