@@ -167,9 +167,11 @@ static const char *find_refused(const ask_run *run, const glint_request *request
 static int unknown_task(const ask_run *run) {
     char names[256] = "";
     size_t len = 0;
-    const char *name;
-    for (size_t i = 0; len < sizeof names && (name = glint_engine_task_name(run->engine, i)); i++)
-        len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", i ? ", " : "", name);
+    glint_task_info task;
+    glint_tasks *tasks = glint_engine_tasks(run->engine);
+    for (size_t i = 0; len < sizeof names && glint_tasks_get(tasks, i, &task); i++)
+        len += (size_t)snprintf(names + len, sizeof names - len, "%s%s", i ? ", " : "", task.name);
+    glint_tasks_unref(tasks);
     glint_error err;
     gi_fail(&err, GLINT_ERR_ARG, "no task is called \"%.60s\"; there are %s", run->task, names);
     return gi_command_fail("ask", GI_EXIT_USAGE, &err);

@@ -1,7 +1,7 @@
 /*
  * glint serve: the options of the server in one table, and its life: listen, load, serve, and on
  * SIGTERM or Ctrl-C finish what is under way. A second signal ends the process at once. SIGHUP
- * reads the files of keys again, at any moment of that.
+ * reads keys and templates again, at any moment of that.
  */
 #include "command.h"
 #include "audit_args.h"
@@ -32,7 +32,7 @@ static const char ABOUT[] =
     "--list routes tells, over HTTP. Listens at once and becomes ready when the model is loaded.\n"
     "SIGTERM or Ctrl-C: refuses new requests, finishes those under way, exits; a second one exits "
     "at\n"
-    "once. SIGHUP: reads the files of keys and opens the audit log again.\n";
+    "once. SIGHUP: reads keys and templates and opens the audit log again.\n";
 
 static const char FOOTER[] =
     "Examples:\n"
@@ -151,7 +151,9 @@ enum { N_ROWS = sizeof ROWS / sizeof ROWS[0] };
 typedef struct run {
     gi_server *server;
     const char *model_dir;
-    bool has_audit;
+    bool has_audit, has_templates;
+    bool is_loaded;
+    bool reload_due;     /* a SIGHUP came while the model was loaded */
     int loaded_fd;       /* readable when loading ended, well or not */
     glint_status status; /* of loading; read after loaded_fd */
     glint_error err;
@@ -201,35 +203,46 @@ static int open_signals(sigset_t *ret_set) {
     return signalfd(-1, ret_set, SFD_CLOEXEC);
 }
 
-static void reopen_audit(gi_server *server) {
+/* Each thing is read as a whole: what cannot be leaves the old one in force. */
+static void reload_one(gi_server *server, const char *done, const char *kept,
+                       glint_status (*read_again)(gi_server *s, glint_error *err)) {
     glint_error err = {0};
-    const bool ok = gi_server_reopen_audit(server, &err) == GLINT_OK;
+    const bool ok = read_again(server, &err) == GLINT_OK;
     gi_server_count_reload(server, ok);
     if (ok)
-        gi_log(GI_LOG_INFO, "serve", "SIGHUP: the audit log was opened again");
+        gi_log(GI_LOG_INFO, "serve", "SIGHUP: %s", done);
     else
-        gi_log(GI_LOG_ERROR, "serve", "SIGHUP: the old audit log stays: %s", err.message);
+        gi_log(GI_LOG_ERROR, "serve", "SIGHUP: %s: %s", kept, err.message);
 }
 
-static void reload(gi_server *server, bool has_audit) {
-    glint_error err = {0};
-    if (has_audit) reopen_audit(server);
-    if (!gi_server_has_auth(server))
-        gi_log(GI_LOG_INFO, "serve", "SIGHUP: there are no files of keys to read again");
-    else if (gi_server_reload(server, &err) == GLINT_OK)
-        gi_log(GI_LOG_INFO, "serve", "SIGHUP: the files of keys were read again");
-    else
-        gi_log(GI_LOG_ERROR, "serve", "SIGHUP: the old keys stay: %s", err.message);
+static void reload_templates(run *r) {
+    r->reload_due = !r->is_loaded; /* it may have read them already */
+    if (r->is_loaded)
+        reload_one(r->server, "the templates were read again", "the old templates stay",
+                   gi_server_reload_tasks);
+}
+
+static void reload(run *r) {
+    const bool has_keys = gi_server_has_auth(r->server);
+    if (r->has_audit)
+        reload_one(r->server, "the audit log was opened again", "the old audit log stays",
+                   gi_server_reopen_audit);
+    if (has_keys)
+        reload_one(r->server, "the files of keys were read again", "the old keys stay",
+                   gi_server_reload);
+    if (r->has_templates) reload_templates(r);
+    if (!r->has_audit && !has_keys && !r->has_templates)
+        gi_log(GI_LOG_INFO, "serve", "SIGHUP: there is nothing to read again");
 }
 
 /* Take a signal. True: it asks the server to stop. */
-static bool take_signal(const run *r, int signal_fd) {
+static bool take_signal(run *r, int signal_fd) {
     struct signalfd_siginfo info;
     ssize_t n;
     while ((n = read(signal_fd, &info, sizeof info)) < 0 && errno == EINTR) {
     }
     if (n != sizeof info || info.ssi_signo != SIGHUP) return true;
-    reload(r->server, r->has_audit);
+    reload(r);
     return false;
 }
 
@@ -248,7 +261,8 @@ static bool wait_loaded(run *r, int signal_fd, pthread_t loader, int *ret_exit) 
         _exit(GI_EXIT_OK);
     }
     pthread_join(loader, NULL);
-    if (r->status == GLINT_OK) return true;
+    r->is_loaded = r->status == GLINT_OK;
+    if (r->is_loaded) return true;
     *ret_exit = gi_command_fail("serve", GI_EXIT_MODEL, &r->err);
     return false;
 }
@@ -264,6 +278,7 @@ static int serve_until_signal(run *r, int signal_fd, const sigset_t *signals) {
     }
     if (!wait_loaded(r, signal_fd, loader, &exit_code)) return exit_code;
     log_ready(r);
+    if (r->reload_due) reload_templates(r);
     while (!take_signal(r, signal_fd)) {
     }
     gi_log(GI_LOG_INFO, "serve", "signal: finishing what is under way; once more to exit at once");
@@ -299,6 +314,7 @@ static int start(serve_options *o) {
         return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
     r.model_dir = settings.engine.model_dir;
     r.has_audit = settings.audit.path != NULL;
+    r.has_templates = settings.engine.template_dir != NULL;
     settings.engine.on_progress = on_progress;
     settings.engine.sequences_max = (int)o->sequences_max;
     settings.engine.kv_tokens_max = (int)o->kv_tokens_max;

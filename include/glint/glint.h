@@ -120,9 +120,6 @@ typedef struct glint_engine_info {
     int sequences_max;      /**< jobs that a scheduler may run together */
     int kv_tokens_max;      /**< tokens in the KV cache */
     int vocab_size;         /**< tokens in the vocabulary */
-    /** 64 hex digits, equal only where the same request is answered by the same version,
-     * checkpoint, number formats, kernels and templates. */
-    const char *fingerprint;
 } glint_engine_info;
 
 /**
@@ -143,13 +140,29 @@ GLINT_API void glint_engine_close(glint_engine *engine);
 /** What is loaded; valid until the engine is closed. Any thread. */
 GLINT_API const glint_engine_info *glint_engine_get_info(const glint_engine *engine);
 
-/**
- * The i-th task name (template), or NULL past the last. Built-in ones first. Any thread; valid
- * until the engine is closed.
- */
-GLINT_API const char *glint_engine_task_name(const glint_engine *engine, size_t i);
+/** The tasks (templates) of an engine, as they were at one moment. Immutable, counted. */
+typedef struct glint_tasks glint_tasks;
 
-/** A task (template), for people who choose one. Strings live as long as the engine. */
+/** The engine's tasks now: a reference, to be let go of before the engine is closed. Any thread. */
+GLINT_API glint_tasks *glint_engine_tasks(glint_engine *engine);
+
+/** Let go. NULL is fine. Any thread. */
+GLINT_API void glint_tasks_unref(glint_tasks *tasks);
+
+/**
+ * Read the directory of templates again. Jobs made from now on use what is there; those made
+ * before keep what they were made with. When anything is wrong nothing changes.
+ *
+ * @return GLINT_ERR_IO, _FORMAT, _UNSUPPORTED, _LIMIT, _MEMORY; the message names file and line.
+ * Threads: any, one at a time.
+ */
+GLINT_API glint_status glint_engine_reload_tasks(glint_engine *engine, glint_error *err);
+
+/** 64 hex digits, equal only where the same request is answered by the same version, checkpoint,
+ * number formats, kernels and templates. Lives as long as the tasks. */
+GLINT_API const char *glint_tasks_fingerprint(const glint_tasks *tasks);
+
+/** A task (template), for people who choose one. Strings live as long as the tasks. */
 typedef struct glint_task_info {
     const char *name;
     const char *description;      /**< one line */
@@ -160,8 +173,8 @@ typedef struct glint_task_info {
     bool is_data;   /**< answers are JSON of the task's schema, not text */
 } glint_task_info;
 
-/** The i-th task, as glint_engine_task_name; false past the last, *ret is then untouched. */
-GLINT_API bool glint_engine_get_task(const glint_engine *engine, size_t i, glint_task_info *ret);
+/** The i-th task, built-in ones first; false past the last, *ret is then untouched. */
+GLINT_API bool glint_tasks_get(const glint_tasks *tasks, size_t i, glint_task_info *ret);
 
 /** An encoded picture: JPEG, PNG, WebP or GIF (first frame), recognised by content. */
 typedef struct glint_image {
@@ -197,9 +210,10 @@ typedef struct glint_message {
 typedef struct glint_request {
     const glint_image *images; /**< [n_images], in prompt order, before the text */
     size_t n_images;           /**< 0..GLINT_IMAGES_MAX */
-    const char *prompt;    /**< UTF-8, n_prompt_bytes long (0 with a pointer: zero-terminated) */
-    size_t n_prompt_bytes; /**< at most GLINT_PROMPT_BYTES_MAX */
-    const char *task;      /**< template name; NULL = "audit" */
+    const char *prompt;       /**< UTF-8, n_prompt_bytes long (0 with a pointer: zero-terminated) */
+    size_t n_prompt_bytes;    /**< at most GLINT_PROMPT_BYTES_MAX */
+    const char *task;         /**< template name; NULL = "audit" */
+    const glint_tasks *tasks; /**< where that is looked for; NULL = glint_engine_tasks */
     /** [n_messages] a conversation in place of images, prompt and task: no template is put around
      * it. Its pictures and bytes of text count as those of images and prompt do. NULL = none. */
     const glint_message *messages;

@@ -11,6 +11,7 @@
 #include "engine/engine_stats.h"
 #include "engine/fingerprint.h"
 #include "engine/picture_shelf.h"
+#include "engine/task_set.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -39,30 +40,6 @@ gi_engine_stats gi_engine_get_stats(const glint_engine *engine) {
     gi_engine_stats stats = {.pictures = gi_cache_get_stats(engine->picture_cache)};
     if (engine->pictures) stats.decoding = gi_decoder_get_stats(engine->pictures);
     return stats;
-}
-
-const char *glint_engine_task_name(const glint_engine *engine, size_t i) {
-    const gi_task *task = gi_tasks_get(engine->tasks, i);
-    return task ? task->name : NULL;
-}
-
-gi_rules *gi_engine_task_rules(const glint_engine *engine, const gi_task *task) {
-    for (size_t i = 0; gi_tasks_get(engine->tasks, i); i++)
-        if (gi_tasks_get(engine->tasks, i) == task) return engine->task_rules[i];
-    return NULL;
-}
-
-bool glint_engine_get_task(const glint_engine *engine, size_t i, glint_task_info *ret) {
-    const gi_task *task = gi_tasks_get(engine->tasks, i);
-    if (!task) return false;
-    *ret = (glint_task_info){.name = task->name,
-                             .description = task->description,
-                             .default_prompt = task->default_prompt,
-                             .languages = task->languages,
-                             .n_languages = task->n_languages,
-                             .max_tokens = task->max_tokens,
-                             .is_data = task->schema != NULL};
-    return true;
 }
 
 bool gi_engine_is_eos(const glint_engine *engine, int32_t id) {
@@ -274,10 +251,7 @@ static glint_status fill_info(glint_engine *e, const glint_engine_options *o, gl
     e->info.n_params = e->ckpt->sizes.total_params;
     e->info.weight_bytes = e->ckpt->sizes.total_bytes;
     e->info.vocab_size = (int)c->text.vocab;
-    GI_TRY(gi_engine_fingerprint(e, o, &e->fingerprint, err));
-    gi_digest_hex(&e->fingerprint, e->fingerprint_hex);
-    e->info.fingerprint = e->fingerprint_hex;
-    return GLINT_OK;
+    return gi_engine_fingerprint(e, o, &e->fingerprint, err);
 }
 
 /* How many tokens there is room for: of one job, and of all. */
@@ -303,30 +277,18 @@ static glint_status size_context(glint_engine *e, const glint_engine_options *o,
     return GLINT_OK;
 }
 
-/* The trie of the vocabulary, and the rules of every template with a schema. */
-static glint_status make_rules(glint_engine *e, const glint_engine_options *o, glint_error *err) {
+/* What rules are made with, and the templates with theirs. */
+static glint_status make_tasks(glint_engine *e, const glint_engine_options *o, glint_error *err) {
     const gi_config *c = &e->ckpt->config;
-    size_t n = 0;
-    while (gi_tasks_get(e->tasks, n)) n++;
     e->asks_for_forced = o->no_forced_tokens;
     GI_TRY(gi_vocab_trie_create(e->tokenizer, c->text.vocab, &e->trie, err));
     e->rules = (gi_rule_maker){.trie = e->trie, .eos = c->eos, .n_eos = c->n_eos};
     GI_TRY(gi_cache_create(SCHEMA_CACHE_BYTES, &e->rules.cache, err));
-    e->task_rules = gi_calloc(n, sizeof(gi_rules *));
-    if (!e->task_rules) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for templates");
-    for (size_t i = 0; i < n; i++) {
-        const gi_schema *schema = gi_tasks_get(e->tasks, i)->schema;
-        if (schema) GI_TRY(gi_rules_of_template(&e->rules, schema, &e->task_rules[i], err));
+    if (o->template_dir) {
+        e->template_dir = gi_strndup(o->template_dir, strlen(o->template_dir));
+        if (!e->template_dir) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for templates");
     }
-    return GLINT_OK;
-}
-
-static void free_rules(glint_engine *e) {
-    for (size_t i = 0; e->task_rules && gi_tasks_get(e->tasks, i); i++)
-        gi_rules_unref(&e->rules, e->task_rules[i]);
-    gi_free(e->task_rules);
-    gi_cache_free(e->rules.cache);
-    gi_vocab_trie_free(e->trie);
+    return gi_task_set_create(e, &e->tasks, err);
 }
 
 glint_status glint_engine_open(const glint_engine_options *options, glint_engine **ret,
@@ -335,6 +297,7 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
     glint_engine *e = gi_calloc(1, sizeof *e);
     if (!e) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for an engine");
     glint_status st;
+    pthread_mutex_init(&e->tasks_lock, NULL);
     e->image_limits = gi_image_limits_default();
     e->max_side_px = options->max_side_px ? (uint32_t)options->max_side_px : MAX_SIDE_DEFAULT_PX;
     const int n_cpus = gi_workers_cpus_usable();
@@ -347,14 +310,14 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
     e->patches_max = most_patches(&e->ckpt->config, e->max_side_px);
     progress(options, 0.1, "reading the tokenizer");
     GI_TRY_DONE(load_text(e, options->model_dir, err));
-    GI_TRY_DONE(gi_tasks_load(options->template_dir, &e->tasks, err));
-    GI_TRY_DONE(make_rules(e, options, err));
+    GI_TRY_DONE(make_tasks(e, options, err));
     GI_TRY_DONE(make_device(e, options, err));
     const int cache_mib = options->picture_cache_mib;
     GI_TRY_DONE(gi_cache_create(
         cache_mib < 0 ? 0 : (cache_mib ? (size_t)cache_mib : CACHE_DEFAULT_MIB) << 20,
         &e->picture_cache, err));
     GI_TRY_DONE(fill_info(e, options, err));
+    GI_TRY_DONE(gi_task_set_seal(e->tasks, err));
     if (options->picture_store)
         GI_TRY_DONE(gi_picture_shelf_create(e, options->picture_store, &e->shelf, err));
     progress(options, 1.0, "ready");
@@ -378,8 +341,11 @@ void glint_engine_close(glint_engine *e) {
     gi_cache_free(e->picture_cache); /* its pictures lie on the device */
     gi_kv_pool_done(&e->kv_pool);
     gi_device_free(e->dev);
-    free_rules(e);
-    gi_tasks_free(e->tasks);
+    glint_tasks_unref(e->tasks);
+    pthread_mutex_destroy(&e->tasks_lock);
+    gi_cache_free(e->rules.cache);
+    gi_vocab_trie_free(e->trie);
+    gi_free(e->template_dir);
     gi_tokenizer_free(e->tokenizer);
     gi_checkpoint_close(e->ckpt);
     gi_decoder_free(e->pictures);

@@ -18,6 +18,7 @@
 #include "model/vision.h"
 #include "text/chat.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /** Tokens per KV block. */
@@ -41,12 +42,13 @@ typedef struct gi_step_scratch {
 struct glint_engine {
     glint_engine_info info;
     char *model_name;
-    gi_digest fingerprint; /**< see fingerprint.h; the salt of KV keys, too */
-    char fingerprint_hex[GI_DIGEST_HEX_BYTES];
+    gi_digest fingerprint; /**< see fingerprint.h */
     gi_checkpoint *ckpt;
     gi_tokenizer *tokenizer;
     gi_chat chat;
-    gi_tasks *tasks;
+    char *template_dir; /**< NULL: only the built-in templates */
+    pthread_mutex_t tasks_lock;
+    glint_tasks *tasks; /**< those of new jobs; under tasks_lock, see task_set.h */
     gi_image_limits image_limits;
     uint32_t max_side_px;
     size_t patches_max;   /**< most patches a picture can have under max_side_px */
@@ -59,15 +61,11 @@ struct glint_engine {
     gi_cache *picture_cache; /**< of gi_picture */
     gi_vocab_trie *trie;
     gi_rule_maker rules;            /**< for schemas that come with requests */
-    gi_rules **task_rules;          /**< [number of tasks] of those with a schema, else NULL */
     bool asks_for_forced;           /**< the model is asked for forced tokens, too */
     struct gi_picture_shelf *shelf; /**< pictures kept elsewhere; NULL = none */
     gi_step_scratch step;
     atomic_bool is_running; /**< gi_engine_acquire */
 };
-
-/** The rules of a task's schema, or NULL. */
-gi_rules *gi_engine_task_rules(const glint_engine *engine, const gi_task *task);
 
 /** True if `id` ends an answer. */
 bool gi_engine_is_eos(const glint_engine *engine, int32_t id);

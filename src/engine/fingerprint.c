@@ -55,14 +55,12 @@ static void hash_weights(gi_sha256 *h, const gi_checkpoint *ckpt) {
 }
 
 static void hash_settings(gi_sha256 *h, const glint_engine *e, const glint_engine_options *o) {
-    const gi_digest *templates = gi_tasks_digest(e->tasks);
     const gi_device_cpu_options cpu = gi_engine_cpu_options(
         e->ckpt, o, GI_ENGINE_PREFILL_TOKENS, (size_t)e->info.context_tokens_max, e->patches_max);
     gi_sha256_u64(h, cpu.vision_format);
     gi_sha256_u64(h, cpu.text_format);
     gi_sha256_u64(h, cpu.kv_format);
     gi_sha256_bytes(h, e->dev->description, strlen(e->dev->description));
-    gi_sha256_bytes(h, templates->bytes, sizeof templates->bytes);
     gi_sha256_u64(h, (uint64_t)e->info.context_tokens_max);
     gi_sha256_u64(h, e->max_side_px);
 }
@@ -71,7 +69,7 @@ glint_status gi_engine_fingerprint(const glint_engine *e, const glint_engine_opt
                                    gi_digest *ret, glint_error *err) {
     gi_sha256 h;
     GI_TRY(gi_sha256_init(&h, err));
-    gi_sha256_begin(&h, "glint engine 1");
+    gi_sha256_begin(&h, "glint engine 2");
     gi_sha256_bytes(&h, GLINT_VERSION, strlen(GLINT_VERSION));
     glint_status st = hash_files(&h, o->model_dir, err);
     if (st == GLINT_OK) {

@@ -18,6 +18,7 @@
 
 struct glint_job {
     glint_engine *engine;
+    glint_tasks *tasks; /**< a reference: `task` and its rules are theirs */
     const gi_task *task;
     gi_picture *pictures[GLINT_IMAGES_MAX];
     gi_mrope_image places[GLINT_IMAGES_MAX]; /**< of each picture in the prompt */

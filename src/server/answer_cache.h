@@ -37,7 +37,7 @@ typedef struct gi_answer_cache gi_answer_cache;
 
 /** All that an answer depends on. Borrowed during gi_answer_cache_key. */
 typedef struct gi_answer_question {
-    const char *fingerprint;      /**< the engine's */
+    const char *fingerprint;      /**< of the request's tasks, which names the engine, too */
     const glint_request *request; /**< all of it counts, but for the bytes of its pictures,
                                        timeout_ms and no_cache */
     const gi_digest *pictures;    /**< of the original bytes of all its pictures, in order */

@@ -58,7 +58,8 @@ typedef struct call {
 struct asking {
     gi_infer *service;
     gi_http_request *http;
-    gi_asked asked; /* until all jobs are made */
+    gi_asked asked;     /* until all jobs are made */
+    glint_tasks *tasks; /* as they were when it was read: a reference */
     char task[GI_RECORD_TASK_BYTES];
     gi_responder responder;
     gi_picture_fetch *fetch; /* from admit until all jobs are made, if there are pictures by URL */
@@ -86,10 +87,10 @@ void gi_infer_check_head(const gi_infer_route *route, gi_http_request *r) {
     if (!gi_asked_begin(&probe, route->fields, r, &error)) gi_http_respond_error(r, &error, NULL);
 }
 
-static bool is_task(const glint_engine *engine, const char *name) {
-    const char *known;
-    for (size_t i = 0; (known = glint_engine_task_name(engine, i)); i++)
-        if (strcmp(known, name) == 0) return true;
+static bool is_task(const glint_tasks *tasks, const char *name) {
+    glint_task_info known;
+    for (size_t i = 0; glint_tasks_get(tasks, i, &known); i++)
+        if (strcmp(known.name, name) == 0) return true;
     return false;
 }
 
@@ -101,7 +102,7 @@ static bool check_names(call *c) {
     if (f->model && strcmp(f->model, glint_engine_get_info(engine)->model_name) != 0)
         return gi_api_fail(&c->error, GI_API_UNKNOWN_MODEL, "model");
     if (!f->task) return true;
-    if (strlen(f->task) >= sizeof a->task || !is_task(engine, f->task))
+    if (strlen(f->task) >= sizeof a->task || !is_task(a->tasks, f->task))
         return gi_api_fail(&c->error, GI_API_UNKNOWN_TASK, "task");
     memcpy(a->task, f->task, strlen(f->task) + 1);
     memcpy(gi_http_record(a->http)->task, a->task, sizeof a->task);
@@ -115,6 +116,7 @@ static glint_request request_of(const call *c) {
     glint_request request =
         gi_asked_request(&a->asked, c->i, glint_engine_get_info(engine)->vocab_size);
     request.tenant = gi_http_principal(a->http)->tenant;
+    request.tasks = a->tasks;
     request.task = a->task[0] ? a->task : NULL;
     return request;
 }
@@ -136,7 +138,7 @@ static bool find_answer(call *c) {
     gi_digest pictures[GLINT_IMAGES_MAX];
     const glint_request request = request_of(c);
     const gi_answer_question question = {
-        .fingerprint = glint_engine_get_info(s->config.engine)->fingerprint,
+        .fingerprint = glint_tasks_fingerprint(a->tasks),
         .request = &request,
         .pictures = pictures,
     };
@@ -173,6 +175,7 @@ static bool admit(void *ctx, gi_sched_request *r) {
     call *c = call_of(r);
     asking *a = c->asking;
     if (c->i > 0) return true; /* the first call has read it */
+    a->tasks = glint_engine_tasks(s->config.engine);
     if (!gi_asked_read(&a->asked, a->http, &s->config.limits, &c->error) || !check_names(c))
         return false;
     const gi_infer_fields *f = &a->asked.fields;
@@ -348,6 +351,7 @@ static double waited_ms(const gi_sched_item *item) {
 static void free_asking(asking *a) {
     gi_picture_fetch_end(a->fetch); /* first: on_fetched touches a call */
     for (size_t i = 0; i < GI_CHOICES_MAX; i++) glint_job_free(a->calls[i].request.job);
+    glint_tasks_unref(a->tasks);
     gi_answer_cache_unref(a->service->answers, a->kept);
     gi_asked_done(&a->asked);
     gi_responder_done(&a->responder);

@@ -38,7 +38,7 @@ typedef struct cell {
 struct gi_metrics {
     const char **routes; /* [n_routes] constant texts */
     size_t n_routes;
-    const char *tasks[GI_METRICS_TASKS_MAX];
+    char tasks[GI_METRICS_TASKS_MAX][GI_RECORD_TASK_BYTES];
     _Atomic size_t n_tasks;
     _Atomic uint64_t tokens[N_KINDS];
     _Atomic uint64_t *requests; /* [n_routes + 1][N_CODES] */
@@ -130,8 +130,8 @@ void gi_metrics_add_task(gi_metrics *m, const char *name) {
     const size_t n = atomic_load(&m->n_tasks);
     for (size_t i = 0; i < n; i++)
         if (strcmp(m->tasks[i], name) == 0) return;
-    if (n == GI_METRICS_TASKS_MAX) return;
-    m->tasks[n] = name;
+    if (n == GI_METRICS_TASKS_MAX || strlen(name) >= GI_RECORD_TASK_BYTES) return;
+    memcpy(m->tasks[n], name, strlen(name) + 1);
     atomic_store(&m->n_tasks, n + 1);
 }
 

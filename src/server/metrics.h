@@ -31,8 +31,8 @@ glint_status gi_metrics_create(const char *const *routes, size_t n_routes, gi_me
 /** NULL is fine. */
 void gi_metrics_free(gi_metrics *m);
 
-/** Give a task figures of its own; the name outlives `m`. One thread at a time, beside any number
- * of others in gi_metrics_count. */
+/** Give a task figures of its own; it keeps them. One thread at a time, beside any number of others
+ * in gi_metrics_count. */
 void gi_metrics_add_task(gi_metrics *m, const char *name);
 
 /** A request has ended. Any thread. */

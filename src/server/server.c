@@ -242,11 +242,13 @@ static void serve_openapi(gi_server *s, gi_http_request *r) {
 static void serve_tasks(gi_server *s, gi_http_request *r) {
     if (!model_info(s, r)) return;
     const gi_field_limits fields = field_limits(s);
+    glint_tasks *tasks = glint_engine_tasks(s->engine);
     gi_http_reply reply = {.status = 200};
     gi_buf_init(&reply.body, TASKS_BYTES_MAX);
     reply_written(
         r, &reply,
-        gi_task_list_write(s->engine, &fields, s->settings.body_bytes_max, &reply.body, NULL));
+        gi_task_list_write(tasks, &fields, s->settings.body_bytes_max, &reply.body, NULL));
+    glint_tasks_unref(tasks);
 }
 
 static void serve_page(gi_server *s, gi_http_request *r) {
@@ -444,6 +446,22 @@ const char *gi_server_address(const gi_server *s) {
     return s->address;
 }
 
+/* Give every task figures of its own; those of tasks that are gone stay. */
+static void count_tasks(gi_server *s) {
+    glint_tasks *tasks = glint_engine_tasks(s->engine);
+    glint_task_info task;
+    for (size_t i = 0; glint_tasks_get(tasks, i, &task); i++)
+        gi_metrics_add_task(gi_observer_metrics(s->observer), task.name);
+    glint_tasks_unref(tasks);
+}
+
+glint_status gi_server_reload_tasks(gi_server *s, glint_error *err) {
+    if (!atomic_load(&s->infer)) return gi_fail(err, GLINT_ERR_BUSY, "the model is still loading");
+    GI_TRY(glint_engine_reload_tasks(s->engine, err));
+    count_tasks(s);
+    return GLINT_OK;
+}
+
 glint_status gi_server_load(gi_server *s, glint_error *err) {
     const gi_server_settings *g = &s->settings;
     glint_engine *engine = NULL;
@@ -472,10 +490,8 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
         glint_engine_close(engine);
         return st;
     }
-    const char *task;
-    for (size_t i = 0; (task = glint_engine_task_name(engine, i)); i++)
-        gi_metrics_add_task(gi_observer_metrics(s->observer), task);
     s->engine = engine;
+    count_tasks(s);
     s->loaded_s = (int64_t)time(NULL);
     atomic_store(&s->infer, infer);
     int expected = STATE_LOADING;

@@ -69,6 +69,13 @@ bool gi_server_has_auth(const gi_server *s);
 /** Read the files of keys again; when that fails the old keys stay. Any thread. */
 glint_status gi_server_reload(gi_server *s, glint_error *err);
 
+/**
+ * Read the directory of templates again; when that fails the old ones stay. One thread at a time.
+ * Errors as glint_engine_reload_tasks; GLINT_ERR_BUSY while the model is loaded, which may have
+ * read them already.
+ */
+glint_status gi_server_reload_tasks(gi_server *s, glint_error *err);
+
 /** Open the audit log again under its name; the old file is used when that fails. Any thread. */
 glint_status gi_server_reopen_audit(gi_server *s, glint_error *err);
 

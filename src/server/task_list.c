@@ -33,11 +33,11 @@ static glint_status put_task(const glint_task_info *task, gi_buf *b, glint_error
                          answer_of(task));
 }
 
-glint_status gi_task_list_write(const glint_engine *engine, const gi_field_limits *fields,
+glint_status gi_task_list_write(const glint_tasks *tasks, const gi_field_limits *fields,
                                 int64_t body_bytes_max, gi_buf *b, glint_error *err) {
     glint_task_info task;
     GI_TRY(gi_buf_puts(b, "{\"tasks\":[", err));
-    for (size_t i = 0; glint_engine_get_task(engine, i, &task); i++) {
+    for (size_t i = 0; glint_tasks_get(tasks, i, &task); i++) {
         if (i > 0) GI_TRY(gi_buf_puts(b, ",", err));
         GI_TRY(put_task(&task, b, err));
     }

@@ -16,7 +16,7 @@
  * "answer": "verdict" | "data" | "text"}], "limits": {...}}.
  * GLINT_ERR_LIMIT, GLINT_ERR_MEMORY.
  */
-glint_status gi_task_list_write(const glint_engine *engine, const gi_field_limits *fields,
+glint_status gi_task_list_write(const glint_tasks *tasks, const gi_field_limits *fields,
                                 int64_t body_bytes_max, gi_buf *b, glint_error *err);
 
 #endif

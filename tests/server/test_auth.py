@@ -542,7 +542,7 @@ class Rotation(AuthTest):
         server.wait_ready()
         self.assertEqual(server.post(PROMPT, **bearer(hmac_token("k2"))).status, 200)
         plain = self.start()
-        self.reload(plain, "no files of keys")
+        self.reload(plain, "nothing to read again")
         self.assertEqual(plain.post(PROMPT).status, 200)
 
 

@@ -3,6 +3,7 @@
  */
 #include "engine_rig.h"
 
+#include "base/alloc.h"
 #include "base/workers.h"
 
 #include <stdio.h>
@@ -22,23 +23,27 @@ static void describes_itself(void **state) {
     assert_int_equal(info->context_tokens_max, 8192);
     assert_int_equal(info->vocab_size, 6144);
     static const char *const tasks[] = {"audit", "ask", "describe", "ocr", "extract"};
-    for (size_t i = 0; i < 5; i++) assert_string_equal(glint_engine_task_name(e, i), tasks[i]);
-    assert_null(glint_engine_task_name(e, 5));
-    assert_null(glint_engine_task_name(e, SIZE_MAX));
     glint_task_info task = {0};
-    assert_true(glint_engine_get_task(e, 0, &task));
+    glint_tasks *set = glint_engine_tasks(e);
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(glint_tasks_get(set, i, &task));
+        assert_string_equal(task.name, tasks[i]);
+    }
+    assert_false(glint_tasks_get(set, SIZE_MAX, &task));
+    assert_true(glint_tasks_get(set, 0, &task));
     assert_string_equal(task.name, "audit");
     assert_non_null(task.default_prompt);
     assert_int_equal(task.n_languages, 2);
     assert_string_equal(task.languages[0], "zh");
     assert_int_equal(task.max_tokens, 256);
     assert_true(task.is_data);
-    assert_true(glint_engine_get_task(e, 1, &task));
+    assert_true(glint_tasks_get(set, 1, &task));
     assert_string_equal(task.name, "ask");
     assert_null(task.default_prompt);
     assert_false(task.is_data);
-    assert_false(glint_engine_get_task(e, 5, &task));
+    assert_false(glint_tasks_get(set, 5, &task));
     assert_string_equal(task.name, "ask");
+    glint_tasks_unref(set);
     glint_engine_close(e);
 }
 
@@ -195,27 +200,119 @@ static void refuses_bad_templates(void **state) {
     assert_int_equal(rmdir(dir), 0);
 }
 
+static char template_dir[] = "/tmp/glint-open-XXXXXX";
+
+/* Replace the one template of template_dir; NULL takes it away. */
+static void set_template(const char *text) {
+    char file[64];
+    snprintf(file, sizeof file, "%s/mine.json", template_dir);
+    if (!text) {
+        assert_int_equal(unlink(file), 0);
+        return;
+    }
+    FILE *f = fopen(file, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static bool has_task(glint_engine *e, const char *name) {
+    glint_tasks *set = glint_engine_tasks(e);
+    glint_task_info task;
+    bool is_there = false;
+    for (size_t i = 0; glint_tasks_get(set, i, &task); i++)
+        is_there |= strcmp(task.name, name) == 0;
+    glint_tasks_unref(set);
+    return is_there;
+}
+
+#define MINE(prompt, max)                                                                          \
+    "{\"name\":\"mine\",\"description\":\"x\",\"prompt\":\"" prompt "\",\"max_tokens\":" max "}"
+
 /* A user's template is listed behind the built-in ones and is answered with. */
 static void uses_templates_of_a_directory(void **state) {
     (void)state;
-    char dir[] = "/tmp/glint-open-XXXXXX", file[64];
-    assert_non_null(mkdtemp(dir));
-    snprintf(file, sizeof file, "%s/mine.json", dir);
-    FILE *f = fopen(file, "w");
-    assert_non_null(f);
-    fputs("{\"name\":\"mine\",\"description\":\"x\",\"prompt\":\"Q: {prompt}\",\"max_tokens\":3}",
-          f);
-    fclose(f);
-    glint_engine *e = rig_open(RIG_TINY, (glint_engine_options){.template_dir = dir});
-    assert_string_equal(glint_engine_task_name(e, 5), "mine");
+    assert_non_null(mkdtemp(template_dir));
+    set_template(MINE("Q: {prompt}", "3"));
+    glint_engine *e = rig_open(RIG_TINY, (glint_engine_options){.template_dir = template_dir});
+    assert_true(has_task(e, "mine"));
     static rig_answer a, b;
     rig_ask(e, &(glint_request){.task = "mine", .prompt = "x"}, &a);
     assert_int_equal(a.usage.completion_tokens, 3);
     rig_ask(e, &(glint_request){.task = "ask", .prompt = "Q: x", .max_tokens = 3}, &b);
     rig_assert_same(&a, &b);
     glint_engine_close(e);
-    assert_int_equal(unlink(file), 0);
-    assert_int_equal(rmdir(dir), 0);
+}
+
+/* Read again, templates hold for the jobs made from then on; a set that somebody holds stays what
+ * it was, even when its file is gone; a mistake changes nothing. */
+static void templates_are_read_again(void **state) {
+    (void)state;
+    static rig_answer a, b;
+    glint_error err = {0};
+    const glint_request request = {.task = "mine", .prompt = "x"};
+    set_template("{\"name\":\"mine\",\"description\":\"x\",\"prompt\":\"Q: {prompt}\","
+                 "\"max_tokens\":64,\"schema\":{\"enum\":[\"only this\"]}}");
+    glint_engine *e = rig_open(RIG_TINY, (glint_engine_options){.template_dir = template_dir});
+    glint_tasks *old = glint_engine_tasks(e);
+    glint_job *early = rig_create(e, &request);
+
+    set_template(MINE("A: {prompt}", "5"));
+    assert_int_equal(glint_engine_reload_tasks(e, &err), GLINT_OK);
+    rig_run(early, &a);
+    assert_string_equal(a.text, "\"only this\"");
+    rig_ask(e, &request, &a);
+    assert_int_equal(a.usage.completion_tokens, 5);
+    rig_ask(e, &(glint_request){.task = "ask", .prompt = "A: x", .max_tokens = 5}, &b);
+    rig_assert_same(&a, &b);
+    rig_ask(e, &(glint_request){.tasks = old, .task = "mine", .prompt = "x"}, &a);
+    assert_string_equal(a.text, "\"only this\"");
+
+    glint_tasks *now = glint_engine_tasks(e);
+    assert_string_not_equal(glint_tasks_fingerprint(now), glint_tasks_fingerprint(old));
+    set_template(MINE("A: {prompt}", "0"));
+    assert_int_equal(glint_engine_reload_tasks(e, &err), GLINT_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "mine.json"));
+    rig_ask(e, &request, &a);
+    assert_int_equal(a.usage.completion_tokens, 5);
+
+    set_template(NULL);
+    assert_int_equal(glint_engine_reload_tasks(e, &err), GLINT_OK);
+    glint_job *job = NULL;
+    assert_int_equal(glint_job_create(e, &request, &job, &err), GLINT_ERR_ARG);
+    assert_string_equal(err.param, "task");
+    assert_false(has_task(e, "mine"));
+    glint_tasks_unref(old);
+    glint_tasks_unref(now);
+    glint_tasks_unref(NULL);
+    glint_engine_close(e);
+    assert_int_equal(rmdir(template_dir), 0);
+}
+
+/* Whatever allocation fails, the old templates answer. */
+static void short_of_memory_old_templates_stay(void **state) {
+    (void)state;
+    static rig_answer fresh, a;
+    glint_engine *e = rig_open(RIG_TINY, (glint_engine_options){0});
+    const glint_request request = {.task = "ask", .prompt = "x", .max_tokens = 2};
+    rig_ask(e, &request, &fresh);
+    glint_status st = GLINT_ERR_MEMORY;
+    uint64_t n = 0;
+    while (st != GLINT_OK) {
+        glint_error err = {0};
+        const uint64_t before = gi_alloc_count();
+        gi_alloc_fail_at(++n);
+        st = glint_engine_reload_tasks(e, &err);
+        const bool is_met = gi_alloc_count() - before >= n;
+        gi_alloc_fail_at(0);
+        if (st != GLINT_OK) assert_int_equal(st, GLINT_ERR_MEMORY);
+        /* What may be missing is the compiled form of a regular expression. */
+        if (st == GLINT_OK && is_met) st = GLINT_ERR_MEMORY;
+        rig_ask(e, &request, &a);
+        rig_assert_same(&a, &fresh);
+    }
+    assert_true(n > 20);
+    glint_engine_close(e);
 }
 
 static void close_takes_null(void **state) {
@@ -235,6 +332,8 @@ int main(void) {
         cmocka_unit_test(refuses_wrong_directories),
         cmocka_unit_test(refuses_bad_templates),
         cmocka_unit_test(uses_templates_of_a_directory),
+        cmocka_unit_test(templates_are_read_again),
+        cmocka_unit_test(short_of_memory_old_templates_stay),
         cmocka_unit_test(close_takes_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

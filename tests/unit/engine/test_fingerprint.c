@@ -60,10 +60,12 @@ static void fingerprint_of(glint_engine_options o, char ret[FINGERPRINT_BYTES]) 
     if (!o.model_dir) o.model_dir = dir;
     if (!o.n_threads) o.n_threads = 1;
     if (glint_engine_open(&o, &e, &err) != GLINT_OK) fail_msg("%s", err.message);
-    const char *text = glint_engine_get_info(e)->fingerprint;
+    glint_tasks *tasks = glint_engine_tasks(e);
+    const char *text = glint_tasks_fingerprint(tasks);
     assert_int_equal(strlen(text), FINGERPRINT_BYTES - 1);
     assert_int_equal(strspn(text, "0123456789abcdef"), FINGERPRINT_BYTES - 1);
     memcpy(ret, text, FINGERPRINT_BYTES);
+    glint_tasks_unref(tasks);
     glint_engine_close(e);
 }
 

@@ -1,0 +1,138 @@
+"""What SIGHUP reads again while requests run, and what a start says about a mistake in a file."""
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import GLINT, PATIENCE_S, ROOT, ROUTE, Server, read_all, wait_until
+
+TINY = os.path.join(ROOT, "tests/golden/tiny/model")
+
+
+class ReloadTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="glint-reload-")
+        self.addCleanup(self.folder.cleanup)
+        self.templates = os.path.join(self.folder.name, "templates")
+        os.mkdir(self.templates)
+
+    def write(self, name, content):
+        path = os.path.join(self.folder.name, name)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(content if isinstance(content, str) else json.dumps(content, indent=1))
+        os.replace(path + ".new", path)
+        return path
+
+    def template(self, name="mine", **members):
+        return self.write(f"templates/{name}.json", {"name": name, "description": "x", "prompt": "{prompt}",
+                                                     "max_tokens": 3, **members})
+
+    def start(self, *options, binary=GLINT, model=TINY, **kwargs):
+        server = Server(*options, binary=binary, model=model, **kwargs)
+        self.addCleanup(server.stop, signal.SIGKILL)
+        return server
+
+    def reload(self, server, words):
+        """SIGHUP, and the line of the log that it leads to."""
+        before = len(server.lines)
+        server.process.send_signal(signal.SIGHUP)
+        return wait_until(lambda: [line for line in server.lines[before:] if "SIGHUP" in line and words in line],
+                          words)[0]
+
+
+class Templates(ReloadTest):
+    def ask(self, server, task="mine"):
+        return server.post({"task": task, "prompt": "x"})
+
+    def test_new_ones_hold_from_then_on(self):
+        self.template()
+        server = self.start("--templates", self.templates, "--answer-cache-mib", "1")
+        for _ in range(2):  # the second is a kept answer
+            self.assertEqual(self.ask(server).json["tokens_generated"], 3)
+        self.template(max_tokens=7)
+        self.template("other")
+        self.assertEqual(self.ask(server, "other").error["code"], "unknown_task")
+        self.reload(server, "templates were read again")
+        self.assertEqual(self.ask(server).json["tokens_generated"], 7)
+        self.assertEqual(self.ask(server, "other").status, 200)
+        names = [task["name"] for task in server.get("/v1/tasks").json["tasks"]]
+        self.assertEqual(names[5:], ["mine", "other"])
+        metrics = server.get("/metrics").body.decode()
+        self.assertIn('task="other"', metrics)
+        self.assertRegex(metrics, r'glint_reloads_total\{outcome="ok"\} 1\n')
+        os.remove(os.path.join(self.templates, "mine.json"))
+        self.reload(server, "templates were read again")
+        self.assertEqual(self.ask(server).error["code"], "unknown_task")
+
+    def test_a_mistake_leaves_the_old_ones(self):
+        self.template()
+        server = self.start("--templates", self.templates)
+        for content, words in (('{"name": "mine",\n "description": "x"\n "prompt": "{prompt}"}', "mine.json"),
+                               ('{"name": "mine", "description": "x",\n "prompt": "{prompt}",\n "max_tokens": 0}',
+                                'mine.json: "max_tokens" is 0')):
+            self.write("templates/mine.json", content)
+            line = self.reload(server, "the old templates stay")
+            self.assertIn(words, line)
+            self.assertIn(" error ", line)
+            self.assertEqual(self.ask(server).json["tokens_generated"], 3)
+        self.assertRegex(server.get("/metrics").body.decode(), r'glint_reloads_total\{outcome="failed"\} 2\n')
+        self.template(max_tokens=4)
+        self.reload(server, "templates were read again")
+        self.assertEqual(self.ask(server).json["tokens_generated"], 4)
+
+    def test_a_running_request_keeps_its_own(self):
+        """An array of so many numbers: what the schema forces takes its time, whatever the model."""
+        rule = {"type": "array", "items": {"type": "integer", "minimum": 100, "maximum": 999}, "minItems": 300,
+                "maxItems": 300}
+        self.template(max_tokens=4096, schema=rule)
+        server = self.start("--templates", self.templates, "--timeout-ms", "600000", "--threads", "1")
+        body = json.dumps({"task": "mine", "prompt": "x", "stream": True}).encode()
+        with server.socket() as s:
+            s.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                      f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            begun = b""
+            while b"delta" not in begun:
+                begun += s.recv(4096)
+            os.remove(os.path.join(self.templates, "mine.json"))
+            self.reload(server, "templates were read again")
+            self.assertEqual(self.ask(server).error["code"], "unknown_task")
+            self.assertIn('glint_requests_in_state{state="running"} 1\n', server.get("/metrics").body.decode())
+            text = (begun + read_all(s)).decode()
+        events = [json.loads(event) for event in re.findall(r"^data: (\{.*\})", text, re.M)]
+        self.assertEqual(len(events[-1]["data"]), 300)
+        self.assertEqual(events[-1]["finish_reason"], "stop")
+
+    def test_under_load(self):
+        self.template()
+        server = self.start("--templates", self.templates)
+        allowed = {3}
+        for round_ in range(20):
+            answers = [server.in_background({"task": "mine", "prompt": "x", "cache": False}) for _ in range(4)]
+            allowed.add(4 + round_ % 2)
+            self.template(max_tokens=4 + round_ % 2)
+            self.reload(server, "templates were read again")
+            for answer in answers:
+                self.assertIn(answer.result().json["tokens_generated"], allowed)
+
+    def test_while_loading(self):
+        """The templates that are read first may be the old ones; those at the end are not."""
+        self.template()
+        server = self.start("--templates", self.templates, wait=False)
+        self.template(max_tokens=5)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_ready()
+        wait_until(lambda: any("templates were read again" in line for line in server.lines), "templates")
+        self.assertEqual(self.ask(server).json["tokens_generated"], 5)
+
+
+class Nothing(ReloadTest):
+    def test_nothing_to_read(self):
+        self.reload(self.start(), "nothing to read again")
+
+
+if __name__ == "__main__":
+    unittest.main()
