@@ -6,7 +6,8 @@
  */
 #include "options.h"
 
-#include "base/json.h"
+#include "base/filemap.h"
+#include "base/json_text.h"
 #include "base/parse.h"
 
 #include <math.h>
@@ -175,14 +176,19 @@ static void init_run(parse_run *r, gi_options *o, glint_error *err) {
 
 /* ---- flags ---- */
 
-static glint_status unknown_option(const parse_run *r, const char *name, size_t len) {
+/* The option nearest to what was written, or NULL. */
+static const char *nearest_option(const parse_run *r, const char *name, size_t len) {
     const char *names[FLAGS_MAX];
     char word[NAME_BYTES_MAX] = "";
     size_t n = 0;
     for (size_t i = 0; i < n_options(r) && n < FLAGS_MAX; i++)
         if (option_at(r, i)->kind != GI_OPTION_HEADING) names[n++] = option_at(r, i)->name;
-    if (len < sizeof word) memcpy(word, name, len);
-    const char *near = gi_options_nearest(word, names, n);
+    for (size_t i = 0; i < len && len < sizeof word; i++) word[i] = name[i] == '_' ? '-' : name[i];
+    return gi_options_nearest(word, names, n);
+}
+
+static glint_status unknown_option(const parse_run *r, const char *name, size_t len) {
+    const char *near = nearest_option(r, name, len);
     if (near)
         return gi_fail(r->err, GLINT_ERR_ARG, "unknown option --%.*s; did you mean --%s?", (int)len,
                        name, near);
@@ -331,10 +337,22 @@ static glint_status set_from_json(const parse_run *r, const gi_option *s, const 
     return gi_fail(r->err, GLINT_ERR_ARG, "%s: the value has the wrong type", source);
 }
 
-static glint_status apply_config(const parse_run *r, const json_t *config) {
+static glint_status unknown_setting(const parse_run *r, const gi_json_text *config,
+                                    const char *key) {
+    const char *near = nearest_option(r, key, strlen(key));
+    char name[NAME_BYTES_MAX] = "";
+    if (near) spell(name, "", near, false);
+    const glint_status st = gi_fail(r->err, GLINT_ERR_ARG, "unknown setting \"%.80s\"%s%s%s", key,
+                                    near ? "; did you mean \"" : "", name, near ? "\"?" : "");
+    return gi_json_at(config, config->root, key, st, r->err);
+}
+
+static glint_status apply_config(const parse_run *r, const gi_json_text *config) {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)config, key, value) {
+    if (!json_is_object(config->root))
+        return gi_fail(r->err, GLINT_ERR_FORMAT, "%s:1: must be a JSON object", r->config);
+    json_object_foreach((json_t *)(uintptr_t)config->root, key, value) {
         const gi_option *found = NULL;
         for (size_t i = 0; i < r->o->n_specs && !found; i++) {
             char name[NAME_BYTES_MAX];
@@ -343,24 +361,25 @@ static glint_status apply_config(const parse_run *r, const json_t *config) {
             spell(name, "", s->name, false);
             if (strcmp(name, key) == 0) found = s;
         }
-        if (!found)
-            return gi_fail(r->err, GLINT_ERR_ARG, "%.200s: unknown setting \"%.80s\"", r->config,
-                           key);
-        char source[256];
-        snprintf(source, sizeof source, "%.150s: %.80s", r->config, key);
-        GI_TRY(set_from_json(r, found, source, value));
+        if (!found) return unknown_setting(r, config, key);
+        GI_TRY(gi_json_at(config, config->root, key, set_from_json(r, found, key, value), r->err));
     }
     return GLINT_OK;
 }
 
 static glint_status read_config(const parse_run *r) {
-    json_t *config = NULL;
-    GI_TRY(gi_json_load(r->config, CONFIG_BYTES_MAX, &config, r->err));
-    const glint_status st =
-        json_is_object(config)
-            ? apply_config(r, config)
-            : gi_fail(r->err, GLINT_ERR_FORMAT, "%s: must be a JSON object", r->config);
-    json_decref(config);
+    gi_buf file;
+    json_t *root = NULL;
+    gi_buf_init(&file, CONFIG_BYTES_MAX);
+    glint_status st = gi_file_read(r->config, &file, r->err);
+    if (st == GLINT_OK) st = gi_json_parse(file.data, file.len, r->config, &root, r->err);
+    if (st == GLINT_OK) {
+        const gi_json_text config = {
+            .what = r->config, .text = (const char *)file.data, .n_bytes = file.len, .root = root};
+        st = apply_config(r, &config);
+    }
+    json_decref(root);
+    gi_buf_done(&file);
     return st;
 }
 

@@ -48,7 +48,7 @@ static glint_status parse(const void *data, size_t n_bytes, size_t flags, const 
         return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory to parse it", what);
     }
     if (!v)
-        return gi_fail(err, GLINT_ERR_FORMAT, "%s: not valid JSON at line %d, column %d: %s", what,
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s:%d: not valid JSON (column %d): %s", what,
                        je.line, je.column, je.text);
     *ret = v;
     return GLINT_OK;
@@ -73,19 +73,23 @@ glint_status gi_json_load(const char *path, size_t max_bytes, json_t **ret, glin
     return st;
 }
 
+/* What a getter's messages begin with. */
+#define WHAT(what) (what) ? (what) : "", (what) ? ": " : ""
+
 /* Find `key`; *ret_value stays NULL when it is absent and not required. */
 static glint_status find(const json_t *obj, const char *what, const char *key, bool required,
                          const json_t **ret_value, glint_error *err) {
     const json_t *v = json_object_get(obj, key);
     if (v && json_is_null(v)) v = NULL;
-    if (!v && required) return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" is missing", what, key);
+    if (!v && required)
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s%s\"%s\" is missing", WHAT(what), key);
     *ret_value = v;
     return GLINT_OK;
 }
 
 static glint_status wrong_type(const char *what, const char *key, const char *want,
                                glint_error *err) {
-    return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" must be %s", what, key, want);
+    return gi_fail(err, GLINT_ERR_FORMAT, "%s%s\"%s\" must be %s", WHAT(what), key, want);
 }
 
 glint_status gi_json_get_int(const json_t *obj, const char *what, const char *key, bool required,
@@ -103,8 +107,8 @@ glint_status gi_json_get_int(const json_t *obj, const char *what, const char *ke
         return wrong_type(what, key, "an integer", err);
     }
     if (n < min || n > max)
-        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" is %lld, must be %lld to %lld", what, key,
-                       (long long)n, (long long)min, (long long)max);
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s%s\"%s\" is %lld, must be %lld to %lld",
+                       WHAT(what), key, (long long)n, (long long)min, (long long)max);
     *ret = n;
     return GLINT_OK;
 }
@@ -117,8 +121,8 @@ glint_status gi_json_get_double(const json_t *obj, const char *what, const char 
     if (!json_is_number(v)) return wrong_type(what, key, "a number", err);
     const double d = json_number_value(v);
     if (!isfinite(d) || d < min || d > max)
-        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" is %g, must be %g to %g", what, key, d,
-                       min, max);
+        return gi_fail(err, GLINT_ERR_FORMAT, "%s%s\"%s\" is %g, must be %g to %g", WHAT(what), key,
+                       d, min, max);
     *ret = d;
     return GLINT_OK;
 }

@@ -34,7 +34,7 @@ glint_status gi_json_load(const char *path, size_t max_bytes, json_t **ret, glin
 /*
  * Getters: the value of `key` in object `obj`. Missing or null keeps *ret (the default) unless
  * `required`. The wrong type or a value outside [min, max] is GLINT_ERR_FORMAT and names `what`
- * and `key`.
+ * (NULL: not, for whoever puts a place before the message) and `key`.
  */
 
 /** Integer in [min, max]. A float that is a whole number is accepted. */

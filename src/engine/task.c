@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/filemap.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "engine/builtin_tasks.h"
 
@@ -39,41 +40,45 @@ struct gi_tasks {
 /* A template being read. */
 typedef struct reader {
     gi_tasks *tasks;
-    const char *what; /* the file, for messages */
+    gi_json_text place; /* for messages */
     const json_t *json;
     char *schema_text; /* compact, or NULL */
     glint_error *err;
 } reader;
 
 static glint_status no_memory(const reader *r) {
-    return gi_fail(r->err, GLINT_ERR_MEMORY, "%s: no memory", r->what);
+    return gi_fail(r->err, GLINT_ERR_MEMORY, "%s: no memory", r->place.what);
+}
+
+/* Pass a status through; a failure is said to be about `key`. */
+static glint_status at(const reader *r, const char *key, glint_status st) {
+    return gi_json_at(&r->place, r->json, key, st, r->err);
+}
+
+static glint_status get_string(const reader *r, const char *key, bool required, const char **ret) {
+    return at(r, key, gi_json_get_string(r->json, NULL, key, required, ret, r->err));
 }
 
 static glint_status check_keys(const reader *r) {
-    static const char *const known[] = {"name",       "description", "languages",
-                                        "system",     "prompt",      "default_prompt",
-                                        "max_tokens", "schema",      "label"};
-    const char *key;
-    json_t *value;
+    static const char *const known[] = {
+        "name",           "description", "languages", "system", "prompt",
+        "default_prompt", "max_tokens",  "schema",    "label",  NULL};
     if (!json_is_object(r->json))
-        return gi_fail(r->err, GLINT_ERR_FORMAT, "%s: not an object", r->what);
-    json_object_foreach((json_t *)(uintptr_t)r->json, key, value) {
-        size_t i = 0;
-        while (i < sizeof known / sizeof *known && strcmp(key, known[i]) != 0) i++;
-        if (i == sizeof known / sizeof *known)
-            return gi_fail(r->err, GLINT_ERR_UNSUPPORTED, "%s: unknown key \"%s\"", r->what, key);
-    }
-    return GLINT_OK;
+        return at(r, NULL, gi_fail(r->err, GLINT_ERR_FORMAT, "not an object"));
+    const char *key = gi_json_unknown_key(r->json, known);
+    if (!key) return GLINT_OK;
+    return at(r, key, gi_fail(r->err, GLINT_ERR_UNSUPPORTED, "unknown key \"%.80s\"", key));
 }
 
 static glint_status read_name(const reader *r, const char **ret) {
     const char *name = NULL;
-    GI_TRY(gi_json_get_string(r->json, r->what, "name", true, &name, r->err));
+    GI_TRY(get_string(r, "name", true, &name));
     const size_t n = strlen(name);
     if (n == 0 || n > TASK_NAME_BYTES_MAX ||
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != n)
-        return gi_fail(r->err, GLINT_ERR_FORMAT, "%s: \"name\" must be 1 to %d of a-z 0-9 _ -",
-                       r->what, TASK_NAME_BYTES_MAX);
+        return at(r, "name",
+                  gi_fail(r->err, GLINT_ERR_FORMAT, "\"name\" must be 1 to %d of a-z 0-9 _ -",
+                          TASK_NAME_BYTES_MAX));
     *ret = gi_arena_strndup(&r->tasks->arena, name, n);
     return *ret ? GLINT_OK : no_memory(r);
 }
@@ -81,7 +86,7 @@ static glint_status read_name(const reader *r, const char **ret) {
 /* A string as it stands in the file; *ret stays NULL when the key is absent. */
 static glint_status read_string(const reader *r, const char *key, bool required, const char **ret) {
     const char *s = NULL;
-    GI_TRY(gi_json_get_string(r->json, r->what, key, required, &s, r->err));
+    GI_TRY(get_string(r, key, required, &s));
     if (!s) return GLINT_OK;
     *ret = gi_arena_strndup(&r->tasks->arena, s, strlen(s));
     return *ret ? GLINT_OK : no_memory(r);
@@ -89,18 +94,18 @@ static glint_status read_string(const reader *r, const char *key, bool required,
 
 static glint_status read_languages(const reader *r, gi_task *t) {
     const json_t *list = NULL;
-    GI_TRY(gi_json_get_array(r->json, r->what, "languages", false, &list, r->err));
+    GI_TRY(at(r, "languages", gi_json_get_array(r->json, NULL, "languages", false, &list, r->err)));
     const size_t n = json_array_size(list);
     if (n > LANGUAGES_MAX)
-        return gi_fail(r->err, GLINT_ERR_LIMIT, "%s: more than %d languages", r->what,
-                       LANGUAGES_MAX);
+        return at(r, "languages",
+                  gi_fail(r->err, GLINT_ERR_LIMIT, "more than %d languages", LANGUAGES_MAX));
     const char **tags = gi_arena_alloc(&r->tasks->arena, n ? n : 1, sizeof *tags);
     if (!tags) return no_memory(r);
     for (size_t i = 0; i < n; i++) {
         const json_t *tag = json_array_get(list, i);
         if (!json_is_string(tag))
-            return gi_fail(r->err, GLINT_ERR_FORMAT, "%s: \"languages\" must hold strings",
-                           r->what);
+            return at(r, "languages",
+                      gi_fail(r->err, GLINT_ERR_FORMAT, "\"languages\" must hold strings"));
         tags[i] =
             gi_arena_strndup(&r->tasks->arena, json_string_value(tag), json_string_length(tag));
         if (!tags[i]) return no_memory(r);
@@ -126,8 +131,9 @@ static bool slot_is(const char *slot, size_t n, const char *name) {
 }
 
 static glint_status bad_slot(const reader *r, const char *key, const char *slot, size_t n) {
-    return gi_fail(r->err, GLINT_ERR_FORMAT, "%s: \"%s\": slot %.*s has no place here", r->what,
-                   key, (int)n, slot);
+    return at(r, key,
+              gi_fail(r->err, GLINT_ERR_FORMAT, "\"%s\": slot %.*s has no place here", key, (int)n,
+                      slot));
 }
 
 /*
@@ -166,15 +172,15 @@ static glint_status read_texts(const reader *r, gi_task *t) {
     const char *parts[2] = {NULL, NULL};
     GI_TRY(read_string(r, "description", true, &t->description));
     GI_TRY(read_string(r, "default_prompt", false, &t->default_prompt));
-    GI_TRY(gi_json_get_string(r->json, r->what, "system", false, &system, r->err));
-    GI_TRY(gi_json_get_string(r->json, r->what, "prompt", true, &prompt, r->err));
+    GI_TRY(get_string(r, "system", false, &system));
+    GI_TRY(get_string(r, "prompt", true, &prompt));
     if (system) {
         GI_TRY(fill_slots(r, "system", system, parts));
         t->system = parts[0];
     }
     GI_TRY(fill_slots(r, "prompt", prompt, parts));
     if (!parts[1])
-        return gi_fail(r->err, GLINT_ERR_FORMAT, "%s: \"prompt\" has no {prompt}", r->what);
+        return at(r, "prompt", gi_fail(r->err, GLINT_ERR_FORMAT, "\"prompt\" has no {prompt}"));
     t->prompt_before = parts[0];
     t->prompt_behind = parts[1];
     return GLINT_OK;
@@ -185,9 +191,10 @@ static glint_status read_label(const reader *r, gi_task *t) {
     if (!t->label_field) return GLINT_OK;
     if (t->schema) t->labels = gi_schema_labels(t->schema, t->label_field, &t->n_labels);
     if (t->labels) return GLINT_OK;
-    return gi_fail(r->err, GLINT_ERR_FORMAT,
-                   "%s: \"label\": the schema has no required property \"%s\" with an enum",
-                   r->what, t->label_field);
+    return at(r, "label",
+              gi_fail(r->err, GLINT_ERR_FORMAT,
+                      "\"label\": the schema has no required property \"%.80s\" with an enum",
+                      t->label_field));
 }
 
 /* Everything but the schema, which the caller has put into t->schema. */
@@ -197,8 +204,9 @@ static glint_status read_task(const reader *r, gi_task *t) {
     GI_TRY(read_name(r, &t->name));
     GI_TRY(read_texts(r, t));
     GI_TRY(read_languages(r, t));
-    GI_TRY(gi_json_get_int(r->json, r->what, "max_tokens", true, 1, GLINT_MAX_TOKENS_MAX,
-                           &max_tokens, r->err));
+    GI_TRY(at(r, "max_tokens",
+              gi_json_get_int(r->json, NULL, "max_tokens", true, 1, GLINT_MAX_TOKENS_MAX,
+                              &max_tokens, r->err)));
     t->max_tokens = (int)max_tokens;
     return read_label(r, t);
 }
@@ -209,8 +217,7 @@ static int append(const char *bytes, size_t n, void *ctx) {
 
 static glint_status read_schema(reader *r, gi_schema **ret) {
     const json_t *schema = NULL;
-    char place[GI_PATH_BYTES + 16];
-    GI_TRY(gi_json_get_object(r->json, r->what, "schema", false, &schema, r->err));
+    GI_TRY(at(r, "schema", gi_json_get_object(r->json, NULL, "schema", false, &schema, r->err)));
     if (!schema) return GLINT_OK;
     gi_buf text;
     size_t n = 0;
@@ -219,9 +226,8 @@ static glint_status read_schema(reader *r, gi_schema **ret) {
         r->schema_text = (char *)gi_buf_take(&text, &n);
     gi_buf_done(&text);
     if (!r->schema_text) return no_memory(r);
-    snprintf(place, sizeof place, "%s: schema", r->what);
-    const gi_schema_options options = {.what = place, .strict = true};
-    return gi_schema_compile(r->schema_text, n, &options, ret, r->err);
+    const gi_schema_options options = {.strict = true};
+    return at(r, "schema", gi_schema_compile(r->schema_text, n, &options, ret, r->err));
 }
 
 /* Put a template in its place: that of the earlier one of the same name, or the end. */
@@ -241,13 +247,14 @@ static glint_status place(gi_tasks *tasks, const gi_task *t, gi_schema *schema, 
 
 static glint_status add_template(gi_tasks *tasks, const void *data, size_t n_bytes,
                                  const char *what, glint_error *err) {
-    reader r = {.tasks = tasks, .what = what, .err = err};
+    reader r = {.tasks = tasks, .err = err};
     json_t *json = NULL;
     gi_schema *schema = NULL;
     gi_task t = {0};
     gi_sha256_bytes(&tasks->hash, data, n_bytes);
     GI_TRY(gi_json_parse(data, n_bytes, what, &json, err));
     r.json = json;
+    r.place = (gi_json_text){.what = what, .text = data, .n_bytes = n_bytes, .root = json};
     glint_status st = read_schema(&r, &schema);
     t.schema = schema;
     if (st == GLINT_OK) st = read_task(&r, &t);

@@ -34,7 +34,7 @@ typedef struct gi_task {
 /**
  * The built-in templates, then the *.json files of `dir` in byte order of their names (NULL: only
  * the built-in ones). A file with the name of an earlier template replaces it.
- * GLINT_ERR_IO, _FORMAT, _UNSUPPORTED, _LIMIT, _MEMORY; the message names the file and the key.
+ * GLINT_ERR_IO, _FORMAT, _UNSUPPORTED, _LIMIT, _MEMORY; the message names file, line and key.
  */
 glint_status gi_tasks_load(const char *dir, gi_tasks **ret, glint_error *err);
 

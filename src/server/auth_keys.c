@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { WHERE_BYTES = GI_PATH_BYTES + 32, HEX_BYTES = 2 * GI_AUTH_SHA256_BYTES };
+enum { HEX_BYTES = 2 * GI_AUTH_SHA256_BYTES };
 
 static const double RATE_MAX = 1e9;
 
@@ -23,8 +23,27 @@ static const double RATE_MAX = 1e9;
 typedef struct entry {
     const gi_auth_file *file;
     const json_t *obj;
-    char where[WHERE_BYTES];
 } entry;
+
+/* Pass a status through; a failure is said to be about a member of the entry, or all of it. */
+static glint_status at(const entry *e, const char *key, glint_status st, glint_error *err) {
+    return gi_json_at(&e->file->place, e->obj, key, st, err);
+}
+
+/* A string; `required` or not. */
+static glint_status get_string(const entry *e, const char *key, bool required, const char **ret,
+                               glint_error *err) {
+    return at(e, key, gi_json_get_string(e->obj, NULL, key, required, ret, err), err);
+}
+
+/* An object whose members are all among `known`. */
+static glint_status check_members(const entry *e, const char *const *known, glint_error *err) {
+    if (!json_is_object(e->obj))
+        return at(e, NULL, gi_fail(err, GLINT_ERR_FORMAT, "must be an object"), err);
+    const char *key = gi_json_unknown_key(e->obj, known);
+    if (!key) return GLINT_OK;
+    return at(e, key, gi_fail(err, GLINT_ERR_FORMAT, "unknown member \"%.40s\"", key), err);
+}
 
 bool gi_auth_is_name(const char *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
@@ -45,11 +64,13 @@ unsigned gi_scope_parse(const char *s, size_t n) {
 static glint_status get_name(const entry *e, const char *key, bool required,
                              char out[GI_AUTH_NAME_BYTES], glint_error *err) {
     const char *s = NULL;
-    GI_TRY(gi_json_get_string(e->obj, e->where, key, required, &s, err));
+    GI_TRY(get_string(e, key, required, &s, err));
     if (!s) return GLINT_OK;
     if (!gi_auth_is_name(s, strlen(s)))
-        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" must be 1 to 64 of A-Z a-z 0-9 . _ : @ -",
-                       e->where, key);
+        return at(
+            e, key,
+            gi_fail(err, GLINT_ERR_FORMAT, "\"%s\" must be 1 to 64 of A-Z a-z 0-9 . _ : @ -", key),
+            err);
     memcpy(out, s, strlen(s) + 1);
     return GLINT_OK;
 }
@@ -57,24 +78,17 @@ static glint_status get_name(const entry *e, const char *key, bool required,
 /* The array "keys", with room for its elements. */
 static glint_status begin_keys(const gi_auth_file *f, size_t entry_bytes, const json_t **ret_array,
                                void **ret_entries, glint_error *err) {
+    const entry e = {f, f->root};
     const json_t *array = NULL;
-    GI_TRY(gi_json_get_array(f->root, f->path, "keys", true, &array, err));
+    GI_TRY(at(&e, "keys", gi_json_get_array(f->root, NULL, "keys", true, &array, err), err));
     const size_t n = json_array_size(array);
     if (n > GI_AUTH_KEYS_MAX)
-        return gi_fail(err, GLINT_ERR_LIMIT, "%s: %zu keys, at most %d", f->path, n,
-                       GI_AUTH_KEYS_MAX);
+        return at(&e, "keys",
+                  gi_fail(err, GLINT_ERR_LIMIT, "%zu keys, at most %d", n, GI_AUTH_KEYS_MAX), err);
     *ret_entries = gi_calloc(n ? n : 1, entry_bytes);
-    if (!*ret_entries) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->path);
+    if (!*ret_entries) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->place.what);
     *ret_array = array;
     return GLINT_OK;
-}
-
-static entry *open_entry(entry *e, const gi_auth_file *f, const char *section, size_t i,
-                         const json_t *obj) {
-    e->file = f;
-    e->obj = obj;
-    gi_auth_file_where(f, section, i, e->where, sizeof e->where);
-    return e;
 }
 
 /* ---- keys of tokens ---- */
@@ -82,14 +96,12 @@ static entry *open_entry(entry *e, const gi_auth_file *f, const char *section, s
 /* A path in the file is seen from the file's folder. */
 static glint_status read_pem(const entry *e, const char *name, gi_buf *ret, glint_error *err) {
     char path[GI_PATH_BYTES];
-    const char *slash = strrchr(e->file->path, '/');
-    const int n_dir = name[0] == '/' || !slash ? 0 : (int)(slash - e->file->path + 1);
-    const int n = snprintf(path, sizeof path, "%.*s%s", n_dir, e->file->path, name);
+    const char *file = e->file->place.what, *slash = strrchr(file, '/');
+    const int n_dir = name[0] == '/' || !slash ? 0 : (int)(slash - file + 1);
+    const int n = snprintf(path, sizeof path, "%.*s%s", n_dir, file, name);
     if (n < 0 || (size_t)n >= sizeof path)
-        return gi_fail(err, GLINT_ERR_FORMAT, "%s: the path in \"pem\" is too long", e->where);
-    glint_error why = {0};
-    const glint_status st = gi_file_read(path, ret, &why);
-    return st == GLINT_OK ? GLINT_OK : gi_fail(err, st, "%s: %s", e->where, why.message);
+        return gi_fail(err, GLINT_ERR_FORMAT, "the path in \"pem\" is too long");
+    return gi_file_read(path, ret, err);
 }
 
 static glint_status load_public(const entry *e, gi_auth_alg alg, const char *pem_name,
@@ -101,45 +113,47 @@ static glint_status load_public(const entry *e, gi_auth_alg alg, const char *pem
     if (st == GLINT_OK) {
         const char *text = pem.data ? (const char *)pem.data : "";
         st = gi_auth_key_from_pem(alg, text, pem.len, ret, &why);
-        if (st != GLINT_OK) gi_fail(err, st, "%s: %.200s: %s", e->where, pem_name, why.message);
+        if (st != GLINT_OK) gi_fail(err, st, "%.200s: %s", pem_name, why.message);
     }
     if (pem.data) OPENSSL_cleanse(pem.data, pem.len); /* it may have been a private key */
     gi_buf_done(&pem);
     return st;
 }
 
-static glint_status load_secret(const entry *e, const char *text, gi_auth_key *ret,
-                                glint_error *err) {
+static glint_status load_secret(const char *text, gi_auth_key *ret, glint_error *err) {
     uint8_t secret[GI_AUTH_SECRET_BYTES_MAX + 2];
-    glint_error why = {0};
     size_t n = 0;
     if (strlen(text) > GI_BASE64URL_TEXT_BYTES(GI_AUTH_SECRET_BYTES_MAX) - 1 ||
         !gi_base64url_decode(text, strlen(text), secret, &n))
         return gi_fail(err, GLINT_ERR_FORMAT,
-                       "%s: \"secret\" must be base64url without padding, for %d to %d bytes",
-                       e->where, GI_AUTH_SECRET_BYTES_MIN, GI_AUTH_SECRET_BYTES_MAX);
-    const glint_status st = gi_auth_key_from_secret(secret, n, ret, &why);
+                       "\"secret\" must be base64url without padding, for %d to %d bytes",
+                       GI_AUTH_SECRET_BYTES_MIN, GI_AUTH_SECRET_BYTES_MAX);
+    const glint_status st = gi_auth_key_from_secret(secret, n, ret, err);
     OPENSSL_cleanse(secret, sizeof secret);
-    return st == GLINT_OK ? GLINT_OK : gi_fail(err, st, "%s: %s", e->where, why.message);
+    return st;
 }
 
 static glint_status read_token_key(const entry *e, gi_token_key *k, glint_error *err) {
     static const char *const known[] = {"kid", "alg", "pem", "secret", "tenant", NULL};
     const char *alg_name = NULL, *pem = NULL, *secret = NULL;
-    GI_TRY(gi_auth_file_check_members(e->obj, e->where, known, err));
+    GI_TRY(check_members(e, known, err));
     GI_TRY(get_name(e, "kid", true, k->kid, err));
     GI_TRY(get_name(e, "tenant", false, k->tenant, err));
-    GI_TRY(gi_json_get_string(e->obj, e->where, "alg", true, &alg_name, err));
-    GI_TRY(gi_json_get_string(e->obj, e->where, "pem", false, &pem, err));
-    GI_TRY(gi_json_get_string(e->obj, e->where, "secret", false, &secret, err));
+    GI_TRY(get_string(e, "alg", true, &alg_name, err));
+    GI_TRY(get_string(e, "pem", false, &pem, err));
+    GI_TRY(get_string(e, "secret", false, &secret, err));
     const gi_auth_alg alg = gi_auth_alg_parse(alg_name);
     if (alg == GI_AUTH_ALG_NONE)
-        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"alg\" must be HS256, RS256, ES256 or EdDSA",
-                       e->where);
+        return at(e, "alg",
+                  gi_fail(err, GLINT_ERR_FORMAT, "\"alg\" must be HS256, RS256, ES256 or EdDSA"),
+                  err);
     if (alg == GI_AUTH_HS256 ? !secret || pem : !pem || secret)
-        return gi_fail(err, GLINT_ERR_FORMAT, "%s: %s takes \"%s\" and nothing else", e->where,
-                       gi_auth_alg_name(alg), alg == GI_AUTH_HS256 ? "secret" : "pem");
-    return secret ? load_secret(e, secret, &k->key, err) : load_public(e, alg, pem, &k->key, err);
+        return at(e, "alg",
+                  gi_fail(err, GLINT_ERR_FORMAT, "%s takes \"%s\" and nothing else",
+                          gi_auth_alg_name(alg), alg == GI_AUTH_HS256 ? "secret" : "pem"),
+                  err);
+    if (secret) return at(e, "secret", load_secret(secret, &k->key, err), err);
+    return at(e, "pem", load_public(e, alg, pem, &k->key, err), err);
 }
 
 static glint_status add_token_key(gi_auth_keys *keys, const entry *e, glint_error *err) {
@@ -149,11 +163,13 @@ static glint_status add_token_key(gi_auth_keys *keys, const entry *e, glint_erro
     for (size_t i = 0; i + 1 < keys->n_token_keys; i++) {
         const gi_token_key *other = &keys->token_keys[i];
         if (strcmp(other->kid, k->kid) == 0)
-            return gi_fail(err, GLINT_ERR_FORMAT, "%s: the kid \"%s\" is given twice", e->where,
-                           k->kid);
+            return at(e, "kid",
+                      gi_fail(err, GLINT_ERR_FORMAT, "the kid \"%s\" is given twice", k->kid), err);
         if ((other->key.alg == GI_AUTH_HS256) != (k->key.alg == GI_AUTH_HS256))
-            return gi_fail(err, GLINT_ERR_FORMAT,
-                           "%s: secrets (HS256) and public keys do not go into one file", e->where);
+            return at(e, "alg",
+                      gi_fail(err, GLINT_ERR_FORMAT,
+                              "secrets (HS256) and public keys do not go into one file"),
+                      err);
     }
     return GLINT_OK;
 }
@@ -164,8 +180,8 @@ static glint_status read_token_keys(const gi_auth_file *f, gi_auth_keys *keys, g
     GI_TRY(begin_keys(f, sizeof *keys->token_keys, &array, &entries, err));
     keys->token_keys = entries;
     for (size_t i = 0; i < json_array_size(array); i++) {
-        entry e;
-        GI_TRY(add_token_key(keys, open_entry(&e, f, "keys", i, json_array_get(array, i)), err));
+        const entry e = {f, json_array_get(array, i)};
+        GI_TRY(add_token_key(keys, &e, err));
     }
     return GLINT_OK;
 }
@@ -179,7 +195,7 @@ static int hex_value(char c) {
 
 static glint_status get_hash(const entry *e, uint8_t out[GI_AUTH_SHA256_BYTES], glint_error *err) {
     const char *s = NULL;
-    GI_TRY(gi_json_get_string(e->obj, e->where, "sha256", true, &s, err));
+    GI_TRY(get_string(e, "sha256", true, &s, err));
     bool ok = strlen(s) == HEX_BYTES;
     for (size_t i = 0; ok && i < GI_AUTH_SHA256_BYTES; i++) {
         const int high = hex_value(s[2 * i]), low = hex_value(s[2 * i + 1]);
@@ -187,20 +203,22 @@ static glint_status get_hash(const entry *e, uint8_t out[GI_AUTH_SHA256_BYTES], 
         if (ok) out[i] = (uint8_t)(high << 4 | low);
     }
     if (ok) return GLINT_OK;
-    return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"sha256\" must be 64 of 0-9 a-f", e->where);
+    return at(e, "sha256", gi_fail(err, GLINT_ERR_FORMAT, "\"sha256\" must be 64 of 0-9 a-f"), err);
 }
 
 static glint_status get_scopes(const entry *e, unsigned *ret, glint_error *err) {
     const json_t *array = NULL;
     unsigned scopes = 0;
-    GI_TRY(gi_json_get_array(e->obj, e->where, "scopes", true, &array, err));
+    GI_TRY(at(e, "scopes", gi_json_get_array(e->obj, NULL, "scopes", true, &array, err), err));
     for (size_t i = 0; i < json_array_size(array); i++) {
         const json_t *s = json_array_get(array, i);
         const unsigned scope =
             json_is_string(s) ? gi_scope_parse(json_string_value(s), json_string_length(s)) : 0;
         if (!scope)
-            return gi_fail(err, GLINT_ERR_FORMAT,
-                           "%s: \"scopes\" may hold \"infer\" and \"metrics\"", e->where);
+            return at(
+                e, "scopes",
+                gi_fail(err, GLINT_ERR_FORMAT, "\"scopes\" may hold \"infer\" and \"metrics\""),
+                err);
         scopes |= scope;
     }
     *ret = scopes;
@@ -210,18 +228,20 @@ static glint_status get_scopes(const entry *e, unsigned *ret, glint_error *err) 
 /* "2027-01-31T00:00:00Z", or nothing. */
 static glint_status get_expiry(const entry *e, int64_t *ret, glint_error *err) {
     const char *s = NULL;
-    GI_TRY(gi_json_get_string(e->obj, e->where, "expires", false, &s, err));
+    GI_TRY(get_string(e, "expires", false, &s, err));
     if (!s) return GLINT_OK;
     struct tm tm = {0}, back;
     char again[32] = "";
     const char *end = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    const time_t at = end && *end == '\0' ? timegm(&tm) : (time_t)-1;
+    const time_t when = end && *end == '\0' ? timegm(&tm) : (time_t)-1;
     /* Written again it must be the same: no 31st of February, no second 60. */
-    if (at > 0 && gmtime_r(&at, &back)) strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%SZ", &back);
+    if (when > 0 && gmtime_r(&when, &back)) strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%SZ", &back);
     if (strcmp(again, s) != 0)
-        return gi_fail(err, GLINT_ERR_FORMAT,
-                       "%s: \"expires\" must be a time of the form 2027-01-31T00:00:00Z", e->where);
-    *ret = at;
+        return at(e, "expires",
+                  gi_fail(err, GLINT_ERR_FORMAT,
+                          "\"expires\" must be a time of the form 2027-01-31T00:00:00Z"),
+                  err);
+    *ret = when;
     return GLINT_OK;
 }
 
@@ -229,7 +249,7 @@ static glint_status add_api_key(gi_auth_keys *keys, const entry *e, glint_error 
     static const char *const known[] = {"id", "sha256", "tenant", "scopes", "expires", NULL};
     gi_api_key *k = &keys->api_keys[keys->n_api_keys];
     k->expires_s = INT64_MAX;
-    GI_TRY(gi_auth_file_check_members(e->obj, e->where, known, err));
+    GI_TRY(check_members(e, known, err));
     GI_TRY(get_name(e, "id", true, k->id, err));
     GI_TRY(get_name(e, "tenant", true, k->tenant, err));
     GI_TRY(get_hash(e, k->sha256, err));
@@ -237,11 +257,12 @@ static glint_status add_api_key(gi_auth_keys *keys, const entry *e, glint_error 
     GI_TRY(get_expiry(e, &k->expires_s, err));
     for (size_t i = 0; i < keys->n_api_keys; i++) {
         if (strcmp(keys->api_keys[i].id, k->id) == 0)
-            return gi_fail(err, GLINT_ERR_FORMAT, "%s: the id \"%s\" is given twice", e->where,
-                           k->id);
+            return at(e, "id",
+                      gi_fail(err, GLINT_ERR_FORMAT, "the id \"%s\" is given twice", k->id), err);
         if (memcmp(keys->api_keys[i].sha256, k->sha256, sizeof k->sha256) == 0)
-            return gi_fail(err, GLINT_ERR_FORMAT, "%s: the key of \"%s\" is given twice", e->where,
-                           k->id);
+            return at(e, "sha256",
+                      gi_fail(err, GLINT_ERR_FORMAT, "the key of \"%s\" is given twice", k->id),
+                      err);
     }
     keys->n_api_keys++;
     return GLINT_OK;
@@ -253,8 +274,8 @@ static glint_status read_api_keys(const gi_auth_file *f, gi_auth_keys *keys, gli
     GI_TRY(begin_keys(f, sizeof *keys->api_keys, &array, &entries, err));
     keys->api_keys = entries;
     for (size_t i = 0; i < json_array_size(array); i++) {
-        entry e;
-        GI_TRY(add_api_key(keys, open_entry(&e, f, "keys", i, json_array_get(array, i)), err));
+        const entry e = {f, json_array_get(array, i)};
+        GI_TRY(add_api_key(keys, &e, err));
     }
     return GLINT_OK;
 }
@@ -264,11 +285,14 @@ static glint_status read_api_keys(const gi_auth_file *f, gi_auth_keys *keys, gli
 static glint_status get_rule(const entry *e, const char *rate, const char *burst, gi_rate_rule *ret,
                              glint_error *err) {
     gi_rate_rule rule = {.per_s = -1};
-    GI_TRY(gi_json_get_double(e->obj, e->where, rate, false, 0, RATE_MAX, &rule.per_s, err));
+    GI_TRY(at(e, rate, gi_json_get_double(e->obj, NULL, rate, false, 0, RATE_MAX, &rule.per_s, err),
+              err));
     rule.burst = gi_rate_default_burst(rule.per_s);
-    GI_TRY(gi_json_get_double(e->obj, e->where, burst, false, 1, RATE_MAX, &rule.burst, err));
+    GI_TRY(at(e, burst,
+              gi_json_get_double(e->obj, NULL, burst, false, 1, RATE_MAX, &rule.burst, err), err));
     if (rule.per_s < 0 && json_object_get(e->obj, burst))
-        return gi_fail(err, GLINT_ERR_FORMAT, "%s: \"%s\" without \"%s\"", e->where, burst, rate);
+        return at(e, burst, gi_fail(err, GLINT_ERR_FORMAT, "\"%s\" without \"%s\"", burst, rate),
+                  err);
     *ret = rule;
     return GLINT_OK;
 }
@@ -279,38 +303,43 @@ static glint_status add_tenant(gi_auth_keys *keys, const entry *e, const char *n
                                         "megapixels_burst", NULL};
     gi_tenant_entry *t = &keys->tenants[keys->n_tenants];
     if (!gi_auth_is_name(name, strlen(name)))
-        return gi_fail(err, GLINT_ERR_FORMAT,
-                       "%s: a tenant's name is 1 to 64 of A-Z a-z 0-9 . _ : @ -", e->where);
+        return at(
+            e, NULL,
+            gi_fail(err, GLINT_ERR_FORMAT, "a tenant's name is 1 to 64 of A-Z a-z 0-9 . _ : @ -"),
+            err);
     memcpy(t->tenant, name, strlen(name) + 1);
-    GI_TRY(gi_auth_file_check_members(e->obj, e->where, known, err));
+    GI_TRY(check_members(e, known, err));
     GI_TRY(get_rule(e, known[0], known[1], &t->limits.requests, err));
     GI_TRY(get_rule(e, known[2], known[3], &t->limits.megapixels, err));
     for (size_t i = 0; i < keys->n_tenants; i++)
         if (strcmp(keys->tenants[i].tenant, name) == 0)
-            return gi_fail(err, GLINT_ERR_FORMAT, "%s: the tenant \"%s\" is in both files",
-                           e->where, name);
+            return at(e, NULL,
+                      gi_fail(err, GLINT_ERR_FORMAT, "the tenant \"%s\" is in both files", name),
+                      err);
     keys->n_tenants++;
     return GLINT_OK;
 }
 
 static glint_status read_tenants(const gi_auth_file *f, gi_auth_keys *keys, glint_error *err) {
     const json_t *all = NULL;
-    GI_TRY(gi_json_get_object(f->root, f->path, "tenants", false, &all, err));
+    const entry top = {f, f->root};
+    GI_TRY(
+        at(&top, "tenants", gi_json_get_object(f->root, NULL, "tenants", false, &all, err), err));
     const size_t n = json_object_size(all);
     if (n == 0) return GLINT_OK;
     if (n > GI_AUTH_KEYS_MAX)
-        return gi_fail(err, GLINT_ERR_LIMIT, "%s: %zu tenants, at most %d", f->path, n,
-                       GI_AUTH_KEYS_MAX);
+        return at(&top, "tenants",
+                  gi_fail(err, GLINT_ERR_LIMIT, "%zu tenants, at most %d", n, GI_AUTH_KEYS_MAX),
+                  err);
     gi_tenant_entry *more =
         gi_realloc_array(keys->tenants, keys->n_tenants + n, sizeof *keys->tenants);
-    if (!more) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->path);
+    if (!more) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->place.what);
     keys->tenants = more;
     const char *name;
     json_t *value;
-    size_t i = 0;
     json_object_foreach((json_t *)(uintptr_t)all, name, value) {
-        entry e;
-        GI_TRY(add_tenant(keys, open_entry(&e, f, "tenants", i++, value), name, err));
+        const entry e = {f, value};
+        GI_TRY(add_tenant(keys, &e, name, err));
     }
     return GLINT_OK;
 }
@@ -325,9 +354,8 @@ static glint_status load_file(const char *path, read_keys_fn read_keys, gi_auth_
     gi_auth_file f = {0};
     if (!path) return GLINT_OK;
     GI_TRY(gi_auth_file_open(path, GI_AUTH_FILE_BYTES_MAX, &f, err));
-    char where[WHERE_BYTES];
-    snprintf(where, sizeof where, "%s:1", path);
-    glint_status st = gi_auth_file_check_members(f.root, where, known, err);
+    const entry top = {&f, f.root};
+    glint_status st = check_members(&top, known, err);
     if (st == GLINT_OK) st = read_keys(&f, keys, err);
     if (st == GLINT_OK) st = read_tenants(&f, keys, err);
     gi_auth_file_close(&f);

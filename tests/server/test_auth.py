@@ -353,11 +353,14 @@ class KeyFiles(AuthTest):
             lines = ['{"keys": [', *([json.dumps(first) + ","] if first else []), json.dumps(entry), "]}"]
             path = self.files.write("jwt.json", "\n".join(lines))
             self.fails_to_start(rf"jwt\.json:{3 if first else 2}: .*{words}", "--jwt-keys", path)
-        for text, words in (("{", "line 1"), ("[]", "object"), ("{}", '"keys" is missing'), ('{"keys":{}}', "array"),
-                            ('{"keys":[],"more":1}', '"more"'), ('{"keys":[],"keys":[]}', "line 1"),
+        for text, words in (("{", "jwt.json:1: "), ("[]", "jwt.json:1: .*object"), ("\n{}", 'jwt.json:2: "keys" is missing'),
+                            ('{\n"keys":{}}', "jwt.json:2: .*array"), ('{"keys":[],\n"more":1}', 'jwt.json:2: .*"more"'),
+                            ('{"keys":[\n{"kid":"a",\n"alg":"x"}]}', 'jwt.json:3: "alg"'),
+                            ('{"keys":[\n{"kid":"a",\n"alg":"HS256",\n"secret":""}]}', "jwt.json:4: .*32 to 1024"),
+                            ('{"keys":[],"keys":[]}', "jwt.json:1: "),
                             ('{"keys":[],"tenants":{"a b":{}}}', "jwt.json:1: a tenant"),
                             ('{"keys":[],\n"tenants":{\n"a":{"requests_per_s":-1}}}', "jwt.json:3: "),
-                            ('{"keys":[],"tenants":{"a":{"requests_burst":5}}}', "without")):
+                            ('{"keys":[],"tenants":{"a":{\n"requests_burst":5}}}', "jwt.json:2: .*without")):
             self.fails_to_start(words, "--jwt-keys", self.files.write("jwt.json", text))
         self.fails_to_start("nowhere", "--jwt-keys", self.files.dir + "/nowhere.json")
         self.fails_to_start("--jwt-keys", "--jwt-audience", "x")
@@ -524,8 +527,8 @@ class Rotation(AuthTest):
     def test_broken_file_keeps_the_old_keys(self):
         path = self.files.hmac("k1")
         server = self.start("--jwt-keys", path)
-        for text, where in (('{"keys": [\n\n{"kid": "k2", "alg": "none"}]}', "jwt.json:3:"), ("{", "line 1"),
-                            ('{"keys": [\n{"kid": "k2",\n]}', "line 3"), ("", "line 1")):
+        for text, where in (('{"keys": [\n\n{"kid": "k2", "alg": "none"}]}', "jwt.json:3:"), ("{", "jwt.json:1:"),
+                            ('{"keys": [\n{"kid": "k2",\n]}', "jwt.json:3:"), ("", "jwt.json:1:")):
             self.files.write("jwt.json", text)
             line = self.reload(server, "the old keys stay")
             self.assertIn(path, line)

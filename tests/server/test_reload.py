@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -71,9 +72,9 @@ class Templates(ReloadTest):
     def test_a_mistake_leaves_the_old_ones(self):
         self.template()
         server = self.start("--templates", self.templates)
-        for content, words in (('{"name": "mine",\n "description": "x"\n "prompt": "{prompt}"}', "mine.json"),
+        for content, words in (('{"name": "mine",\n "description": "x"\n "prompt": "{prompt}"}', "mine.json:3: not valid JSON"),
                                ('{"name": "mine", "description": "x",\n "prompt": "{prompt}",\n "max_tokens": 0}',
-                                'mine.json: "max_tokens" is 0')):
+                                'mine.json:3: "max_tokens" is 0')):
             self.write("templates/mine.json", content)
             line = self.reload(server, "the old templates stay")
             self.assertIn(words, line)
@@ -127,6 +128,46 @@ class Templates(ReloadTest):
         server.wait_ready()
         wait_until(lambda: any("templates were read again" in line for line in server.lines), "templates")
         self.assertEqual(self.ask(server).json["tokens_generated"], 5)
+
+
+class Mistakes(ReloadTest):
+    """A start names file and line, before anything is served."""
+
+    def refuse(self, code, words, *options):
+        done = subprocess.run([GLINT, "serve", "--listen", "127.0.0.1:0", "--model", TINY, *options],
+                              capture_output=True, text=True, timeout=PATIENCE_S)
+        last = done.stderr.splitlines()[-1]
+        self.assertIn(words, last)
+        self.assertEqual(done.returncode, code, last)
+
+    def test_config_file(self):
+        for text, words in (('{"queue_max": 8,\n "queue_max": 9}', "serve.json:2: not valid JSON"),
+                            ("", "serve.json:1: not valid JSON"), ("[]", "serve.json:1: must be a JSON object"),
+                            ('{\n"queue_max": 0}', "serve.json:2: queue_max is 0, must be 1 to 65536"),
+                            ('{\n"log_level": "loud",\n"queue_max": 5}', 'serve.json:2: log_level: "loud" is not one of'),
+                            ('{"queue_max": 5,\n\n"queue_mx": 5}',
+                             'serve.json:3: unknown setting "queue_mx"; did you mean "queue_max"?'),
+                            ('{"queue_max": 5,\n"zzz": 5}', 'serve.json:2: unknown setting "zzz"'),
+                            ('{"allow_image_host": [\n"a.example",\n[]]}', "serve.json:1: allow_image_host: "),
+                            ('{"queue_max":\n"5"}', "serve.json:1: queue_max: the value has the wrong type")):
+            self.refuse(2, words, "--config", self.write("serve.json", text))
+        self.refuse(2, "nowhere.json", "--config", "nowhere.json")
+
+    def test_templates(self):
+        good = {"name": "mine", "description": "x", "prompt": "{prompt}", "max_tokens": 3}
+        for members, words in (({"name": "No Name"}, '2: "name" must be'), ({"prompt": "no slot"}, '4: "prompt" has no'),
+                               ({"prompt": "{prompt} {what}"}, '4: "prompt": slot {what}'), ({"max_tokens": "3"}, "5: "),
+                               ({"schema": {"type": "strange"}}, '6: schema: "type"'), ({"more": 1}, '6: unknown key'),
+                               ({"label": "x"}, '6: "label"'), ({"languages": [1]}, '6: "languages"')):
+            path = self.write("templates/mine.json", {**good, **members})
+            self.refuse(4, f"{path}:{words}", "--templates", self.templates)
+
+    def test_model(self):
+        """What a checkpoint says is named by file and key."""
+        model = os.path.join(self.folder.name, "model")
+        shutil.copytree(TINY, model)
+        self.write("model/config.json", '{"model_type": "glm4v",\n "text_config": }')
+        self.refuse(4, "config.json:2: not valid JSON", "--model", model)
 
 
 class Nothing(ReloadTest):

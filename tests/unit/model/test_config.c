@@ -353,11 +353,11 @@ static void broken_files(void **state) {
         glint_status status;
         const char *message;
     } rows[] = {
-        {"config.json", "", GLINT_ERR_FORMAT, "config.json: not valid JSON"},
-        {"config.json", "{\"model_type\": ", GLINT_ERR_FORMAT, "line 1"},
+        {"config.json", "", GLINT_ERR_FORMAT, "config.json:1: not valid JSON"},
+        {"config.json", "{\"model_type\": ", GLINT_ERR_FORMAT, "config.json:1: "},
         {"config.json", "[]", GLINT_ERR_FORMAT, "must be a JSON object"},
         {"config.json", "{\"a\":1,\"a\":2}", GLINT_ERR_FORMAT, "duplicate"},
-        {"generation_config.json", "{", GLINT_ERR_FORMAT, "generation_config.json: not valid"},
+        {"generation_config.json", "{", GLINT_ERR_FORMAT, "generation_config.json:1: not valid"},
         {"preprocessor_config.json", "null", GLINT_ERR_FORMAT, "not valid JSON"},
         {"preprocessor_config.json", "[]", GLINT_ERR_FORMAT, "must be a JSON object"},
     };

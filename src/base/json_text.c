@@ -1,0 +1,102 @@
+/*
+ * Text and tree are walked together: jansson keeps members in their order and refuses a key that
+ * comes twice, so the n-th member of the one is the n-th of the other and no key has to be read.
+ * The text is known to be valid, and its depth bounded, or there would be no tree.
+ */
+#include "base/json_text.h"
+
+#include <string.h>
+
+typedef struct walk {
+    const char *s;
+    size_t n, i;
+    const json_t *obj; /* looked for */
+    const char *key;   /* or NULL */
+    size_t found;      /* offset, or SIZE_MAX */
+} walk;
+
+static void skip_space(walk *w) {
+    while (w->i < w->n && memchr(" \t\r\n", w->s[w->i], 4)) w->i++;
+}
+
+/* Behind the string that begins here. */
+static void skip_string(walk *w) {
+    for (w->i++; w->i < w->n && w->s[w->i] != '"'; w->i++) w->i += w->s[w->i] == '\\';
+    w->i++;
+}
+
+/* Behind the comma or bracket after a value. */
+static void skip_separator(walk *w) {
+    skip_space(w);
+    w->i++;
+}
+
+static void walk_value(walk *w, const json_t *v);
+
+static void walk_object(walk *w, const json_t *v) {
+    const char *key;
+    json_t *member;
+    w->i++;
+    json_object_foreach((json_t *)(uintptr_t)v, key, member) {
+        skip_space(w);
+        if (v == w->obj && w->key && strcmp(w->key, key) == 0) w->found = w->i;
+        skip_string(w);
+        skip_separator(w); /* the colon */
+        walk_value(w, member);
+        skip_separator(w);
+    }
+}
+
+static void walk_array(walk *w, const json_t *v) {
+    w->i++;
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        walk_value(w, json_array_get(v, i));
+        skip_separator(w);
+    }
+}
+
+/* From the white space before a value to its end; an empty object or array ends with its bracket,
+ * others behind what separated their last member from it. */
+static void walk_value(walk *w, const json_t *v) {
+    skip_space(w);
+    if (v == w->obj && w->found == SIZE_MAX) w->found = w->i;
+    if (json_is_string(v)) {
+        skip_string(w);
+    } else if (json_is_object(v) && json_object_size(v) > 0) {
+        walk_object(w, v);
+    } else if (json_is_array(v) && json_array_size(v) > 0) {
+        walk_array(w, v);
+    } else if (json_is_object(v) || json_is_array(v)) {
+        w->i++;
+        skip_separator(w);
+    } else {
+        while (w->i < w->n && !memchr(",]} \t\r\n", w->s[w->i], 7)) w->i++;
+    }
+}
+
+size_t gi_json_line(const gi_json_text *t, const json_t *obj, const char *key) {
+    walk w = {.s = t->text, .n = t->n_bytes, .obj = obj, .key = key, .found = SIZE_MAX};
+    walk_value(&w, t->root);
+    size_t line = 1;
+    for (size_t i = 0; w.found != SIZE_MAX && i < w.found && i < t->n_bytes; i++)
+        line += t->text[i] == '\n';
+    return line;
+}
+
+glint_status gi_json_at(const gi_json_text *t, const json_t *obj, const char *key, glint_status st,
+                        glint_error *err) {
+    if (st == GLINT_OK || st == GLINT_ERR_MEMORY || !err) return st;
+    const glint_error why = *err;
+    return gi_fail(err, st, "%s:%zu: %s", t->what, gi_json_line(t, obj, key), why.message);
+}
+
+const char *gi_json_unknown_key(const json_t *obj, const char *const *known) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)obj, key, value) {
+        const char *const *k = known;
+        while (*k && strcmp(*k, key) != 0) k++;
+        if (!*k) return key;
+    }
+    return NULL;
+}

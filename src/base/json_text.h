@@ -1,0 +1,41 @@
+/**
+ * @file
+ * Lines of a JSON text: jansson tells the line of a syntax error, but not where a value stands
+ * that means nothing. So values are found again in the text they came from, when something is
+ * wrong with one.
+ *
+ *     const gi_json_text t = {.what = path, .text = text, .n_bytes = n, .root = root};
+ *     st = gi_json_get_int(obj, NULL, "max_tokens", ...);
+ *     return gi_json_at(&t, obj, "max_tokens", st, err);   // FILE:7: "max_tokens" is 0, must be
+ * ...
+ */
+#ifndef GI_BASE_JSON_TEXT_H
+#define GI_BASE_JSON_TEXT_H
+
+#include "base/json.h"
+
+/** A text and what gi_json_parse made of it, unchanged since. All borrowed. */
+typedef struct gi_json_text {
+    const char *what; /**< names it in messages: its path */
+    const char *text;
+    size_t n_bytes;
+    const json_t *root;
+} gi_json_text;
+
+/**
+ * The line, from 1, on which member `key` of `obj` begins; that of `obj` itself when `key` is NULL
+ * or not there; 1 when `obj` is not in the text.
+ *
+ * @param obj a value under t->root. Of true, false and null, which are all one, the first is found.
+ */
+size_t gi_json_line(const gi_json_text *t, const json_t *obj, const char *key);
+
+/** Put "WHAT:LINE: " before the message of a failure that is about `key` of `obj`. Passes `st`
+ * through; does nothing with GLINT_OK and GLINT_ERR_MEMORY. */
+glint_status gi_json_at(const gi_json_text *t, const json_t *obj, const char *key, glint_status st,
+                        glint_error *err);
+
+/** The first key of `obj` that is not among `known`, a list that ends with NULL; or NULL. */
+const char *gi_json_unknown_key(const json_t *obj, const char *const *known);
+
+#endif
