@@ -344,7 +344,8 @@ static glint_status unknown_setting(const parse_run *r, const gi_json_text *conf
     if (near) spell(name, "", near, false);
     const glint_status st = gi_fail(r->err, GLINT_ERR_ARG, "unknown setting \"%.80s\"%s%s%s", key,
                                     near ? "; did you mean \"" : "", name, near ? "\"?" : "");
-    return gi_json_at(config, config->root, key, st, r->err);
+    gi_json_at(config, config->root, key, st, r->err);
+    return st;
 }
 
 static glint_status apply_config(const parse_run *r, const gi_json_text *config) {
@@ -362,7 +363,9 @@ static glint_status apply_config(const parse_run *r, const gi_json_text *config)
             if (strcmp(name, key) == 0) found = s;
         }
         if (!found) return unknown_setting(r, config, key);
-        GI_TRY(gi_json_at(config, config->root, key, set_from_json(r, found, key, value), r->err));
+        const glint_status st = set_from_json(r, found, key, value);
+        gi_json_at(config, config->root, key, st, r->err);
+        GI_TRY(st);
     }
     return GLINT_OK;
 }

@@ -83,11 +83,11 @@ size_t gi_json_line(const gi_json_text *t, const json_t *obj, const char *key) {
     return line;
 }
 
-glint_status gi_json_at(const gi_json_text *t, const json_t *obj, const char *key, glint_status st,
-                        glint_error *err) {
-    if (st == GLINT_OK || st == GLINT_ERR_MEMORY || !err) return st;
+void gi_json_at(const gi_json_text *t, const json_t *obj, const char *key, glint_status st,
+                glint_error *err) {
+    if (st == GLINT_OK || st == GLINT_ERR_MEMORY || !err) return;
     const glint_error why = *err;
-    return gi_fail(err, st, "%s:%zu: %s", t->what, gi_json_line(t, obj, key), why.message);
+    gi_fail(err, st, "%s:%zu: %s", t->what, gi_json_line(t, obj, key), why.message);
 }
 
 const char *gi_json_unknown_key(const json_t *obj, const char *const *known) {

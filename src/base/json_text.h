@@ -6,7 +6,7 @@
  *
  *     const gi_json_text t = {.what = path, .text = text, .n_bytes = n, .root = root};
  *     st = gi_json_get_int(obj, NULL, "max_tokens", ...);
- *     return gi_json_at(&t, obj, "max_tokens", st, err);   // FILE:7: "max_tokens" is 0, must be
+ *     gi_json_at(&t, obj, "max_tokens", st, err); // FILE:7: "max_tokens" is 0, must be
  * ...
  */
 #ifndef GI_BASE_JSON_TEXT_H
@@ -30,10 +30,10 @@ typedef struct gi_json_text {
  */
 size_t gi_json_line(const gi_json_text *t, const json_t *obj, const char *key);
 
-/** Put "WHAT:LINE: " before the message of a failure that is about `key` of `obj`. Passes `st`
- * through; does nothing with GLINT_OK and GLINT_ERR_MEMORY. */
-glint_status gi_json_at(const gi_json_text *t, const json_t *obj, const char *key, glint_status st,
-                        glint_error *err);
+/** Put "WHAT:LINE: " before the message of a failure that is about `key` of `obj`. Does nothing
+ * with GLINT_OK and GLINT_ERR_MEMORY. */
+void gi_json_at(const gi_json_text *t, const json_t *obj, const char *key, glint_status st,
+                glint_error *err);
 
 /** The first key of `obj` that is not among `known`, a list that ends with NULL; or NULL. */
 const char *gi_json_unknown_key(const json_t *obj, const char *const *known);

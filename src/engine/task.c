@@ -52,7 +52,8 @@ static glint_status no_memory(const reader *r) {
 
 /* Pass a status through; a failure is said to be about `key`. */
 static glint_status at(const reader *r, const char *key, glint_status st) {
-    return gi_json_at(&r->place, r->json, key, st, r->err);
+    gi_json_at(&r->place, r->json, key, st, r->err);
+    return st;
 }
 
 static glint_status get_string(const reader *r, const char *key, bool required, const char **ret) {

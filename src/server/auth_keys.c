@@ -27,7 +27,8 @@ typedef struct entry {
 
 /* Pass a status through; a failure is said to be about a member of the entry, or all of it. */
 static glint_status at(const entry *e, const char *key, glint_status st, glint_error *err) {
-    return gi_json_at(&e->file->place, e->obj, key, st, err);
+    gi_json_at(&e->file->place, e->obj, key, st, err);
+    return st;
 }
 
 /* A string; `required` or not. */
@@ -235,7 +236,8 @@ static glint_status get_expiry(const entry *e, int64_t *ret, glint_error *err) {
     const char *end = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
     const time_t when = end && *end == '\0' ? timegm(&tm) : (time_t)-1;
     /* Written again it must be the same: no 31st of February, no second 60. */
-    if (when > 0 && gmtime_r(&when, &back)) strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%SZ", &back);
+    if (when > 0 && gmtime_r(&when, &back))
+        strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%SZ", &back);
     if (strcmp(again, s) != 0)
         return at(e, "expires",
                   gi_fail(err, GLINT_ERR_FORMAT,
