@@ -6,6 +6,8 @@
 
 #include "base/parse.h"
 
+#include <string.h>
+
 enum { MIB = 1024 * 1024, PORT_MAX = 65535 };
 
 void gi_fetch_args_options(gi_fetch_args *a, gi_option *specs, size_t *n_specs) {
@@ -17,6 +19,13 @@ void gi_fetch_args_options(gi_fetch_args *a, gi_option *specs, size_t *n_specs) 
          .value = "HOST",
          .help = "fetch pictures from this host:\nexample.com, *.example.com or an address\n"
                  "(none: no URL is fetched)"},
+        {.name = "image-urls",
+         .kind = GI_OPTION_CHOICE,
+         .target = &a->urls,
+         .value = "WHETHER",
+         .fallback = "on",
+         .choices = "on|off",
+         .help = "off: fetch nothing for now, whatever is\nallowed; read again on SIGHUP"},
         {.name = "allow-image-port",
          .kind = GI_OPTION_LIST,
          .target = &a->port_texts,
@@ -69,6 +78,10 @@ void gi_fetch_args_options(gi_fetch_args *a, gi_option *specs, size_t *n_specs) 
          .help = "fetched pictures kept for as long as\ntheir server allows, in MiB; 0 = none"},
     };
     for (size_t i = 0; i < GI_FETCH_ARGS_OPTIONS; i++) specs[(*n_specs)++] = rows[i];
+}
+
+bool gi_fetch_args_are_on(const gi_fetch_args *a) {
+    return strcmp(a->urls, "on") == 0;
 }
 
 glint_status gi_fetch_args_resolve(gi_fetch_args *a, gi_fetch_config *ret, glint_error *err) {

@@ -10,19 +10,22 @@
 #include "fetch/fetcher.h"
 
 /** Rows that gi_fetch_args_options appends. */
-#define GI_FETCH_ARGS_OPTIONS 10
+#define GI_FETCH_ARGS_OPTIONS 11
 
 /** Their values. Zero-initialise. */
 typedef struct gi_fetch_args {
     gi_option_list hosts, port_texts;
     bool allow_http, allow_private;
-    const char *ca_file;
+    const char *ca_file, *urls;
     int64_t total_ms, file_mib, cache_mib, transfers_max;
     int64_t ports[GI_FETCH_PORTS_MAX];
 } gi_fetch_args;
 
 /** Append the rows, a heading first, to specs; there must be room for GI_FETCH_ARGS_OPTIONS. */
 void gi_fetch_args_options(gi_fetch_args *a, gi_option *specs, size_t *n_specs);
+
+/** True unless fetching is switched off for now. */
+bool gi_fetch_args_are_on(const gi_fetch_args *a);
 
 /** The fetcher's settings, which point into `a`; without hosts they mean "none". GLINT_ERR_ARG: a
  * port is none, or an option that does nothing without a host. */

@@ -1,7 +1,7 @@
 /*
  * glint serve: the options of the server in one table, and its life: listen, load, serve, and on
  * SIGTERM or Ctrl-C finish what is under way. A second signal ends the process at once. SIGHUP
- * reads keys and templates again, at any moment of that.
+ * reads keys, templates and what may change of the settings again, at any moment of that.
  */
 #include "command.h"
 #include "audit_args.h"
@@ -32,7 +32,8 @@ static const char ABOUT[] =
     "--list routes tells, over HTTP. Listens at once and becomes ready when the model is loaded.\n"
     "SIGTERM or Ctrl-C: refuses new requests, finishes those under way, exits; a second one exits "
     "at\n"
-    "once. SIGHUP: reads keys and templates and opens the audit log again.\n";
+    "once. SIGHUP: reads keys, templates, --image-urls and --log-level again, and opens the audit\n"
+    "log again.\n";
 
 static const char FOOTER[] =
     "Examples:\n"
@@ -144,13 +145,19 @@ static const row ROWS[] = {
     {"log-format", 0, GI_OPTION_CHOICE, AT(log_format), "FORMAT", "text", "text|json", 0, 0, "how"},
 };
 
-enum { N_ROWS = sizeof ROWS / sizeof ROWS[0] };
+enum {
+    N_ROWS = sizeof ROWS / sizeof ROWS[0],
+    N_SPECS = GI_ENGINE_ARGS_OPTIONS + N_ROWS + GI_FETCH_ARGS_OPTIONS + GI_AUDIT_ARGS_OPTIONS +
+              GI_REDIS_ARGS_OPTIONS
+};
 
 /* ---- a server and the thread that loads its model ---- */
 
 typedef struct run {
     gi_server *server;
     const char *model_dir;
+    int argc;
+    char **argv;
     bool has_audit, has_templates;
     bool is_loaded;
     bool reload_due;     /* a SIGHUP came while the model was loaded */
@@ -222,7 +229,31 @@ static void reload_templates(run *r) {
                    gi_server_reload_tasks);
 }
 
+static void init_options(serve_options *s, gi_option specs[N_SPECS], gi_options *o);
+
+/* Those settings that may change while the server runs; a restart takes the others. */
+static void reload_settings(run *r) {
+    serve_options s = {0};
+    gi_option specs[N_SPECS];
+    gi_options o;
+    glint_error err = {0};
+    init_options(&s, specs, &o);
+    const bool ok = gi_options_parse(&o, r->argc, r->argv, &err) == GLINT_OK;
+    gi_server_count_reload(r->server, ok);
+    if (ok) {
+        gi_log_set_level((gi_log_level)gi_log_level_parse(s.log_level));
+        gi_server_set_image_urls(r->server, gi_fetch_args_are_on(&s.fetch));
+        gi_log(GI_LOG_INFO, "serve",
+               "SIGHUP: the settings were read again: image-urls %s, log-level %s", s.fetch.urls,
+               s.log_level);
+    } else {
+        gi_log(GI_LOG_ERROR, "serve", "SIGHUP: the old settings stay: %s", err.message);
+    }
+    gi_options_done(&o);
+}
+
 static void reload(run *r) {
+    reload_settings(r);
     const bool has_keys = gi_server_has_auth(r->server);
     if (r->has_audit)
         reload_one(r->server, "the audit log was opened again", "the old audit log stays",
@@ -231,8 +262,6 @@ static void reload(run *r) {
         reload_one(r->server, "the files of keys were read again", "the old keys stay",
                    gi_server_reload);
     if (r->has_templates) reload_templates(r);
-    if (!r->has_audit && !has_keys && !r->has_templates)
-        gi_log(GI_LOG_INFO, "serve", "SIGHUP: there is nothing to read again");
 }
 
 /* Take a signal. True: it asks the server to stop. */
@@ -299,9 +328,9 @@ static glint_status check_access(gi_access_settings *a, glint_error *err) {
     return GLINT_OK;
 }
 
-static int start(serve_options *o) {
+static int start(serve_options *o, int argc, char **argv) {
     gi_server_settings settings = o->settings;
-    run r = {.loaded_fd = -1};
+    run r = {.loaded_fd = -1, .argc = argc, .argv = argv};
     if (check_access(&settings.access, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
     if (gi_fetch_args_resolve(&o->fetch, &settings.fetch, &r.err) != GLINT_OK)
@@ -335,6 +364,7 @@ static int start(serve_options *o) {
         const bool is_usage = st == GLINT_ERR_ARG || st == GLINT_ERR_FORMAT;
         return gi_command_fail("serve", is_usage ? GI_EXIT_USAGE : GI_EXIT_INPUT, &r.err);
     }
+    gi_server_set_image_urls(r.server, gi_fetch_args_are_on(&o->fetch));
     const int exit_code = serve_until_signal(&r, signal_fd, &signals);
     gi_server_close(r.server);
     if (exit_code == GI_EXIT_OK) gi_log(GI_LOG_INFO, "serve", "stopped");
@@ -343,27 +373,24 @@ static int start(serve_options *o) {
     return exit_code;
 }
 
-int gi_command_serve(int argc, char **argv) {
-    serve_options s = {0};
-    gi_option specs[GI_ENGINE_ARGS_OPTIONS + N_ROWS + GI_FETCH_ARGS_OPTIONS +
-                    GI_AUDIT_ARGS_OPTIONS + GI_REDIS_ARGS_OPTIONS];
+static void init_options(serve_options *s, gi_option specs[N_SPECS], gi_options *o) {
     size_t n_specs = 0;
-    gi_engine_args_options(&s.engine, specs, &n_specs);
+    gi_engine_args_options(&s->engine, specs, &n_specs);
     for (size_t i = 0; i < N_ROWS; i++)
         specs[n_specs++] = (gi_option){.name = ROWS[i].name,
                                        .letter = ROWS[i].letter,
                                        .kind = ROWS[i].kind,
-                                       .target = (char *)&s + ROWS[i].offset,
+                                       .target = (char *)s + ROWS[i].offset,
                                        .value = ROWS[i].value,
                                        .fallback = ROWS[i].fallback,
                                        .choices = ROWS[i].choices,
                                        .min = ROWS[i].min,
                                        .max = ROWS[i].max,
                                        .help = ROWS[i].help};
-    gi_fetch_args_options(&s.fetch, specs, &n_specs);
-    gi_audit_args_options(&s.audit, specs, &n_specs);
-    gi_redis_args_options(&s.redis, specs, &n_specs);
-    gi_options o = {
+    gi_fetch_args_options(&s->fetch, specs, &n_specs);
+    gi_audit_args_options(&s->audit, specs, &n_specs);
+    gi_redis_args_options(&s->redis, specs, &n_specs);
+    *o = (gi_options){
         .command = "serve",
         .usage = "glint serve [OPTION]...",
         .about = ABOUT,
@@ -372,12 +399,19 @@ int gi_command_serve(int argc, char **argv) {
         .n_specs = n_specs,
         .has_config = true,
     };
+}
+
+int gi_command_serve(int argc, char **argv) {
+    serve_options s = {0};
+    gi_option specs[N_SPECS];
+    gi_options o;
     int exit_code;
+    init_options(&s, specs, &o);
     if (!gi_command_begin(&o, argc, argv, &exit_code)) return exit_code;
     gi_log_set_level((gi_log_level)gi_log_level_parse(s.log_level));
     gi_log_set_json(strcmp(s.log_format, "json") == 0);
     if (s.lists_routes) s.list = "routes";
-    exit_code = s.list ? gi_serve_list(s.list, specs, n_specs) : start(&s);
+    exit_code = s.list ? gi_serve_list(s.list, specs, o.n_specs) : start(&s, argc, argv);
     gi_options_done(&o);
     return exit_code;
 }

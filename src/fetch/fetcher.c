@@ -44,7 +44,7 @@ struct gi_fetcher {
     bool has_thread;
     pthread_mutex_t lock; /* of the inbox */
     gi_fetch *inbox;      /* newest first */
-    atomic_bool is_stopping;
+    atomic_bool is_stopping, is_off;
     gi_fetch_job *jobs; /* oldest first; the thread's */
     atomic_size_t n_waiting;
     atomic_uint_fast64_t n_begun, n_joined, n_failed;
@@ -72,12 +72,21 @@ static void deliver_failure(gi_fetch *w, glint_status st, const char *what) {
 
 /* ---- jobs, on the thread ---- */
 
+/* Word that a fetch ends because fetching does. */
+static const char SWITCHED_OFF[] = "fetching pictures is switched off";
+
 static bool is_same(const gi_fetch_job *job, const gi_fetch *w) {
     return memcmp(&job->scope, &w->scope, sizeof w->scope) == 0 &&
            strcmp(job->first.text, w->url.text) == 0;
 }
 
 static void take_waiter(gi_fetcher *f, gi_fetch *w) {
+    if (atomic_load(&f->is_off)) {
+        gi_fetch_bytes_unref(w->stored);
+        w->stored = NULL;
+        deliver_failure(w, GLINT_ERR_UNSUPPORTED, SWITCHED_OFF);
+        return;
+    }
     if (w->stored) {
         const gi_fetch_result result = {.status = GLINT_OK, .bytes = w->stored};
         w->stored = NULL;
@@ -117,14 +126,16 @@ static void take_inbox(gi_fetcher *f) {
     }
 }
 
-/* Send those away who are cancelled or out of time; the earliest deadline of the others. */
-static double reap_waiters(gi_fetch_job *job, double now_ms) {
+/* Send those away who are cancelled or out of time, all when fetching is off; the earliest deadline
+ * of the others. */
+static double reap_waiters(const gi_fetcher *f, gi_fetch_job *job, double now_ms) {
+    const bool is_off = atomic_load(&f->is_off);
     double next_ms = INFINITY;
     gi_fetch **at = &job->waiters;
     while (*at) {
         gi_fetch *w = *at;
         const bool is_cancelled = atomic_load(&w->is_cancelled);
-        if (!is_cancelled && now_ms < w->deadline_ms) {
+        if (!is_off && !is_cancelled && now_ms < w->deadline_ms) {
             next_ms = fmin(next_ms, w->deadline_ms);
             at = &w->next;
             continue;
@@ -132,6 +143,8 @@ static double reap_waiters(gi_fetch_job *job, double now_ms) {
         *at = w->next;
         if (is_cancelled)
             deliver_failure(w, GLINT_ERR_CANCELLED, "cancelled");
+        else if (is_off)
+            deliver_failure(w, GLINT_ERR_UNSUPPORTED, SWITCHED_OFF);
         else
             deliver_failure(w, GLINT_ERR_DEADLINE, "the request's deadline passed");
     }
@@ -156,7 +169,7 @@ static double step_jobs(gi_fetcher *f, size_t n_running_max) {
     while (*at) {
         gi_fetch_job *job = *at;
         const double now_ms = gi_clock_ms();
-        next_ms = fmin(next_ms, reap_waiters(job, now_ms));
+        next_ms = fmin(next_ms, reap_waiters(f, job, now_ms));
         if (job->waiters && !job->has_started && n_running < n_running_max)
             gi_fetch_job_start(job, now_ms);
         if (job->waiters) gi_fetch_job_step(job, now_ms);
@@ -322,6 +335,15 @@ void gi_fetcher_free(gi_fetcher *f) {
     curl_global_cleanup();
 }
 
+void gi_fetcher_set_off(gi_fetcher *f, bool is_off) {
+    atomic_store(&f->is_off, is_off);
+    curl_multi_wakeup(f->env.multi);
+}
+
+bool gi_fetcher_is_off(const gi_fetcher *f) {
+    return atomic_load(&f->is_off);
+}
+
 /* ---- fetches ---- */
 
 /* What the store has of a URL; NULL: nothing, or there is a copy here. */
@@ -351,6 +373,7 @@ static gi_fetch_bytes *look_into_store(gi_fetcher *f, const gi_fetch *w) {
 glint_status gi_fetch_begin(gi_fetcher *f, const char *scope, const char *url, size_t n,
                             double timeout_ms, gi_fetch_done_fn on_done, void *ctx, gi_fetch **ret,
                             glint_error *err) {
+    if (atomic_load(&f->is_off)) return gi_fail(err, GLINT_ERR_UNSUPPORTED, SWITCHED_OFF);
     gi_fetch *w = gi_calloc(1, sizeof *w);
     if (!w) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a fetch");
     glint_status st = gi_url_parse(url, n, &w->url, err);

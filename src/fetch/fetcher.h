@@ -95,6 +95,15 @@ typedef void (*gi_fetch_done_fn)(void *ctx, const gi_fetch_result *result);
  */
 glint_status gi_fetcher_create(const gi_fetch_config *config, gi_fetcher **ret, glint_error *err);
 
+/**
+ * Switch fetching off or on again. While it is off nothing reaches for the network: fetches under
+ * way end with GLINT_ERR_UNSUPPORTED, and none begins. What was kept stays for later. Any thread.
+ */
+void gi_fetcher_set_off(gi_fetcher *f, bool is_off);
+
+/** True while fetching is switched off. Any thread. */
+bool gi_fetcher_is_off(const gi_fetcher *f);
+
 /** End every fetch with GLINT_ERR_CANCELLED, end the thread, free. Bytes must have been let go of
  * before. NULL is fine. */
 void gi_fetcher_free(gi_fetcher *f);
@@ -105,12 +114,14 @@ void gi_fetcher_free(gi_fetcher *f);
  *
  * The result's status: GLINT_OK; GLINT_ERR_IO (lookup, refused address, connection, TLS, HTTP
  * status, redirect, too slow), GLINT_ERR_LIMIT (too large), GLINT_ERR_DEADLINE (timeout_ms passed),
- * GLINT_ERR_CANCELLED, GLINT_ERR_BUSY (no budget), GLINT_ERR_MEMORY.
+ * GLINT_ERR_CANCELLED, GLINT_ERR_UNSUPPORTED (switched off), GLINT_ERR_BUSY (no budget),
+ * GLINT_ERR_MEMORY.
  *
  * @param scope       who asks, a tenant's name perhaps: within a scope fetches are joined and files
  *                    kept, so that nobody can tell from the time it takes what another has fetched.
  * @param timeout_ms  the request's own patience; total_ms of the settings holds beside it.
- * @return GLINT_ERR_ARG (not a URL that may be fetched here), GLINT_ERR_BUSY, GLINT_ERR_MEMORY;
+ * @return GLINT_ERR_ARG (not a URL that may be fetched here), GLINT_ERR_UNSUPPORTED (switched off),
+ *         GLINT_ERR_BUSY, GLINT_ERR_MEMORY;
  *         on_done is then never called.
  */
 glint_status gi_fetch_begin(gi_fetcher *f, const char *scope, const char *url, size_t n,

@@ -61,6 +61,7 @@
       "Decoder processes that a picture ended: a crash, or a limit on time or memory.")            \
     X(DECODER_RESTARTS, "glint_decoder_restarts_total", "", "counter",                             \
       "Decoder programs started again after the first of each slot.")                              \
+    X(FETCH_ON, "glint_fetch_on", "", "gauge", "1 while pictures by URL are fetched.")             \
     X(FETCHES, "glint_fetches_total", "", "counter", "Pictures by URL that were asked for.")       \
     X(FETCH_JOINED, "glint_fetches_joined_total", "", "counter",                                   \
       "Of these, joined to a fetch under way.")                                                    \

@@ -85,7 +85,8 @@ bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant,
                             const gi_field_picture *pictures, size_t n, double timeout_ms,
                             void (*on_ready)(void *ctx), void *ctx, gi_picture_fetch **ret,
                             gi_api_error *error) {
-    if (!fetcher) return gi_api_fail(error, GI_API_IMAGE_URLS_DISABLED, "image");
+    if (!fetcher || gi_fetcher_is_off(fetcher))
+        return gi_api_fail(error, GI_API_IMAGE_URLS_DISABLED, "image");
     gi_picture_fetch *f = gi_calloc(1, sizeof *f);
     if (!f) return gi_api_fail(error, GI_API_OVERLOADED, NULL);
     pthread_mutex_init(&f->lock, NULL);
@@ -107,6 +108,7 @@ bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant,
 
 static gi_api_code code_of(glint_status st) {
     if (st == GLINT_ERR_MEMORY || st == GLINT_ERR_BUSY) return GI_API_OVERLOADED;
+    if (st == GLINT_ERR_UNSUPPORTED) return GI_API_IMAGE_URLS_DISABLED;
     return st == GLINT_ERR_DEADLINE ? GI_API_DEADLINE : GI_API_IMAGE_FETCH_FAILED;
 }
 

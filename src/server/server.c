@@ -434,6 +434,10 @@ glint_status gi_server_reopen_audit(gi_server *s, glint_error *err) {
     return gi_observer_reopen(s->observer, err);
 }
 
+void gi_server_set_image_urls(gi_server *s, bool is_on) {
+    if (s->fetcher) gi_fetcher_set_off(s->fetcher, !is_on);
+}
+
 void gi_server_count_reload(gi_server *s, bool ok) {
     atomic_fetch_add(&s->n_reloads[ok], 1);
 }

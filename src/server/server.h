@@ -76,6 +76,10 @@ glint_status gi_server_reload(gi_server *s, glint_error *err);
  */
 glint_status gi_server_reload_tasks(gi_server *s, glint_error *err);
 
+/** Switch fetching pictures by URL off or on again; without hosts it is off for good. Any thread.
+ */
+void gi_server_set_image_urls(gi_server *s, bool is_on);
+
 /** Open the audit log again under its name; the old file is used when that fails. Any thread. */
 glint_status gi_server_reopen_audit(gi_server *s, glint_error *err);
 

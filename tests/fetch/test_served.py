@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -162,6 +163,49 @@ class Served(unittest.TestCase):
             for url in ("https://ok.pics.test/ok.png", "http://169.254.169.254/", "http:x"):
                 answer = server.post({"image": url, "prompt": "x"})
                 self.assertEqual((answer.status, answer.error["code"]), (422, "image_urls_disabled"))
+
+    def test_switched_off_while_it_runs(self):
+        """What is under way ends, nothing begins, kept pictures are not given out; on again, all is as before."""
+        with tempfile.TemporaryDirectory(prefix="glint-fetch-") as folder:
+            path = os.path.join(folder, "serve.json")
+
+            def switch(server, value, words):
+                with open(path + ".new", "w", encoding="utf-8") as file:
+                    json.dump({"image_urls": value}, file)
+                os.replace(path + ".new", path)
+                before = len(server.lines)
+                server.process.send_signal(signal.SIGHUP)
+                wait_until(lambda: any(words in line for line in server.lines[before:]), words)
+
+            def refused(answer):
+                self.assertEqual((answer.status, answer.error["code"]), (422, "image_urls_disabled"))
+
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("{}")
+            with serve("--config", path, "--image-fetch-ms", "60000", "--answer-cache-mib", "1") as server:
+                fields = {"image": "http://ok.pics.test/ok.png", "prompt": "x"}
+                self.assertEqual(server.post(fields).status, 200)
+                silent = [server.in_background({"image": f"http://ok.pics.test/silence?off={i}", "prompt": "x"})
+                          for i in range(3)]
+                wait_until(lambda: len(ORIGIN.asked("/silence?off")) == 3, "all are fetched")
+                start = time.monotonic()
+                switch(server, "off", "image-urls off")
+                for one in silent:
+                    refused(one.result())
+                self.assertLess(time.monotonic() - start, 20)
+                n_asked = len(ORIGIN.asked("/ok.png"))
+                refused(server.post(fields))
+                refused(server.post({**fields, "image": "http://ok.pics.test/ok.png?new"}))
+                self.assertEqual(server.post({"image": b64(PNG), "prompt": "x"}).status, 200)
+                self.assertIn("glint_fetch_on 0\n", server.get("/metrics").body.decode())
+                switch(server, "perhaps", "the old settings stay")
+                refused(server.post(fields))
+                self.assertEqual(len(ORIGIN.asked("/ok.png")), n_asked)
+                switch(server, "on", "image-urls on")
+                self.assertEqual(server.post(fields).status, 200)
+                self.assertIn("glint_fetch_on 1\n", server.get("/metrics").body.decode())
+            with serve("--image-urls", "off") as server:
+                refused(server.post(fields))
 
     def test_settings_that_make_no_sense(self):
         for options, code, word in ((["--allow-http-images"], 2, "--allow-image-host"),

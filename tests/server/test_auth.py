@@ -545,7 +545,7 @@ class Rotation(AuthTest):
         server.wait_ready()
         self.assertEqual(server.post(PROMPT, **bearer(hmac_token("k2"))).status, 200)
         plain = self.start()
-        self.reload(plain, "nothing to read again")
+        self.reload(plain, "settings were read again")
         self.assertEqual(plain.post(PROMPT).status, 200)
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from harness import GLINT, PATIENCE_S, ROOT, ROUTE, Server, read_all, wait_until
+from harness import FAKE, GLINT, PATIENCE_S, ROOT, ROUTE, Server, read_all, wait_until
 
 TINY = os.path.join(ROOT, "tests/golden/tiny/model")
 
@@ -64,7 +64,7 @@ class Templates(ReloadTest):
         self.assertEqual(names[5:], ["mine", "other"])
         metrics = server.get("/metrics").body.decode()
         self.assertIn('task="other"', metrics)
-        self.assertRegex(metrics, r'glint_reloads_total\{outcome="ok"\} 1\n')
+        self.assertRegex(metrics, r'glint_reloads_total\{outcome="ok"\} 2\n')
         os.remove(os.path.join(self.templates, "mine.json"))
         self.reload(server, "templates were read again")
         self.assertEqual(self.ask(server).error["code"], "unknown_task")
@@ -170,9 +170,17 @@ class Mistakes(ReloadTest):
         self.refuse(4, "config.json:2: not valid JSON", "--model", model)
 
 
-class Nothing(ReloadTest):
-    def test_nothing_to_read(self):
-        self.reload(self.start(), "nothing to read again")
+class Settings(ReloadTest):
+    def test_log_level(self):
+        path = self.write("serve.json", {"log_level": "warn"})
+        server = Server("--config", path, "--log-level", "info", model="fake")  # the flag wins
+        self.addCleanup(server.stop, signal.SIGKILL)
+        self.reload(server, "log-level info")
+        server = self.start("--config", self.write("serve.json", {"log_level": "info"}), binary=FAKE, model="fake")
+        self.write("serve.json", {"log_level": "debug"})
+        self.reload(server, "log-level debug")
+        self.write("serve.json", '{"log_level": "debug",\n"queue_max": 0}')
+        self.assertIn("serve.json:2: queue_max is 0", self.reload(server, "the old settings stay"))
 
 
 if __name__ == "__main__":
