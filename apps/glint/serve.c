@@ -120,7 +120,8 @@ static const row ROWS[] = {
      "print that and exit"},
     {"Requests:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
     {"queue-max", 0, GI_OPTION_INT, AT(settings.queue_max), "N", "64", NULL, 1, 65536,
-     "requests that may wait, else 429"},
+     "requests that may wait, else 429; with\nkeys, of a tenant at most as many as\nplaces are "
+     "free"},
     {"sequences-max", 0, GI_OPTION_INT, AT(sequences_max), "N", "16", NULL, 1, 256,
      "requests computed together; 1 = one\nafter the other"},
     {"kv-tokens", 0, GI_OPTION_INT, AT(kv_tokens_max), "N", NULL, NULL, 1, 1 << 24,

@@ -139,8 +139,18 @@ static size_t count_before_run(const gi_line *line) {
     return n;
 }
 
+static size_t count_of_tenant(const gi_line *line, uint64_t tenant) {
+    size_t n = 0;
+    for (size_t s = 0; s < GI_SCHED_RUNNING; s++)
+        for (const gi_sched_item *i = line->lists[s].head; i; i = i->next) n += i->tenant == tenant;
+    return n;
+}
+
 glint_status gi_line_submit(gi_line *line, gi_sched_item *item, double now_ms) {
-    if (line->draining || count_before_run(line) >= line->queue_max) return GLINT_ERR_BUSY;
+    const size_t n_taken = count_before_run(line);
+    if (line->draining || n_taken >= line->queue_max) return GLINT_ERR_BUSY;
+    if (line->has_tenants && count_of_tenant(line, item->tenant) >= line->queue_max - n_taken)
+        return GLINT_ERR_LIMIT;
     gi_assert(item->priority >= 0 && item->priority <= GI_SCHED_PRIORITY_MAX);
     *item = (gi_sched_item){.state = GI_SCHED_ARRIVED,
                             .deadline_ms = item->deadline_ms,
@@ -220,11 +230,10 @@ gi_sched_item *gi_line_stopped(gi_line *line, double now_ms) {
     return NULL;
 }
 
-void gi_line_stop_all(gi_line *line, void (*on_running)(void *ctx, gi_sched_item *item),
-                      void *ctx) {
+void gi_line_stop_all(gi_line *line) {
     for (size_t s = 0; s < GI_SCHED_LISTS; s++)
         for (gi_sched_item *i = line->lists[s].head; i; i = i->next)
-            if (gi_line_stop(line, i, GI_SCHED_STOP_DRAINED) && on_running) on_running(ctx, i);
+            gi_line_stop(line, i, GI_SCHED_STOP_DRAINED);
 }
 
 double gi_line_next_deadline_ms(const gi_line *line) {

@@ -18,6 +18,11 @@
  * gets tag = max(tag of the last one taken, last tag of its tenant) + cost, and the smallest tag is
  * taken. Tags of one stage and priority only grow, so nobody is overtaken for ever.
  *
+ * With `has_tenants`, a tenant may have at most as many items before RUNNING as places are left
+ * free: one that sends without end gets half of the line, two get a third each, and a tenant with
+ * nothing in the line finds a place as long as there is one. These are the dynamic thresholds of
+ * shared buffers (Choudhury and Hahne, IEEE/ACM ToN 1998) with factor 1.
+ *
  * An item whose deadline cannot be met, going by the cost of all that is ahead of it, is refused
  * when it would enter WAITING: waiting would cost others time and bring it nothing.
  * Estimates are held against what became of them, and multiplied by a factor that leaves few of
@@ -93,6 +98,7 @@ typedef struct gi_sched_list {
 typedef struct gi_line {
     gi_sched_list lists[GI_SCHED_LISTS]; /**< by state */
     size_t queue_max;                    /**< most items before RUNNING */
+    bool has_tenants;                    /**< no tenant may fill it alone; the caller's to set */
     size_t ready_max;                    /**< most items in PREPARING and READY */
     double run_avg_ms;                   /**< smoothed time in RUNNING, 0 before the first */
     double running_ms;                   /**< work left of what runs, the caller's to set; 0 = not
@@ -107,9 +113,10 @@ typedef struct gi_line {
 void gi_line_init(gi_line *line, size_t queue_max, size_t ready_max);
 
 /**
- * Put an item at the end of ARRIVED. Its first four fields are set by the caller, the rest is not
+ * Put an item at the end of ARRIVED. Its first four fields (all but is_held) are set by the caller, the rest is not
  * read.
- * @return GLINT_ERR_BUSY when the line is full or draining; the item is then untouched.
+ * @return GLINT_ERR_BUSY when the line is full or draining; GLINT_ERR_LIMIT when only the item's
+ *         tenant has too many in it; the item is then untouched.
  */
 glint_status gi_line_submit(gi_line *line, gi_sched_item *item, double now_ms);
 
@@ -150,9 +157,8 @@ gi_sched_item *gi_line_reap(gi_line *line, double now_ms);
  */
 gi_sched_item *gi_line_stopped(gi_line *line, double now_ms);
 
-/** Give every item in the line the reason GI_SCHED_STOP_DRAINED. `on_running` (or NULL) is called
- * for each running item that had no reason before. */
-void gi_line_stop_all(gi_line *line, void (*on_running)(void *ctx, gi_sched_item *item), void *ctx);
+/** Give every item in the line the reason GI_SCHED_STOP_DRAINED. */
+void gi_line_stop_all(gi_line *line);
 
 /** The earliest deadline of those that wait; infinity when there is none. */
 double gi_line_next_deadline_ms(const gi_line *line);

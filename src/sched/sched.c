@@ -251,6 +251,7 @@ glint_status gi_sched_create(const gi_sched_config *config, gi_sched **ret, glin
     gi_sched *s = gi_calloc(1, sizeof *s);
     if (!s) return gi_fail(err, GLINT_ERR_MEMORY, "scheduler: no memory");
     gi_line_init(&s->line, config->queue_max, config->ready_max);
+    s->line.has_tenants = config->has_tenants;
     s->ops = config->ops;
     s->ctx = config->ctx;
     s->engine = config->engine;
@@ -288,6 +289,8 @@ glint_status gi_sched_submit(gi_sched *s, gi_sched_request *r, glint_error *err)
     }
     pthread_mutex_unlock(&s->lock);
     if (st == GLINT_OK) return st;
+    if (st == GLINT_ERR_LIMIT)
+        return gi_fail(err, st, "scheduler: the line is full enough of this tenant");
     return gi_fail(err, st, draining ? "scheduler: draining" : "scheduler: the line is full");
 }
 
@@ -318,7 +321,7 @@ void gi_sched_drain(gi_sched *s, double grace_ms) {
     while (s->n_unfinished > 0 && gi_clock_ms() < until_ms)
         gi_cond_wait_until(&s->idle_cv, &s->lock, until_ms);
     if (s->n_unfinished > 0) {
-        gi_line_stop_all(&s->line, NULL, NULL);
+        gi_line_stop_all(&s->line);
         pthread_cond_signal(&s->clerk_cv);
     }
     while (s->n_unfinished > 0) pthread_cond_wait(&s->idle_cv, &s->lock);

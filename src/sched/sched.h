@@ -21,7 +21,7 @@
 
 /** A request; embedded in the caller's own. Zero-initialise. */
 typedef struct gi_sched_request {
-    gi_sched_item item;    /**< the caller sets item.deadline_ms */
+    gi_sched_item item;    /**< the caller sets item.deadline_ms and tenant */
     gi_plan_seq seq;       /**< the caller's part is filled by ops.begin */
     glint_job *job;        /**< the caller's, from ops.prepare on */
     glint_text_fn on_text; /**< the caller's: takes each piece of the answer; NULL = nobody */
@@ -59,6 +59,7 @@ typedef struct gi_sched_engine {
 typedef struct gi_sched_config {
     size_t queue_max; /**< most requests that wait, 1..65536 */
     size_t ready_max; /**< most of them with their pictures in memory, 1..queue_max */
+    bool has_tenants; /**< no tenant may fill the line alone: see line.h */
     int n_crew;       /**< 1..GI_SCHED_CREW_MAX */
     gi_sched_ops ops;
     void *ctx; /**< of ops */
@@ -84,9 +85,9 @@ typedef struct gi_sched_stats {
 glint_status gi_sched_create(const gi_sched_config *config, gi_sched **ret, glint_error *err);
 
 /**
- * Hand in a request; item.deadline_ms (gi_clock_ms, 0 = none) is the caller's to set.
- * @return GLINT_ERR_BUSY when the line is full or draining: the request then stays the caller's
- *         and is never finished.
+ * Hand in a request; item.deadline_ms (gi_clock_ms, 0 = none) and tenant are the caller's to set.
+ * @return GLINT_ERR_BUSY when the line is full or draining, GLINT_ERR_LIMIT when only its tenant
+ *         has too many requests in it: the request then stays the caller's and is never finished.
  * Threads: any. Once this returned GLINT_OK, the request may already be finished and gone.
  */
 glint_status gi_sched_submit(gi_sched *s, gi_sched_request *r, glint_error *err);

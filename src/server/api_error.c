@@ -88,6 +88,10 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
                               "A picture is larger or narrower than this server reads.", 0},
     [GI_API_QUEUE_FULL] = {429, "rate_limit_error", "queue_full",
                            "Too many requests are waiting; try again later.", 1},
+    [GI_API_TENANT_QUEUE_FULL] = {429, "rate_limit_error", "tenant_queue_full",
+                                  "Too many of your own requests are waiting; wait for some of "
+                                  "their answers.",
+                                  1},
     [GI_API_RATE_LIMITED] = {429, "rate_limit_error", "rate_limited",
                              "The limit on requests is used up; see Retry-After.", 1},
     [GI_API_MEGAPIXELS_LIMITED] = {429, "rate_limit_error", "megapixels_limited",

@@ -251,24 +251,12 @@ static bool on_text(void *ctx, const char *piece, size_t n_bytes) {
     return gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
 }
 
-/* Put a call into the line. False when that is full. */
-static bool submit(asking *a, size_t i, double deadline_ms) {
-    call *c = &a->calls[i];
-    *c =
-        (call){.asking = a,
-               .i = i,
-               .request = {.item = {.deadline_ms = deadline_ms}, .on_text = on_text, .text_ctx = c},
-               .is_in_line = true};
-    pthread_mutex_lock(&a->lock);
-    a->n_unfinished++;
-    /* Under the lock: a call that is in the line can be cancelled, others cannot. */
-    const bool ok = gi_sched_submit(a->service->sched, &c->request, NULL) == GLINT_OK;
-    if (!ok) {
-        c->is_in_line = false;
-        a->n_unfinished--;
-    }
-    pthread_mutex_unlock(&a->lock);
-    return ok;
+/* A tenant's name as the line wants it (FNV-1a). Names are given out by whoever signs tokens and
+ * makes keys, so nobody seeks one that falls together with another. */
+static uint64_t tenant_number(const char *name) {
+    uint64_t h = 0xCBF29CE484222325u;
+    for (; *name; name++) h = (h ^ (uint8_t)*name) * 0x100000001B3u;
+    return h;
 }
 
 /* The client may come back when the work that is ahead now is done. */
@@ -279,15 +267,38 @@ static void fail_busy(const gi_infer *s, gi_api_code code, gi_api_error *error) 
     if (!stats.draining) error->retry_after_s = (int)fmin(fmax(seconds, 1), RETRY_AFTER_MAX_S);
 }
 
+/* Put a call into the line. False with `error` set when there is no place for it. */
+static bool submit(asking *a, size_t i, double deadline_ms, gi_api_error *error) {
+    call *c = &a->calls[i];
+    *c = (call){.asking = a,
+                .i = i,
+                .request = {.item = {.deadline_ms = deadline_ms,
+                                     .tenant = tenant_number(gi_http_principal(a->http)->tenant)},
+                            .on_text = on_text,
+                            .text_ctx = c},
+                .is_in_line = true};
+    pthread_mutex_lock(&a->lock);
+    a->n_unfinished++;
+    /* Under the lock: a call that is in the line can be cancelled, others cannot. */
+    const glint_status st = gi_sched_submit(a->service->sched, &c->request, NULL);
+    if (st != GLINT_OK) {
+        c->is_in_line = false;
+        a->n_unfinished--;
+    }
+    pthread_mutex_unlock(&a->lock);
+    if (st == GLINT_OK) return true;
+    fail_busy(a->service, st == GLINT_ERR_LIMIT ? GI_API_TENANT_QUEUE_FULL : GI_API_QUEUE_FULL,
+              error);
+    return false;
+}
+
 /* The other answers of a request that wants several. */
 static bool submit_others(call *first) {
     asking *a = first->asking;
     const size_t n = (size_t)a->asked.fields.n_choices;
     atomic_store(&a->n_unmade, n);
     for (size_t i = 1; i < n; i++) {
-        if (submit(a, i, first->request.item.deadline_ms)) continue;
-        fail_busy(a->service, GI_API_QUEUE_FULL, &first->error);
-        return false;
+        if (!submit(a, i, first->request.item.deadline_ms, &first->error)) return false;
     }
     return true;
 }
@@ -436,9 +447,9 @@ void gi_infer_submit(gi_infer *s, const gi_infer_route *route, gi_http_request *
         gi_api_fail(&error, GI_API_OVERLOADED, NULL);
     } else if (gi_asked_begin(&a->asked, route->fields, r, &error)) {
         gi_http_set_user(r, a);
-        if (submit(a, 0, gi_http_received_ms(r) + (double)s->config.limits.timeout_ms)) return;
+        if (submit(a, 0, gi_http_received_ms(r) + (double)s->config.limits.timeout_ms, &error))
+            return;
         gi_http_set_user(r, NULL);
-        fail_busy(s, GI_API_QUEUE_FULL, &error);
     }
     if (a) free_asking(a);
     gi_http_respond_error(r, &error, NULL);
@@ -463,6 +474,7 @@ glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glin
     GI_TRY_DONE(gi_engine_ops_create(config->engine, &s->engine_ops, err));
     gi_sched_config sched = {
         .queue_max = config->queue_max,
+        .has_tenants = config->has_tenants,
         .ready_max = config->ready_max,
         .n_crew = config->n_crew,
         .ops = {.admit = admit, .prepare = prepare, .finish = finish},

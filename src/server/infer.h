@@ -26,6 +26,7 @@ typedef struct gi_infer_config {
     gi_fetcher *fetcher;               /**< borrowed; NULL: pictures by URL are refused */
     const gi_audit_notes *audit_notes; /**< borrowed; NULL: there is no audit log */
     size_t queue_max;                  /**< most requests that wait */
+    bool has_tenants;                  /**< none of several tenants may fill that alone */
     size_t ready_max;                  /**< most of them with decoded pictures in memory */
     int n_crew;                        /**< threads that read requests and decode pictures */
     size_t answer_cache_bytes;         /**< answers kept for equal requests; 0 = none */

@@ -483,6 +483,7 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
         .fetcher = s->fetcher,
         .audit_notes = gi_observer_notes(s->observer),
         .queue_max = (size_t)g->queue_max,
+        .has_tenants = gi_access_has_auth(s->access),
         .ready_max = (size_t)(g->ready_max < g->queue_max ? g->ready_max : g->queue_max),
         .n_crew = (int)g->n_crew,
         .answer_cache_bytes = (size_t)g->answer_cache_bytes,

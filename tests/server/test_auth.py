@@ -14,7 +14,7 @@ import threading
 import time
 import unittest
 
-from harness import FAKE, GLINT, PATIENCE_S, ROUTE, Server, b64, png, read_all, wait_until
+from harness import FAKE, GLINT, PATIENCE_S, ROUTE, Background, Server, b64, png, read_all, wait_until
 
 try:
     import jwt
@@ -547,6 +547,51 @@ class Rotation(AuthTest):
         plain = self.start()
         self.reload(plain, "settings were read again")
         self.assertEqual(plain.post(PROMPT).status, 200)
+
+
+class Line(AuthTest):
+    """Tenants in the waiting line."""
+
+    def busy(self, server, n, tenant="many", ms=150):
+        headers = bearer(hmac_token(tenant=tenant))
+        return [Background(lambda i=i: server.post({"prompt": f"run_ms={ms};say=x", "task": "ask", "seed": i}, **headers))
+                for i in range(n)]
+
+    def test_no_tenant_fills_it(self):
+        server = self.start("--jwt-keys", self.files.hmac("k1"), "--queue-max", "12", "--sequences-max", "1",
+                            "--prepare-threads", "1")
+        answers = [one.result() for one in self.busy(server, 1)]
+        waiting = self.busy(server, 16, ms=400)
+        wait_until(lambda: server.get("/metrics", **bearer(hmac_token(scope="metrics"))).body.decode().count(
+            'code="tenant_queue_full"'), "some are refused")
+        other = server.post({"prompt": "say=x", "task": "ask"}, **bearer(hmac_token(tenant="one")))
+        self.assertEqual(other.status, 200, other.body)
+        answers = [one.result() for one in waiting]
+        refused = [answer for answer in answers if answer.status != 200]
+        # Half of the line, and what ran meanwhile.
+        self.assertIn(len(refused), range(7, 11))
+        for answer in refused:
+            self.assertEqual((answer.status, answer.error["code"]), (429, "tenant_queue_full"))
+            self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
+
+    def test_they_take_turns(self):
+        server = self.start("--jwt-keys", self.files.hmac("k1"), "--sequences-max", "1", "--ready-max", "1",
+                            "--prepare-threads", "1")
+        waiting = self.busy(server, 12)
+        wait_until(lambda: 'state="waiting"} 9' in server.get(
+            "/metrics", **bearer(hmac_token(scope="metrics"))).body.decode(), "nine wait")
+        start = time.monotonic()
+        self.assertEqual(server.post({"prompt": "say=x", "task": "ask"}, **bearer(hmac_token(tenant="one"))).status, 200)
+        mine_s = time.monotonic() - start
+        for one in waiting:
+            one.result()
+        self.assertLess(mine_s, (time.monotonic() - start) * 0.6)
+
+    def test_alone_one_may_fill_it(self):
+        server = self.start("--queue-max", "4", "--sequences-max", "1", "--prepare-threads", "1")
+        waiting = [server.in_background({"prompt": "run_ms=300;say=x", "task": "ask", "seed": i}) for i in range(12)]
+        codes = {one.result().json.get("error", {}).get("code") for one in waiting}
+        self.assertEqual(codes, {None, "queue_full"})
 
 
 class Limits(AuthTest):

@@ -171,7 +171,9 @@ static void arrive(sim_world *w, const sim_script *script, sim_outcome *outcome)
     *outcome = (sim_outcome){.arrive_ms = w->now_ms};
     job->item.tenant = script->tenant;
     job->item.priority = script->priority;
-    if (gi_line_submit(&w->line, &job->item, w->now_ms) != GLINT_OK) {
+    const glint_status st = gi_line_submit(&w->line, &job->item, w->now_ms);
+    sim_check_place(w, job, st);
+    if (st != GLINT_OK) {
         outcome->how = SIM_END_BUSY;
         outcome->end_ms = w->now_ms;
         w->report->n_ends[SIM_END_BUSY]++;
@@ -273,6 +275,7 @@ static double next_event_ms(const sim_world *w) {
 static void begin_world(sim_world *w) {
     const sim_config *c = w->config;
     gi_line_init(&w->line, c->queue_max, c->ready_max);
+    w->line.has_tenants = c->has_tenants;
     gi_costs_init(&w->costs, &c->guess);
     assert_int_equal(gi_kv_pool_init(&w->pool, c->n_blocks, c->block_tokens, c->n_cached_max, NULL),
                      GLINT_OK);

@@ -76,6 +76,7 @@ typedef struct sim_config {
     bool is_verbose;
     double n_cores;
     size_t n_crew, queue_max, ready_max;
+    bool has_tenants; /* none may fill the line alone */
     size_t n_clients; /* not 0: so many clients, each of which sends its next request when the last
                          is answered, whatever the scripts say about arrival */
     size_t n_blocks, block_tokens, n_cached_max;

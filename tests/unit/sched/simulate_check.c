@@ -29,6 +29,27 @@ void sim_check_pool(sim_world *w) {
     if (w->n_steps % 64 == 0) SIM_CHECK(w, gi_kv_prefix_is_sound(&pool->prefix));
 }
 
+/* ---- the line ---- */
+
+/* A request that has just come, and is not among w->jobs yet: in the line it has left as many
+ * places free as its tenant had taken before it; refused, there was none for it. */
+void sim_check_place(sim_world *w, const sim_job *job, glint_status st) {
+    size_t n_waiting = 0, n_own = 0;
+    for (const sim_job *j = w->jobs; j; j = j->next) {
+        if (j->item.state >= GI_SCHED_RUNNING) continue;
+        n_waiting++;
+        n_own += j->script->tenant == job->script->tenant;
+    }
+    const size_t n_free = w->config->queue_max - n_waiting;
+    SIM_CHECK(w, n_waiting <= w->config->queue_max);
+    if (st == GLINT_OK)
+        SIM_CHECK(w, n_free > (w->config->has_tenants ? n_own : 0));
+    else if (w->config->has_tenants && n_free > 0)
+        SIM_CHECK(w, st == GLINT_ERR_LIMIT && n_own >= n_free);
+    else
+        SIM_CHECK(w, n_free == 0);
+}
+
 /* ---- a step ---- */
 
 static bool is_fed(const gi_plan_step *step, const sim_job *job) {

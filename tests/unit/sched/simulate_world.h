@@ -73,6 +73,7 @@ void sim_engine_remove(sim_world *w, sim_job *job, sim_end how);
 
 /* simulate_check.c: a step as it was planned; blocks at any time. */
 void sim_check_step(sim_world *w, const gi_plan_step *step);
+void sim_check_place(sim_world *w, const sim_job *job, glint_status st);
 void sim_check_pool(sim_world *w);
 
 #endif

@@ -170,11 +170,6 @@ static void deadlines(void **state) {
     assert_ptr_equal(gi_line_reap(&line, 21), &later);
 }
 
-static void count_interrupt(void *ctx, gi_sched_item *item) {
-    (void)item;
-    ++*(int *)ctx;
-}
-
 static void stop_all(void **state) {
     gi_line line;
     gi_line_init(&line, 8, 8);
@@ -187,10 +182,8 @@ static void stop_all(void **state) {
     put(&line, &a, 1);
     assert_ptr_equal(take_ready(&line, 1), &a);
     gi_line_stop(&line, &b, GI_SCHED_STOP_CANCELLED);
-    int n_interrupted = 0;
-    gi_line_stop_all(&line, count_interrupt, &n_interrupted);
-    gi_line_stop_all(&line, count_interrupt, &n_interrupted);
-    assert_int_equal(n_interrupted, 1);
+    gi_line_stop_all(&line);
+    gi_line_stop_all(&line);
     assert_int_equal(a.stop, GI_SCHED_STOP_DRAINED);
     assert_int_equal(b.stop, GI_SCHED_STOP_CANCELLED);
     assert_int_equal(c.stop, GI_SCHED_STOP_DRAINED);
@@ -245,6 +238,43 @@ static void tenants_take_turns(void **state) {
     assert_ptr_equal(take_waiting(&line, 2), &many[702]);
     assert_ptr_equal(take_waiting(&line, 2), &dear);
     assert_ptr_equal(take_waiting(&line, 2), &many[703]);
+}
+
+/* A tenant that sends without end gets half of the line, two get a third each, and whoever comes
+ * then finds a place; places that become free go to those that have the fewest. */
+static void no_tenant_fills_the_line(void **state) {
+    enum { QUEUE_MAX = 12 };
+    gi_line line;
+    static gi_sched_item items[4][QUEUE_MAX + 1];
+    size_t n[4] = {0};
+    static const size_t want[4] = {QUEUE_MAX / 2, QUEUE_MAX / 4, QUEUE_MAX / 8 + 1, 1};
+    gi_line_init(&line, QUEUE_MAX, QUEUE_MAX);
+    line.has_tenants = true;
+    for (size_t t = 0; t < 4; t++) {
+        glint_status st = GLINT_OK;
+        while (st == GLINT_OK && n[t] <= QUEUE_MAX) {
+            gi_sched_item *item = &items[t][n[t]];
+            *item = (gi_sched_item){.tenant = t};
+            st = gi_line_submit(&line, item, 1);
+            n[t] += st == GLINT_OK;
+        }
+        assert_int_equal(st,
+                         n[0] + n[1] + n[2] + n[3] == QUEUE_MAX ? GLINT_ERR_BUSY : GLINT_ERR_LIMIT);
+        assert_in_range(n[t], 1, want[t]);
+    }
+    /* Running takes no place: who is refused only waits for his own to move on. */
+    gi_sched_item *taken = gi_line_take(&line, GI_SCHED_ADMITTING, 2);
+    assert_ptr_equal(taken, &items[0][0]);
+    gi_line_leave(&line, taken, 2);
+    gi_sched_item again = {.tenant = 0}, fresh = {.tenant = 9};
+    assert_int_equal(gi_line_submit(&line, &again, 3), GLINT_ERR_LIMIT);
+    assert_int_equal(gi_line_submit(&line, &fresh, 3), GLINT_OK);
+    /* Alone in it and not told of tenants, one may fill it. */
+    gi_line_init(&line, QUEUE_MAX, QUEUE_MAX);
+    for (size_t i = 0; i < QUEUE_MAX; i++) {
+        items[0][i] = (gi_sched_item){0};
+        assert_int_equal(gi_line_submit(&line, &items[0][i], 1), GLINT_OK);
+    }
 }
 
 /* New tenants keep coming: the second request of an old one is not put off for ever. */
@@ -391,12 +421,19 @@ static void step_submit(history *h) {
     h->items[i].cost_ms = 0;
     h->items[i].tenant = draw(h, 3);
     h->items[i].priority = (int)draw(h, 2);
-    size_t n = 0;
+    size_t n = 0, n_own = 0;
     for (int s = 0; s < GI_SCHED_RUNNING; s++) n += gi_line_count(&h->line, (gi_sched_state)s);
-    const bool full = n >= h->line.queue_max;
+    for (uint32_t k = 0; k < N_ITEMS; k++)
+        n_own += h->is_in[k] && h->items[k].tenant == h->items[i].tenant &&
+                 h->items[k].state < GI_SCHED_RUNNING;
+    const bool full = n >= h->line.queue_max || h->line.draining;
+    const bool unfair = h->line.has_tenants && n_own >= h->line.queue_max - n;
     const glint_status st = gi_line_submit(&h->line, &h->items[i], h->now_ms);
-    assert_int_equal(st, full || h->line.draining ? GLINT_ERR_BUSY : GLINT_OK);
-    if (st != GLINT_OK) return;
+    assert_int_equal(st, full ? GLINT_ERR_BUSY : unfair ? GLINT_ERR_LIMIT : GLINT_OK);
+    if (st != GLINT_OK) {
+        assert_true(full || n_own > 0); /* who has nothing in it finds a place */
+        return;
+    }
     h->is_in[i] = true;
     h->n_submitted++;
 }
@@ -479,14 +516,14 @@ static void random_histories(void **state) {
     for (uint64_t seed = 1; seed <= N_HISTORIES; seed++) {
         history h = {.seed = seed * 0x9E3779B97F4A7C15u};
         gi_line_init(&h.line, 1 + draw(&h, 12), 1 + draw(&h, 4));
+        h.line.has_tenants = draw(&h, 2);
         for (int i = 0; i < N_STEPS; i++) {
             step(&h);
             check_invariants(&h);
         }
         /* Drain: everybody gets out. */
-        int n_interrupted = 0;
         h.line.draining = true;
-        gi_line_stop_all(&h.line, count_interrupt, &n_interrupted);
+        gi_line_stop_all(&h.line);
         gi_sched_item *item;
         while ((item = gi_line_reap(&h.line, h.now_ms))) has_left(&h, item);
         for (int s = 0; s < GI_SCHED_LISTS; s++) {
@@ -511,6 +548,7 @@ int main(void) {
         cmocka_unit_test(higher_priority_goes_first),
         cmocka_unit_test(tenants_take_turns),
         cmocka_unit_test(new_tenants_do_not_starve_an_old_one),
+        cmocka_unit_test(no_tenant_fills_the_line),
         cmocka_unit_test(short_estimates_are_doubted),
         cmocka_unit_test(unmeetable_deadlines_are_refused),
         cmocka_unit_test(random_histories),

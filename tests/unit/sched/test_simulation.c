@@ -86,6 +86,7 @@ static void draw_config(sim_config *c, uint64_t *rng) {
     c->n_cores = 1 + sim_draw(rng, 3);
     c->n_crew = 1 + sim_draw(rng, 4);
     c->queue_max = 1 + sim_draw(rng, 40);
+    c->has_tenants = sim_draw(rng, 2);
     c->ready_max = 1 + sim_draw(rng, c->queue_max < 6 ? (uint32_t)c->queue_max : 6);
     c->block_tokens = 1 + sim_draw(rng, 8);
     c->guess = draw_rates(rng);
