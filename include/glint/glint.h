@@ -307,6 +307,7 @@ GLINT_API glint_status glint_job_create(glint_engine *engine, const glint_reques
 
 /**
  * Called with each new piece of answer text, whole UTF-8 characters only, valid during the call.
+ * glint_job_result has the tokens up to then, where they were asked for.
  * Return false to stop the job (GLINT_ERR_CANCELLED).
  */
 typedef bool (*glint_text_fn)(void *ctx, const char *piece, size_t n_bytes);

@@ -44,6 +44,7 @@ static glint_status take_token(glint_job *job, int32_t id, const float *logits, 
     if (before == GI_ANSWER_TEXT || (before == GI_ANSWER_START && after == GI_ANSWER_TEXT))
         gi_confidence_step(&job->confidence, logits, n_logits, id);
     if (job->logprobs.n_max > 0) gi_logprobs_push(&job->logprobs, logits, n_logits, id);
+    job->result.n_tokens = job->logprobs.n; /* on_text may look at them */
     job->known[job->n_known++] = id;
     job->result.usage.completion_tokens++;
     return give_text(job, piece, n_bytes, err);
@@ -148,10 +149,6 @@ void gi_job_conclude(glint_job *job, size_t n_cached) {
         r->timing.prefill_ms = fmax(first - encoded, 0);
         r->timing.decode_ms = now - first;
     }
-    r->tokens = job->logprobs.tokens;
-    r->top_tokens = job->logprobs.top;
-    r->n_tokens = job->logprobs.n;
-    r->n_top = job->logprobs.n_top;
     r->text = gi_answer_text(job->answer, &r->n_text_bytes);
     r->reasoning = gi_answer_reasoning(job->answer);
     r->data_json = gi_answer_data_json(job->answer);

@@ -185,6 +185,9 @@ static glint_status make_buffers(glint_job *job, const glint_request *r, const g
     if (r->logprobs)
         GI_TRY(gi_logprobs_init(&job->logprobs, e->tokenizer, (size_t)job->max_tokens,
                                 (size_t)r->top_logprobs, err));
+    job->result.tokens = job->logprobs.tokens;
+    job->result.top_tokens = job->logprobs.top;
+    job->result.n_top = job->logprobs.n_top;
     const gi_answer_options answer = {
         .chat = &e->chat,
         .thinking = r->thinking,

@@ -73,12 +73,9 @@ static bool write_schema(gi_asked *a, gi_api_error *error) {
     return true;
 }
 
-/* What is read but cannot be done yet. */
+/* Fields that mean nothing without others. */
 static bool check_features(const gi_asked *a, gi_api_error *error) {
     const gi_infer_fields *f = &a->fields;
-    if (f->logprobs && f->stream)
-        return gi_api_fail_detail(error, GI_API_INVALID_VALUE, "logprobs",
-                                  "This server does not stream token probabilities yet.");
     if (f->top_logprobs > 0 && !f->logprobs)
         return gi_api_fail_detail(error, GI_API_INVALID_VALUE, "top_logprobs",
                                   "top_logprobs needs logprobs to be true.");

@@ -48,11 +48,12 @@ static glint_status put_token(const glint_token *t, gi_buf *b, glint_error *err)
     return gi_buf_puts(b, "]", err);
 }
 
-static glint_status put_logprobs(const glint_result *r, gi_buf *b, glint_error *err) {
-    if (!r->tokens) return gi_buf_puts(b, "null", err);
+/* The tokens of an answer from the first-th on. */
+static glint_status put_logprobs(const glint_result *r, size_t first, gi_buf *b, glint_error *err) {
+    if (!r || !r->tokens) return gi_buf_puts(b, "null", err);
     GI_TRY(gi_buf_puts(b, "{\"content\":[", err));
-    for (size_t i = 0; i < r->n_tokens; i++) {
-        if (i > 0) GI_TRY(gi_buf_puts(b, ",", err));
+    for (size_t i = first; i < r->n_tokens; i++) {
+        if (i > first) GI_TRY(gi_buf_puts(b, ",", err));
         GI_TRY(put_token(&r->tokens[i], b, err));
         GI_TRY(gi_buf_puts(b, ",\"top_logprobs\":[", err));
         for (size_t k = 0; k < r->n_top; k++) {
@@ -75,7 +76,7 @@ static glint_status write_whole(const gi_reply *a, gi_buf *b, glint_error *err) 
                              i > 0 ? "," : "", i));
         GI_TRY(gi_json_out_string(b, r->text, r->n_text_bytes, err));
         GI_TRY(gi_buf_puts(b, ",\"refusal\":null},\"logprobs\":", err));
-        GI_TRY(put_logprobs(r, b, err));
+        GI_TRY(put_logprobs(r, 0, b, err));
         GI_TRY(gi_buf_printf(b, err, ",\"finish_reason\":\"%s\"}", finish_name(r->finish)));
     }
     GI_TRY(gi_buf_puts(b, "],\"usage\":", err));
@@ -114,18 +115,29 @@ static glint_status write_first(const gi_reply *a, gi_buf *b, glint_error *err) 
     return GLINT_OK;
 }
 
-static glint_status write_piece(const gi_reply *a, size_t i, const char *text, size_t n, gi_buf *b,
+/* What is new of a chunk's tokens, for those who asked. */
+static glint_status put_new_logprobs(const gi_reply *a, const glint_result *r, size_t first,
+                                     gi_buf *b, glint_error *err) {
+    if (!a->has_logprobs) return GLINT_OK;
+    GI_TRY(gi_buf_puts(b, ",\"logprobs\":", err));
+    return put_logprobs(r && r->n_tokens > first ? r : NULL, first, b, err);
+}
+
+static glint_status write_piece(const gi_reply *a, size_t i, const gi_reply_piece *piece, gi_buf *b,
                                 glint_error *err) {
     GI_TRY(open_choice(a, i, b, err));
     GI_TRY(gi_buf_puts(b, "{\"content\":", err));
-    GI_TRY(gi_json_out_string(b, text, n, err));
+    GI_TRY(gi_json_out_string(b, piece->text, piece->n_bytes, err));
     GI_TRY(gi_buf_puts(b, "}", err));
+    GI_TRY(put_new_logprobs(a, piece->so_far, piece->first_token, b, err));
     return close_choice(a, NULL, b, err);
 }
 
-static glint_status write_choice(const gi_reply *a, size_t i, gi_buf *b, glint_error *err) {
+static glint_status write_choice(const gi_reply *a, size_t i, size_t first_token, gi_buf *b,
+                                 glint_error *err) {
     GI_TRY(open_choice(a, i, b, err));
     GI_TRY(gi_buf_puts(b, "{}", err));
+    GI_TRY(put_new_logprobs(a, a->results[i], first_token, b, err));
     return close_choice(a, finish_name(a->results[i]->finish), b, err);
 }
 

@@ -75,7 +75,7 @@ static const gi_field CHAT_ROWS[] = {
     {"response_format", GI_FIELD_FORMAT, 0, GI_SCHEMA_BYTES_MAX, AT(schema), 0,
      "{\"type\": \"text\"}", "Its type is text, json_object or json_schema; see schema.md."},
     {"logprobs", GI_FIELD_BOOL, 0, 0, AT(logprobs), 0, "false",
-     "Give each token's probability, as a logarithm. Not with stream yet."},
+     "Give each token's probability, as a logarithm."},
     {"top_logprobs", GI_FIELD_INT, 0, GLINT_TOP_LOGPROBS_MAX, AT(top_logprobs), 0, "0",
      "With logprobs: so many of the likeliest tokens in place of each."},
     {"max_side", GI_FIELD_INT, 28, 16384, AT(max_side_px), LIMIT(max_side_px), "the server's",

@@ -189,6 +189,8 @@ static bool admit(void *ctx, gi_sched_request *r) {
         .created_s = (int64_t)time(NULL),
         .include_usage = f->include_usage,
         .is_data = a->asked.schema_json != NULL,
+        .has_logprobs = f->logprobs,
+        .n_top = (size_t)f->top_logprobs,
     };
     /* An answer depends on what the pictures are, not on where they come from. */
     return begin_fetch(c) && (a->fetch || !find_answer(c));
@@ -246,7 +248,9 @@ static bool fail_engine(call *c, const glint_error *err, bool is_creating) {
 
 static bool on_text(void *ctx, const char *piece, size_t n_bytes) {
     call *c = ctx;
-    if (gi_responder_piece(&c->asking->responder, c->i, piece, n_bytes)) return true;
+    if (gi_responder_piece(&c->asking->responder, c->i, piece, n_bytes,
+                           glint_job_result(c->request.job)))
+        return true;
     /* Nobody is there to read this, or there was no memory for the piece. */
     return gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
 }
@@ -393,7 +397,7 @@ static const glint_result *replay(call *c) {
     if (!gi_responder_begin(&a->responder)) gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
     /* Nobody is told when nobody listens: the request ends here anyway. */
     else if (result->n_text_bytes > 0)
-        gi_responder_piece(&a->responder, c->i, result->text, result->n_text_bytes);
+        gi_responder_piece(&a->responder, c->i, result->text, result->n_text_bytes, NULL);
     return result;
 }
 

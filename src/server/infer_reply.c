@@ -190,20 +190,22 @@ static glint_status write_first(const gi_reply *a, gi_buf *b, glint_error *err) 
     return gi_sse_close(b, err);
 }
 
-static glint_status write_piece(const gi_reply *a, size_t i, const char *text, size_t n, gi_buf *b,
+static glint_status write_piece(const gi_reply *a, size_t i, const gi_reply_piece *piece, gi_buf *b,
                                 glint_error *err) {
     (void)a;
     (void)i;
     GI_TRY(gi_sse_open(b, NULL, err));
     GI_TRY(gi_buf_puts(b, "{", err));
-    GI_TRY(put_text(b, "delta", text, n, err));
+    GI_TRY(put_text(b, "delta", piece->text, piece->n_bytes, err));
     GI_TRY(gi_buf_puts(b, "}", err));
     return gi_sse_close(b, err);
 }
 
-static glint_status write_choice(const gi_reply *a, size_t i, gi_buf *b, glint_error *err) {
+static glint_status write_choice(const gi_reply *a, size_t i, size_t first_token, gi_buf *b,
+                                 glint_error *err) {
     (void)a;
     (void)i;
+    (void)first_token;
     (void)b;
     (void)err;
     return GLINT_OK; /* there is one, and the whole says it all */

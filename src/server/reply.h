@@ -29,10 +29,20 @@ typedef struct gi_reply {
     int64_t created_s;  /**< seconds since 1970 */
     bool include_usage; /**< of a streamed chat */
     bool is_data;       /**< the answers have a schema of the request's own */
+    bool has_logprobs;  /**< of a chat: the tokens are told, each with */
+    size_t n_top;       /**< so many others */
     double queue_ms;    /**< waited */
     double fetch_ms;    /**< fetched pictures */
     double total_ms;    /**< from the complete request to this answer */
 } gi_reply;
+
+/** More of a choice, as it comes. */
+typedef struct gi_reply_piece {
+    const char *text; /**< n_bytes: whole characters */
+    size_t n_bytes;
+    const glint_result *so_far; /**< its tokens from first_token on are new; NULL: not known */
+    size_t first_token;
+} gi_reply_piece;
 
 /**
  * How a route answers. Each function appends to `b`: `whole` the JSON of the answer, the others
@@ -42,11 +52,12 @@ typedef struct gi_reply_form {
     glint_status (*whole)(const gi_reply *a, gi_buf *b, glint_error *err);
     /** Before any text. */
     glint_status (*first)(const gi_reply *a, gi_buf *b, glint_error *err);
-    /** n bytes more of the i-th choice's text: whole characters. */
-    glint_status (*piece)(const gi_reply *a, size_t i, const char *text, size_t n, gi_buf *b,
+    /** More of the i-th choice. */
+    glint_status (*piece)(const gi_reply *a, size_t i, const gi_reply_piece *piece, gi_buf *b,
                           glint_error *err);
-    /** The i-th choice is complete. */
-    glint_status (*choice)(const gi_reply *a, size_t i, gi_buf *b, glint_error *err);
+    /** The i-th choice is complete; tokens from first_token on have not been told yet. */
+    glint_status (*choice)(const gi_reply *a, size_t i, size_t first_token, gi_buf *b,
+                           glint_error *err);
     /** All are. */
     glint_status (*last)(const gi_reply *a, gi_buf *b, glint_error *err);
 } gi_reply_form;

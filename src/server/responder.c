@@ -38,7 +38,8 @@ bool gi_responder_begin(gi_responder *r) {
     pthread_mutex_lock(&r->lock);
     bool ok = true;
     if (r->is_stream && !r->is_begun) {
-        ok = gi_buf_reserve(&r->events, EVENT_BYTES, NULL) == GLINT_OK &&
+        const size_t n_bytes = EVENT_BYTES * (1 + r->reply.n_top);
+        ok = gi_buf_reserve(&r->events, n_bytes, NULL) == GLINT_OK &&
              gi_http_stream_begin(r->http, 200, GI_SSE_MEDIA_TYPE, GI_SSE_KEEP_ALIVE);
         r->is_begun = ok;
         if (ok) send_events(r, r->form->first(&r->reply, &r->events, NULL));
@@ -47,11 +48,14 @@ bool gi_responder_begin(gi_responder *r) {
     return ok;
 }
 
-bool gi_responder_piece(gi_responder *r, size_t i_choice, const char *text, size_t n_bytes) {
+bool gi_responder_piece(gi_responder *r, size_t i_choice, const char *text, size_t n_bytes,
+                        const glint_result *so_far) {
     if (!r->is_stream) return true;
     pthread_mutex_lock(&r->lock);
-    const bool ok =
-        send_events(r, r->form->piece(&r->reply, i_choice, text, n_bytes, &r->events, NULL));
+    const gi_reply_piece piece = {
+        .text = text, .n_bytes = n_bytes, .so_far = so_far, .first_token = r->n_told[i_choice]};
+    const bool ok = send_events(r, r->form->piece(&r->reply, i_choice, &piece, &r->events, NULL));
+    if (so_far) r->n_told[i_choice] = so_far->n_tokens;
     pthread_mutex_unlock(&r->lock);
     return ok;
 }
@@ -59,7 +63,8 @@ bool gi_responder_piece(gi_responder *r, size_t i_choice, const char *text, size
 void gi_responder_choice(gi_responder *r, size_t i_choice, const glint_result *result) {
     pthread_mutex_lock(&r->lock);
     r->reply.results[i_choice] = result;
-    if (r->is_begun) send_events(r, r->form->choice(&r->reply, i_choice, &r->events, NULL));
+    if (r->is_begun)
+        send_events(r, r->form->choice(&r->reply, i_choice, r->n_told[i_choice], &r->events, NULL));
     pthread_mutex_unlock(&r->lock);
 }
 

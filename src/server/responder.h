@@ -19,8 +19,9 @@ typedef struct gi_responder {
     gi_reply reply;
     /* Under the lock. Lock order: this, then those of the HTTP layer. */
     pthread_mutex_t lock;
-    bool is_begun; /**< the head of a stream is out */
-    gi_buf events; /**< being written; empty between calls */
+    bool is_begun;                 /**< the head of a stream is out */
+    size_t n_told[GI_CHOICES_MAX]; /**< tokens of each choice that a stream has told */
+    gi_buf events;                 /**< being written; empty between calls */
 } gi_responder;
 
 void gi_responder_init(gi_responder *r, gi_http_request *http, const gi_reply_form *form);
@@ -32,8 +33,10 @@ void gi_responder_done(gi_responder *r);
  */
 bool gi_responder_begin(gi_responder *r);
 
-/** n bytes more of the i-th choice. False when nobody listens any more. Any thread. */
-bool gi_responder_piece(gi_responder *r, size_t i_choice, const char *text, size_t n_bytes);
+/** n bytes more of the i-th choice, whose tokens are told by so_far (NULL: not). False when nobody
+ * listens any more. Any thread. */
+bool gi_responder_piece(gi_responder *r, size_t i_choice, const char *text, size_t n_bytes,
+                        const glint_result *so_far);
 
 /** The i-th choice is complete; the result must outlive the answer. Any thread. */
 void gi_responder_choice(gi_responder *r, size_t i_choice, const glint_result *result);

@@ -261,7 +261,6 @@ class OpenAI(unittest.TestCase):
         self.refused(bad, "unknown_field", "top_a", extra_body={"top_a": 1})
         self.refused(bad, "invalid_value", "top_logprobs", top_logprobs=21)
         self.refused(bad, "invalid_value", "top_logprobs", top_logprobs=2)
-        self.refused(bad, "invalid_value", "logprobs", logprobs=True, stream=True)
         self.refused(cannot, "unsupported_feature", "frequency_penalty", frequency_penalty=0.5)
         tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
         self.refused(cannot, "unsupported_feature", "tools", tools=[tool])
@@ -400,6 +399,38 @@ class Model(unittest.TestCase):
             self.assertLessEqual(sum(math.exp(t.logprob) for t in token.top_logprobs), 1.000001)
         if os.path.exists(SCHEMAS):
             described("CreateChatCompletionResponse", answer.model_dump(exclude_unset=True))
+
+    def test_probabilities_as_they_come(self):
+        """All chunks together have what the whole answer has, each token once, with its own text or before it."""
+        for more in ({"messages": user(picture(self.uri), text("请描述这张图片。"))},
+                     {"messages": user("说点什么"), "max_tokens": 24},
+                     {"messages": user("给我三个数"), "n": 2, "temperature": 0.7, "seed": 5, "max_tokens": 40,
+                      "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {
+                          "type": "object", "properties": {"numbers": {"type": "array", "items": {"type": "integer"},
+                                                                       "minItems": 3, "maxItems": 3}},
+                          "required": ["numbers"], "additionalProperties": False}}}}):
+            asked = {"model": "default", "logprobs": True, "top_logprobs": 2, **more}
+            whole = self.client.chat.completions.create(**asked)
+            n = len(whole.choices)
+            tokens, words, ends = [[] for _ in range(n)], [""] * n, [None] * n
+            for chunk in self.client.chat.completions.create(stream=True, **asked):
+                for choice in chunk.choices:
+                    words[choice.index] += choice.delta.content or ""
+                    tokens[choice.index] += choice.logprobs.content if choice.logprobs else []
+                    said = b"".join(bytes(t.bytes) for t in tokens[choice.index]).decode("utf-8", "ignore")
+                    self.assertIn(words[choice.index].rstrip("\ufffd"), said)
+                    ends[choice.index] = choice.finish_reason or ends[choice.index]
+                if os.path.exists(SCHEMAS):
+                    described("CreateChatCompletionStreamResponse", chunk.model_dump(exclude_unset=True))
+            for i, choice in enumerate(whole.choices):
+                self.assertEqual((words[i], ends[i]), (choice.message.content, choice.finish_reason))
+                self.assertEqual([t.token for t in tokens[i]], [t.token for t in choice.logprobs.content])
+                for mine, its in zip(tokens[i], choice.logprobs.content):
+                    self.assertAlmostEqual(mine.logprob, its.logprob, places=2)
+                    self.assertEqual(len(mine.top_logprobs), 2)
+            self.assertEqual(sum(map(len, tokens)), whole.usage.completion_tokens)
+        plain = list(self.client.chat.completions.create(model="default", messages=user("hm"), stream=True, max_tokens=4))
+        self.assertTrue(all(c.logprobs is None for chunk in plain for c in chunk.choices))
 
     def test_turns_and_samples(self):
         messages = [{"role": "system", "content": "你是审核员。"}, *user(picture(self.uri), text("这是什么？")),
