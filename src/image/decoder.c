@@ -2,7 +2,8 @@
  * The caller's side of the decoder processes: starting and replacing them, handing out slots, and
  * judging what comes back.
  *
- * A program is started by fork and exec of the embedded ELF file, which lies in sealed memory;
+ * A program is started by fork and exec of the embedded ELF file, which lies in sealed memory, or
+ * in a file without a name where memory may not hold programs (vm.memfd_noexec = 2);
  * between the two only async-signal-safe calls are made, because the caller has threads. It
  * inherits two descriptors and next to nothing of the environment.
  *
@@ -23,9 +24,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,23 +76,49 @@ static bool write_all(int fd, const unsigned char *bytes, size_t n) {
     return true;
 }
 
-static glint_status load_program(int *ret_fd, glint_error *err) {
+/* The program in sealed memory, or -1 with errno set. */
+static int program_in_memory(void) {
     const unsigned exec_flag = 0x10; /* MFD_EXEC, missing in older headers */
-    int fd = memory_file("glint-decoder", exec_flag);
-    if (fd < 0) {
-        return errno == EACCES || errno == EPERM
-                   ? gi_fail(err, GLINT_ERR_UNSUPPORTED,
-                             "the picture decoder cannot run here: this system forbids programs in "
-                             "memory (sysctl vm.memfd_noexec)")
-                   : gi_fail(err, GLINT_ERR_IO,
-                             "the picture decoder cannot be started: no memory file");
-    }
     const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-    if (!write_all(fd, gi_decoder_program, gi_decoder_program_bytes) ||
-        fcntl(fd, F_ADD_SEALS, seals) != 0) {
-        close_fd(&fd);
+    int fd = memory_file("glint-decoder", exec_flag);
+    if (fd < 0) return -1;
+    if (write_all(fd, gi_decoder_program, gi_decoder_program_bytes) &&
+        fcntl(fd, F_ADD_SEALS, seals) == 0)
+        return fd;
+    close_fd(&fd);
+    errno = ENOMEM;
+    return -1;
+}
+
+/* The same where memory may not hold programs: a file without a name, which nobody can open by one,
+ * open for reading only. -1: the directory is not there, full, or holds no programs either. */
+static int program_in_directory(const char *dir) {
+    char again[64];
+    struct statvfs fs;
+    int fd = open(dir, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, S_IRUSR | S_IXUSR), program = -1;
+    snprintf(again, sizeof again, "/proc/self/fd/%d", fd);
+    if (fd >= 0 && fstatvfs(fd, &fs) == 0 && !(fs.f_flag & ST_NOEXEC) &&
+        write_all(fd, gi_decoder_program, gi_decoder_program_bytes))
+        program = open(again, O_RDONLY | O_CLOEXEC);
+    close_fd(&fd); /* what is open for writing is not executed */
+    return program;
+}
+
+static glint_status load_program(int *ret_fd, glint_error *err) {
+    static const char *const dirs[] = {"/dev/shm", "/tmp", "/var/tmp"};
+    int fd = program_in_memory();
+    if (fd < 0 && errno == ENOMEM)
         return gi_fail(err, GLINT_ERR_MEMORY, "no memory left for the picture decoder");
-    }
+    if (fd < 0 && errno != EACCES && errno != EPERM)
+        return gi_fail(err, GLINT_ERR_IO, "the picture decoder cannot be started: no memory file");
+    for (size_t i = 0; fd < 0 && i < sizeof dirs / sizeof dirs[0]; i++)
+        fd = program_in_directory(dirs[i]);
+    if (fd < 0)
+        return gi_fail(
+            err, GLINT_ERR_UNSUPPORTED,
+            "the picture decoder cannot run here: this system forbids programs in memory, "
+            "and none of /dev/shm, /tmp and /var/tmp may hold one; mount one of them "
+            "without noexec, or set the sysctl vm.memfd_noexec to 1");
     *ret_fd = fd;
     return GLINT_OK;
 }
@@ -164,7 +194,7 @@ static glint_status fail_start(int wait_status, glint_error *err) {
     case GI_DECODER_EXIT_EXEC:
         return gi_fail(err, GLINT_ERR_UNSUPPORTED,
                        "the picture decoder cannot run here: this system does not execute programs "
-                       "in memory");
+                       "in memory (a security module, perhaps: execveat must be allowed)");
     case GI_DECODER_EXIT_SECCOMP:
         return gi_fail(err, GLINT_ERR_UNSUPPORTED,
                        "the picture decoder cannot run here: this system does not limit system "

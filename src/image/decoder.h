@@ -34,8 +34,9 @@
  * @param file_bytes_max the largest encoded picture that will come; sizes the regions (address
  *                   space, not memory).
  * @return GLINT_ERR_ARG, GLINT_ERR_MEMORY, GLINT_ERR_IO (out of descriptors or processes);
- *         GLINT_ERR_UNSUPPORTED when this system does not let a process be started from memory
- *         (sysctl vm.memfd_noexec) or limited (seccomp): the message says which.
+ *         GLINT_ERR_UNSUPPORTED when this system lets a process be started neither from memory
+ *         (sysctl vm.memfd_noexec) nor from a directory for temporary files, or not be limited
+ *         (seccomp): the message says which, and what to do.
  * Threads: any. The program must not wait for children it did not start.
  */
 glint_status gi_decoder_create(int n_slots, size_t file_bytes_max, gi_decoder **ret,

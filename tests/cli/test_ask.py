@@ -46,6 +46,24 @@ class Answers(CliTest):
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertEqual(done.stdout, answer.rstrip("\n") + "\n")
 
+    def test_where_memory_may_not_hold_programs(self):
+        """The sysctl belongs to a process namespace, so one of its own can have it."""
+        forbid = "echo 2 >/proc/sys/vm/memfd_noexec && "
+        here = ["unshare", "-rmpf", "--mount-proc", "sh", "-c"]
+        if subprocess.run([*here, forbid + "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no namespaces, or a kernel without vm.memfd_noexec")
+        ask = '"$GLINT" ask --task describe "$PICTURE"'
+        env = {**os.environ, "PICTURE": SMALL, "GLINT": GLINT}
+        plain = self.succeed("ask", "--task", "describe", SMALL)
+        done = subprocess.run([*here, forbid + ask], capture_output=True, text=True, env=env, check=False)
+        self.assertEqual((done.returncode, done.stdout), (0, plain), done.stderr)
+        hide = "".join(f"mount -t tmpfs -o noexec none {path} && " for path in ("/dev/shm", "/var/tmp", "/tmp"))
+        if os.path.realpath(GLINT).startswith(("/tmp/", "/var/tmp/")):
+            return  # nothing would be left to run
+        done = subprocess.run([*here, forbid + hide + ask], capture_output=True, text=True, env=env, check=False)
+        self.assertEqual((done.returncode, done.stdout), (4, ""), done.stderr)
+        self.assertIn("vm.memfd_noexec to 1", done.stderr)
+
     def test_json(self):
         pictures, question, answer = golden("listing_150")
         reply = json.loads(self.succeed("ask", "--task", "audit", "--json", *pictures, question))
