@@ -194,10 +194,14 @@ static glint_status feed_known(glint_job *job, glint_error *err) {
     return GLINT_OK;
 }
 
+static glint_status prefill(glint_job *job, glint_error *err) {
+    GI_TRY(encode_pictures(job, err));
+    return feed_known(job, err);
+}
+
 glint_status gi_job_begin(glint_job *job, glint_error *err) {
     GI_TRY(gi_engine_acquire(job->engine, err));
-    glint_status st = encode_pictures(job, err);
-    if (st == GLINT_OK) st = feed_known(job, err);
+    const glint_status st = prefill(job, err);
     if (st != GLINT_OK) gi_job_end(job);
     return st;
 }
@@ -215,12 +219,11 @@ void gi_job_end(glint_job *job) {
 }
 
 glint_status glint_job_run(glint_job *job, glint_text_fn on_text, void *ctx, glint_error *err) {
-    GI_TRY(gi_job_start(job, on_text, ctx, err));
-    glint_status st = gi_job_begin(job, err);
-    if (st != GLINT_OK) {
-        if (st == GLINT_ERR_BUSY) job->has_run = false; /* it may be tried again */
-        return st;
-    }
+    if (job->has_run) return gi_fail(err, GLINT_ERR_ARG, "the job has already run");
+    /* First: where somebody else has it, nothing has been said yet and it may be tried again. */
+    GI_TRY(gi_engine_acquire(job->engine, err));
+    glint_status st = gi_job_start(job, on_text, ctx, err);
+    if (st == GLINT_OK) st = prefill(job, err);
     for (size_t n_known = SIZE_MAX; st == GLINT_OK && n_known > 0;) {
         st = check_stop(job, err);
         if (st == GLINT_OK) st = gi_job_take(job, 0, &n_known, err);

@@ -5,6 +5,7 @@
  */
 #include "engine_rig.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 
 #include <pthread.h>
@@ -72,6 +73,45 @@ static void cancelled_before_it_runs(void **state) {
     job = rig_create(engine, &r); /* and one that never runs */
     glint_job_cancel(job);
     glint_job_free(job);
+    assert_engine_is_fine();
+}
+
+typedef struct forced_reader {
+    gi_buf *said;
+    bool goes_on;
+} forced_reader;
+
+static bool read_forced(void *ctx, const char *piece, size_t n_bytes) {
+    const forced_reader *r = ctx;
+    assert_int_equal(gi_buf_push(r->said, piece, n_bytes, NULL), GLINT_OK);
+    return r->goes_on;
+}
+
+/* What a schema forces at the beginning is streamed before the prompt has run; a job that is
+ * stopped in between, or by the first piece, has it in its result. */
+static void stopped_behind_a_forced_beginning(void **state) {
+    (void)state;
+    static const char schema[] =
+        "{\"type\":\"object\",\"properties\":{\"answer\":{\"type\":\"string\"}},"
+        "\"required\":[\"answer\"],\"additionalProperties\":false}";
+    glint_request r = question();
+    r.schema_json = schema;
+    r.n_schema_bytes = sizeof schema - 1;
+    for (int at = 0; at < 2; at++) {
+        glint_job *job = rig_create(engine, &r);
+        glint_error err = {0};
+        gi_buf said;
+        gi_buf_init(&said, 4096);
+        forced_reader reader = {.said = &said, .goes_on = at == 0};
+        if (at == 0) glint_job_cancel(job);
+        assert_int_equal(glint_job_run(job, read_forced, &reader, &err), GLINT_ERR_CANCELLED);
+        const glint_result *result = glint_job_result(job);
+        assert_true(said.len > 0 && result->n_text_bytes >= said.len);
+        assert_memory_equal(result->text, said.data, said.len);
+        assert_int_equal(result->finish, GLINT_FINISH_NONE);
+        gi_buf_done(&said);
+        glint_job_free(job);
+    }
     assert_engine_is_fine();
 }
 
@@ -305,6 +345,7 @@ static void threads_take_turns(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cancelled_before_it_runs),
+        cmocka_unit_test(stopped_behind_a_forced_beginning),
         cmocka_unit_test(stopped_by_its_reader),
         cmocka_unit_test(cancelled_after_it_ran),
         cmocka_unit_test(cancelled_from_on_text),
