@@ -14,13 +14,13 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
     POLL_MS_MAX = 1000,
     KEPT_CONNECTIONS = 16,
-    WAIT_LOOK_MS = 20,
     TRANSFERS_MAX = 256,
     WAITING_MAX = 65536,
 };
@@ -412,47 +412,6 @@ void gi_fetch_cancel(gi_fetch *fetch) {
 
 void gi_fetch_free(gi_fetch *fetch) {
     if (fetch) disown(fetch);
-}
-
-/* ---- waiting ---- */
-
-typedef struct rendezvous {
-    pthread_mutex_t lock;
-    pthread_cond_t cv;
-    bool is_done;
-    gi_fetch_result result;
-} rendezvous;
-
-static void meet(void *ctx, const gi_fetch_result *result) {
-    rendezvous *r = ctx;
-    pthread_mutex_lock(&r->lock);
-    r->result = *result;
-    r->is_done = true;
-    pthread_cond_signal(&r->cv);
-    pthread_mutex_unlock(&r->lock);
-}
-
-glint_status gi_fetch_wait(gi_fetcher *f, const char *scope, const char *url, size_t n,
-                           double timeout_ms, const atomic_bool *cancelled,
-                           gi_fetch_bytes **ret_bytes, glint_error *err) {
-    rendezvous r = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    gi_fetch *fetch = NULL;
-    gi_cond_init(&r.cv);
-    GI_TRY(gi_fetch_begin(f, scope, url, n, timeout_ms, meet, &r, &fetch, err));
-    pthread_mutex_lock(&r.lock);
-    while (!r.is_done) {
-        if (cancelled && atomic_load(cancelled)) gi_fetch_cancel(fetch);
-        gi_cond_wait_until(&r.cv, &r.lock, gi_clock_ms() + WAIT_LOOK_MS);
-    }
-    pthread_mutex_unlock(&r.lock);
-    gi_fetch_free(fetch);
-    pthread_cond_destroy(&r.cv);
-    pthread_mutex_destroy(&r.lock);
-    if (r.result.status == GLINT_OK)
-        *ret_bytes = r.result.bytes;
-    else if (err)
-        *err = r.result.err;
-    return r.result.status;
 }
 
 gi_fetch_stats gi_fetcher_get_stats(gi_fetcher *f) {

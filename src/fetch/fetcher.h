@@ -29,7 +29,6 @@
 #include "base/sha256.h"
 #include "fetch/bytes.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -133,15 +132,6 @@ void gi_fetch_cancel(gi_fetch *fetch);
 
 /** Let go of the handle, after or in on_done. NULL is fine. */
 void gi_fetch_free(gi_fetch *fetch);
-
-/**
- * Fetch and wait. Errors of gi_fetch_begin and of its result.
- * @param cancelled  looked at every 20 ms, or NULL.
- * @param ret_bytes  the caller unrefs it.
- */
-glint_status gi_fetch_wait(gi_fetcher *f, const char *scope, const char *url, size_t n,
-                           double timeout_ms, const atomic_bool *cancelled,
-                           gi_fetch_bytes **ret_bytes, glint_error *err);
 
 /** What the fetcher did so far and holds now. */
 typedef struct gi_fetch_stats {

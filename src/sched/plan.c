@@ -128,12 +128,6 @@ void gi_plan_done(gi_plan *plan, double vision_ms, double text_ms) {
     drop_unwanted_batch(plan);
 }
 
-void gi_plan_fail(gi_plan *plan) {
-    gi_assert(plan->is_open);
-    plan->is_open = false;
-    drop_batch(plan);
-}
-
 void gi_plan_extend(gi_plan_seq *seq, size_t n_new) {
     gi_assert(gi_plan_stored(seq) == seq->n_known);
     seq->n_known += n_new;

@@ -134,17 +134,13 @@ void gi_plan_remove(gi_plan *plan, gi_plan_seq *seq);
 
 /**
  * What to do now, with the KV blocks for it held. False: there is nothing to do until a request
- * joins or is extended. The step is the planner's and valid until the next call; gi_plan_done or
- * gi_plan_fail must follow.
+ * joins or is extended. The step is the planner's and valid until the next call; gi_plan_done must
+ * follow.
  */
 bool gi_plan_next(gi_plan *plan, const gi_plan_step **ret);
 
 /** The step was done, and took that long. Fed tokens are stored, encoded pictures are encoded. */
 void gi_plan_done(gi_plan *plan, double vision_ms, double text_ms);
-
-/** The step could not be done: nothing of it counts, and the batch in the vision tower is dropped.
- * The next step would be much the same: the caller removes whom it gives up. */
-void gi_plan_fail(gi_plan *plan);
 
 /** n_new tokens follow the known ones of a request all of whose tokens are stored. */
 void gi_plan_extend(gi_plan_seq *seq, size_t n_new);

@@ -83,7 +83,7 @@ typedef struct sim_config {
     gi_plan_config plan;
     gi_cost_rates guess, truth;
     double noise;        /* a step takes up to that much more or less, as a part of its time */
-    uint32_t fail_every; /* 1 of so many steps fails; 0 = none */
+    uint32_t fail_every; /* 1 of so many tokens cannot be taken; 0 = none */
     unsigned n_kept; /* contents below it stay in memory once encoded, though nobody shows them */
     size_t picture_patches[SIM_CONTENTS_MAX]; /* of each content; its work as well */
     size_t unread_max;                        /* tokens that a slow reader may be behind */

@@ -173,33 +173,23 @@ static void note_gap(sim_world *w, sim_job *job) {
     job->last_fed_ms = w->now_ms;
 }
 
-/* A step went wrong: one of those in it is given up. */
-static void fail_step(sim_world *w, const gi_plan_step *step) {
-    gi_plan_fail(w->plan);
-    w->n_tower = 0;
-    for (size_t i = 0; i < step->n_feeds; i++) {
-        if (!step->feeds[i].seq) continue;
-        sim_engine_remove(w, sim_job_of(step->feeds[i].seq), SIM_END_FAILED);
-        return;
-    }
-}
-
 void sim_engine_end(sim_world *w) {
     const gi_plan_step *step = w->step;
+    const uint32_t fail_every = w->config->fail_every;
+    const bool ends_vision = step->ends_vision;
     w->step = NULL;
-    if (w->config->fail_every > 0 && sim_draw(&w->rng, w->config->fail_every) == 0) {
-        fail_step(w, step);
-    } else {
-        const bool ends_vision = step->ends_vision;
-        gi_plan_done(w->plan, w->vision_ms, w->text_ms);
-        for (size_t i = 0; ends_vision && i < w->n_tower; i++) w->tower[i]->is_encoded = true;
-        if (ends_vision) w->n_tower = 0;
-        for (size_t i = 0; i < step->n_feeds; i++) {
-            if (!step->feeds[i].seq) continue;
-            sim_job *job = sim_job_of(step->feeds[i].seq);
-            note_gap(w, job);
-            if (step->feeds[i].wants_logits) choose(w, job);
-        }
+    gi_plan_done(w->plan, w->vision_ms, w->text_ms);
+    for (size_t i = 0; ends_vision && i < w->n_tower; i++) w->tower[i]->is_encoded = true;
+    if (ends_vision) w->n_tower = 0;
+    for (size_t i = 0; i < step->n_feeds; i++) {
+        if (!step->feeds[i].seq) continue;
+        sim_job *job = sim_job_of(step->feeds[i].seq);
+        note_gap(w, job);
+        if (!step->feeds[i].wants_logits) continue;
+        if (fail_every > 0 && sim_draw(&w->rng, fail_every) == 0)
+            sim_engine_remove(w, job, SIM_END_FAILED);
+        else
+            choose(w, job);
     }
     end_stopped(w);
     sim_sweep_pictures(w);
