@@ -89,7 +89,8 @@ static glint_status check_range(const parse_run *r, const gi_option *s, const ch
     if (s->kind == GI_OPTION_INT)
         return gi_fail(r->err, GLINT_ERR_ARG, "%s is %.0f, must be %.0f to %.0f", source, v, s->min,
                        s->max);
-    return gi_fail(r->err, GLINT_ERR_ARG, "%s is %g, must be %g to %g", source, v, s->min, s->max);
+    return gi_fail(r->err, GLINT_ERR_ARG, "%s is %g, must be %.15g to %.15g", source, v, s->min,
+                   s->max);
 }
 
 static bool is_choice(const char *choices, const char *text) {
@@ -432,7 +433,7 @@ static void describe_values(const gi_option *s, char *out, size_t out_bytes) {
     if (s->kind == GI_OPTION_INT)
         len = (size_t)snprintf(out, out_bytes, " (%.0f to %.0f", s->min, s->max);
     else if (s->kind == GI_OPTION_NUMBER)
-        len = (size_t)snprintf(out, out_bytes, " (%g to %g", s->min, s->max);
+        len = (size_t)snprintf(out, out_bytes, " (%.15g to %.15g", s->min, s->max);
     else if (s->kind == GI_OPTION_CHOICE)
         len = (size_t)snprintf(out, out_bytes, " (%s", s->choices);
     else if (s->kind == GI_OPTION_LIST)

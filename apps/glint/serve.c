@@ -42,8 +42,10 @@ static const char FOOTER[] =
     "  glint serve --allow-image-host '*.example.com'\n"
     "  glint serve --listen 0.0.0.0:8080 --api-keys keys.json --limit-requests-per-s 5\n"
     "  curl -F image=@photo.jpg -F task=describe 127.0.0.1:8080/v1/multimodal/inference\n\n"
-    "Exit status: 0 drained after a signal, 2 wrong use, 3 cannot listen or read the keys, 4 the\n"
-    "model cannot be loaded, 5 out of memory.\n";
+    "Exit status: 0 drained after a signal, 2 wrong use or a mistake in a file of settings or "
+    "keys,\n"
+    "3 cannot listen or read the keys, 4 the model or a template cannot be loaded, 5 out of "
+    "memory.\n";
 
 /* Option targets that need a word of translation before they are settings. */
 typedef struct serve_options {

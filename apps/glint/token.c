@@ -88,7 +88,10 @@ static glint_status make_key(const token_run *t, gi_auth_alg alg, gi_buf *out, g
     GI_TRY_DONE(gi_sign_key_write(&key, &half, err));
     GI_TRY_DONE(write_half(t, alg == GI_AUTH_HS256 ? "-secret.txt" : "-private.pem", &half, 0600,
                            path, err));
-    GI_TRY_DONE(gi_buf_printf(out, err, "Sign with (keep it secret): %s\nFor --jwt-keys:\n", path));
+    GI_TRY_DONE(gi_buf_printf(
+        out, err,
+        "Sign with (keep it secret): %s\nFor --jwt-keys, a file of {\"keys\": [THIS, ...]}:\n",
+        path));
     if (alg == GI_AUTH_HS256) {
         GI_TRY_DONE(gi_buf_printf(out, err,
                                   "  {\"kid\":\"%s\",\"alg\":\"HS256\",\"secret\":\"%.*s\"}\n",
@@ -168,10 +171,11 @@ static glint_status run_api_key(token_run *t, gi_buf *out, glint_error *err) {
     GI_TRY(check_name("--id", t->id, err));
     GI_TRY(check_scopes(&t->scopes, err));
     GI_TRY(gi_api_key_make(key, sha256, err));
-    GI_TRY(gi_buf_printf(out, err,
-                         "The key, shown only now: %s\nFor --api-keys:\n"
-                         "  {\"id\":\"%s\",\"sha256\":\"%s\",\"tenant\":\"%s\"",
-                         key, t->id, sha256, t->tenant));
+    GI_TRY(gi_buf_printf(
+        out, err,
+        "The key, shown only now: %s\nFor --api-keys, a file of {\"keys\": [THIS, ...]}:\n"
+        "  {\"id\":\"%s\",\"sha256\":\"%s\",\"tenant\":\"%s\"",
+        key, t->id, sha256, t->tenant));
     GI_TRY(push_scopes(t, ",\"scopes\":[\"", "\",\"", "\"]", out, err));
     if (t->ttl_s > 0) {
         char when[32];

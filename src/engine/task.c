@@ -299,7 +299,7 @@ static glint_status list_files(gi_tasks *tasks, DIR *d, const char *dir,
         if (!names[n]) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", dir);
         n++;
     }
-    if (errno) return gi_fail(err, GLINT_ERR_IO, "%s: cannot be read (error %d)", dir, errno);
+    if (errno) return gi_fail(err, GLINT_ERR_IO, "%s: templates: %s", dir, strerror(errno));
     qsort(names, n, sizeof *names, compare_names);
     *ret_n = n;
     return GLINT_OK;
@@ -309,7 +309,7 @@ static glint_status add_directory(gi_tasks *tasks, const char *dir, glint_error 
     const char *names[TASKS_MAX];
     size_t n = 0;
     DIR *d = opendir(dir);
-    if (!d) return gi_fail(err, GLINT_ERR_IO, "%s: no such directory (error %d)", dir, errno);
+    if (!d) return gi_fail(err, GLINT_ERR_IO, "%s: templates: %s", dir, strerror(errno));
     glint_status st = list_files(tasks, d, dir, names, &n, err);
     closedir(d);
     for (size_t i = 0; i < n && st == GLINT_OK; i++) st = add_file(tasks, dir, names[i], err);

@@ -31,7 +31,9 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
                                    "Two fields say the same thing; give one of them.", 0},
     [GI_API_MISSING_INPUT] = {400, INVALID, "missing_input",
                               "The request has neither a picture nor a prompt.", 0},
-    [GI_API_UNKNOWN_TASK] = {400, INVALID, "unknown_task", "There is no task of this name.", 0},
+    [GI_API_UNKNOWN_TASK] = {400, INVALID, "unknown_task",
+                             "There is no task of this name; GET /v1/tasks lists those there are.",
+                             0},
     [GI_API_INVALID_IMAGE_REF] = {400, INVALID, "invalid_image",
                                   "The picture is neither a URL, nor base64 (standard alphabet, "
                                   "padded, no white space), nor a data:image/...;base64, URI.",
