@@ -55,7 +55,7 @@ typedef struct gi_batch {
     size_t n_spans;
     const gi_embed_rows *embeds; /**< [n_embeds] */
     size_t n_embeds;
-    const size_t *logit_rows; /**< [n_logit_rows] rows whose logits are wanted */
+    const size_t *logit_rows; /**< [n_logit_rows] rows whose logits are wanted, ascending */
     size_t n_logit_rows;      /**< 0..logits_rows_max */
 } gi_batch;
 
@@ -82,7 +82,8 @@ gi_kv_shape gi_language_kv_shape(const gi_text_config *cfg, size_t n_blocks, siz
  */
 void gi_language_run(gi_language *d, gi_kv_store *kv, const gi_batch *batch, float *ret_logits);
 
-/* The stages of gi_language_run, for tests against golden vectors. */
+/* The stages of gi_language_run, for tests against golden vectors. Here all rows go through all
+ * layers; gi_language_run takes only the wanted rows through the end of the last one. */
 
 /** Embedding rows into d->x, angles into d->cos, d->sin. */
 void gi_language_begin(gi_language *d, const gi_batch *batch);

@@ -142,6 +142,21 @@ static size_t visual_rows(const rig *r, const piece *p, size_t row, gi_embed_row
     return 1;
 }
 
+/* gi_language_run takes only the wanted rows through the end of the last layer: the same logits.
+ * The keys and values it stores are those that are there. */
+static void check_run(rig *r, const gi_batch *batch, const float *want) {
+    static float got[SEQUENCES * VOCAB];
+    gi_language_run(r->lm, r->kv, batch, got);
+    for (size_t i = 0; i < batch->n_logit_rows; i++) {
+        const float *g = got + i * VOCAB, *w = want + i * VOCAB;
+        if (memcmp(g, w, VOCAB * sizeof *g) == 0) continue;
+        const double e = golden_error(g, w, VOCAB);
+        if (r->f->options.dtype != GLINT_DTYPE_F32 || !(e < F32_BAR))
+            fail_msg("%s: logits of row %zu alone differ by %.2e", r->f->name, batch->logit_rows[i],
+                     e);
+    }
+}
+
 /* One batch of pieces; ret[i] is of piece i's last token. */
 static void run_batch(rig *r, const piece *pieces, size_t n_pieces, numbers *ret) {
     static int32_t ids[CONTEXT], pos[3][CONTEXT];
@@ -176,6 +191,7 @@ static void run_batch(rig *r, const piece *pieces, size_t n_pieces, numbers *ret
     for (size_t i = 0; i < n_pieces; i++)
         r->dev->ops->act_download(r->dev, r->lm->x, last[i], ret[i].x, 1);
     gi_language_finish(r->lm, &batch, logits);
+    check_run(r, &batch, logits);
     for (size_t i = 0; i < n_pieces; i++) {
         memcpy(ret[i].logits, logits + i * VOCAB, sizeof ret[i].logits);
         pieces[i].seq->n_tokens += pieces[i].n;
