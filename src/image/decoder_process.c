@@ -43,17 +43,22 @@
 #endif
 
 enum {
-    WARM_BYTES = 16 << 20, /* heap that a child has at hand: two megapixels' work */
+    /* Heap that a child has at hand: as much as the picture before needed, within bounds. Fetching
+     * the most costs more CPU time than decoding a small picture. */
+    WARM_PIXEL_BYTES = 8,
+    WARM_BYTES_MIN = 1 << 20,
+    WARM_BYTES_MAX = 16 << 20, /* two megapixels' work */
     WARM_STEP_BYTES = 512 << 10,
-    DATA_SLACK_BYTES = 2 * WARM_BYTES, /* beside the decoding memory: what is there before */
-    HEAP_STEP_BYTES = WARM_BYTES,      /* the heap grows by this */
-    MMAP_THRESHOLD_BYTES = 1024 << 20, /* all from the heap: freed memory is used again */
+    DATA_SLACK_BYTES = 2 * WARM_BYTES_MAX, /* beside the decoding memory: what is there before */
+    HEAP_STEP_BYTES = WARM_BYTES_MAX,      /* the heap grows by this */
+    MMAP_THRESHOLD_BYTES = 1024 << 20,     /* all from the heap: freed memory is used again */
 };
 
 typedef struct program {
     pid_t pid;
     const uint8_t *region;
     scmp_filter_ctx filter;
+    size_t warm_bytes; /* of the next child */
 } program;
 
 /* A child that waits for its picture. */
@@ -117,11 +122,12 @@ static bool put(size_t offset, const void *bytes, size_t n) {
 }
 
 /* Fetch memory as long as no picture waits. */
-static void warm_up(int go) {
+static void warm_up(int go, size_t n_bytes) {
     struct pollfd p = {.fd = go, .events = POLLIN};
-    uint8_t *heap = gi_alloc(WARM_BYTES);
-    for (size_t i = 0; heap && i < WARM_BYTES && poll(&p, 1, 0) == 0; i += WARM_STEP_BYTES) {
-        for (size_t k = 0; k < WARM_STEP_BYTES; k += 4096) ((volatile uint8_t *)heap)[i + k] = 0;
+    uint8_t *heap = gi_alloc(n_bytes);
+    for (size_t i = 0; heap && i < n_bytes && poll(&p, 1, 0) == 0; i += WARM_STEP_BYTES) {
+        for (size_t k = 0; k < WARM_STEP_BYTES && i + k < n_bytes; k += 4096)
+            ((volatile uint8_t *)heap)[i + k] = 0;
     }
     gi_free(heap);
 }
@@ -187,7 +193,7 @@ static _Noreturn void live(const program *p, const int pipe_fds[2]) {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != p->pid) _exit(0);
     close(pipe_fds[1]);
     close(GI_DECODER_SOCKET_FD);
-    warm_up(pipe_fds[0]);
+    warm_up(pipe_fds[0], p->warm_bytes);
     if (read(pipe_fds[0], &go, 1) != 1) _exit(0);
     close(pipe_fds[0]);
     _exit(decode_one(p));
@@ -204,7 +210,14 @@ static spare fork_spare(const program *p) {
     return (spare){pid, pid < 0 ? -1 : fds[1]};
 }
 
-static gi_decoder_message use_spare(const program *p, spare *s) {
+/* What the picture just decoded says about the next; a refused one gives the least. */
+static size_t next_warm_bytes(const gi_decoder_head *head) {
+    const size_t n = (size_t)head->picture.source_w * head->picture.source_h;
+    if (n <= WARM_BYTES_MIN / WARM_PIXEL_BYTES) return WARM_BYTES_MIN;
+    return n < WARM_BYTES_MAX / WARM_PIXEL_BYTES ? n * WARM_PIXEL_BYTES : WARM_BYTES_MAX;
+}
+
+static gi_decoder_message use_spare(program *p, spare *s) {
     const gi_decoder_head *head = (const gi_decoder_head *)(const void *)p->region;
     const uint32_t patience_ms = gi_decoder_patience_ms(head->request.limits.decode_cpu_ms_max);
     for (int i = 0; i < 2; i++) { /* twice: it may have been killed while it waited */
@@ -215,6 +228,7 @@ static gi_decoder_message use_spare(const program *p, spare *s) {
         close(s->go);
         s->pid = -1;
         const gi_decoder_message end = wait_for(pid, is_there ? patience_ms : 0);
+        if (is_there && end == GI_DECODER_DONE) p->warm_bytes = next_warm_bytes(head);
         if (is_there) return end;
     }
     return GI_DECODER_FAULT;
@@ -249,7 +263,7 @@ static int set_up(program *p) {
 }
 
 int main(void) {
-    program p = {0};
+    program p = {.warm_bytes = WARM_BYTES_MIN};
     const int status = set_up(&p);
     if (status != 0) _exit(status);
     spare s = fork_spare(&p);
