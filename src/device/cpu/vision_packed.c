@@ -31,6 +31,8 @@ typedef struct packed_job {
     size_t key_head, value_head; /* elements of one head's panels */
 } packed_job;
 
+enum { AHEAD = 6 }; /* rows between a prefetch and its use */
+
 static size_t dims_of(const gi_device_cpu_options *o) {
     return o->vision_cols / o->vision_heads;
 }
@@ -73,6 +75,21 @@ static void interleave_keys(uint16_t *dst, const uint16_t *src, size_t n_units) 
             memcpy(dst + (u * GI_TILE_N + j) * 2, src + j * 2 * n_units + 2 * u, 4);
 }
 
+/* A head's dims of a row lie far from those of the next row: no pattern that the processor finds.
+ */
+static void prefetch_floats(const float *x, size_t n) {
+    for (size_t i = 0; i < n; i += 16) __builtin_prefetch(x + i);
+}
+
+/* Values of two keys, side by side: dst[panel][pair][64 dims][2]. */
+static void interleave_values(uint16_t *dst, size_t ld_panel, const uint16_t *rows, size_t d) {
+    for (size_t c0 = 0; c0 < d; c0 += GI_TILE_N, dst += ld_panel)
+        for (size_t c = 0; c < GI_TILE_N && c0 + c < d; c++) {
+            dst[2 * c] = rows[c0 + c];
+            dst[2 * c + 1] = rows[d + c0 + c];
+        }
+}
+
 /* Index i counts (head, block of 64 patches). */
 static void run_pack(void *ctx, size_t begin, size_t end, int i_worker) {
     const packed_job *job = ctx;
@@ -91,6 +108,8 @@ static void run_pack(void *ctx, size_t begin, size_t end, int i_worker) {
         for (size_t r = 0; r < n; r++) {
             const size_t p = p0 + r;
             const float *q = gi_cpu_row(a->qkv, p) + h * d;
+            for (size_t part = 0; part < 3 && r + AHEAD < n; part++)
+                prefetch_floats(q + AHEAD * a->qkv.cols + part * job->cols, d);
             const float *cos = a->rope_cos + p * half, *sin = a->rope_sin + p * half;
             rope_halves(roped, q, cos, sin, half);
             k->narrow_row(job->cpu->queries + (h * a->n_patches + p) * d, roped, scale, d, d);
@@ -105,10 +124,9 @@ static void run_pack(void *ctx, size_t begin, size_t end, int i_worker) {
                           d);
         /* Keys past the last have weight 0, but 0 times what lies there must be 0. */
         memset(rows + n * d, 0, (GI_TILE_N - n) * d * sizeof *rows);
-        for (size_t r = 0; r < GI_TILE_N; r++)
-            for (size_t c = 0; c < d; c++)
-                values[(c / GI_TILE_N * (job->keys_padded / 2) + (p0 + r) / 2) * GI_TILE_N * 2 +
-                       c % GI_TILE_N * 2 + r % 2] = rows[r * d + c];
+        for (size_t r = 0; r < GI_TILE_N; r += 2)
+            interleave_values(values + (p0 + r) * GI_TILE_N, job->keys_padded * GI_TILE_N,
+                              rows + r * d, d);
     }
 }
 
