@@ -14,9 +14,9 @@ _Static_assert(GI_PLAN_PICTURES_MAX >= GLINT_IMAGES_MAX, "a plan takes what a jo
 /* How requests share a step; see docs/adr/0005. */
 static const double SHARE = 3, STEP_MS_MAX = 5;
 
-/* Patches of a batch of pictures: enough to share the weights of a tower, few enough that what lies
- * between two operations stays in the cache. More made 448 px pictures a fifth slower. */
-enum { BATCH_PATCHES_MAX = 1024 };
+/* Patches of a batch of pictures: enough to share the weights of a tower, few enough that nobody
+ * waits long for the others of a batch: docs/adr/0005. */
+enum { BATCH_PATCHES_MAX = 512 };
 
 /* First guesses of a machine, replaced by what is measured: operations and bytes in a millisecond.
  */
