@@ -22,6 +22,10 @@ class Row:
         return above / below if below else None
 
 
+def _figure(values, unit):
+    return f"{median(values):.{2 if unit == 'times' else 1}f}"
+
+
 class Table:
     """Rows in the order in which they first appeared."""
 
@@ -38,8 +42,8 @@ class Table:
         width = max([len(r.name) for r in self.rows.values()] + [4])
         lines = [f"{'':{width}}  {'glint':>10}  {'llama.cpp':>10}  {'':10}  {'ratio':>6}"]
         for row in self.rows.values():
-            ours = f"{median(row.ours):.1f}" if row.ours else "-"
-            peer = f"{median(row.peer):.1f}" if row.peer else "-"
+            ours = _figure(row.ours, row.unit) if row.ours else "-"
+            peer = _figure(row.peer, row.unit) if row.peer else "-"
             ratio = f"{row.ratio():.2f}x" if row.ratio() else "-"
             lines.append(f"{row.name:{width}}  {ours:>10}  {peer:>10}  {row.unit:10}  {ratio:>6}")
         return "\n".join(lines)
@@ -48,7 +52,7 @@ class Table:
         """For documents: the same figures."""
         lines = ["| work | glint | llama.cpp | unit | ratio |", "|---|---:|---:|---|---:|"]
         for row in self.rows.values():
-            ours, peer = (f"{median(v):.1f}" if v else "" for v in (row.ours, row.peer))
+            ours, peer = (_figure(v, row.unit) if v else "" for v in (row.ours, row.peer))
             ratio = f"{row.ratio():.2f}x" if row.ratio() else ""
             lines.append(f"| {row.name} | {ours} | {peer} | {row.unit} | {ratio} |")
         return "\n".join(lines)

@@ -4,8 +4,6 @@ import json
 from .audits import free_port, wait_ready
 from .quiet import Failure, Watch, run, server
 
-WARM_UP = 16
-
 
 class Running:
     """A server between `with` and its end: `name`, `port`, `pid`."""
@@ -30,11 +28,13 @@ class Running:
 
 
 class Load:
-    """Loads by glint bench serve, all with the same pictures, window and length of answers."""
+    """Loads by glint bench serve, all with the same pictures, window and length of answers: `args` has
+    pictures, seconds, task, max_tokens and warm_up."""
 
-    def __init__(self, glint, pictures, seconds, max_tokens):
-        self.common = [glint, "bench", "serve", "--json", "--pictures", pictures, "--seconds", str(seconds),
-                       "--max-tokens", str(max_tokens), "--warmup", str(WARM_UP)]
+    def __init__(self, glint, args):
+        self.common = [glint, "bench", "serve", "--json", "--pictures", args.pictures,
+                       "--seconds", str(args.seconds), "--task", args.task,
+                       "--max-tokens", str(args.max_tokens), "--warmup", str(args.warm_up)]
 
     def run(self, running, *how):
         """(the load's report, part of the CPUs that others used)"""

@@ -26,6 +26,8 @@ card = {"cpu": "Stub", "tier": "avx2", "system": "Linux", "governor": "none", "g
         "revision": "abc", "compiler": "gcc"}
 if sys.argv[2] == "machine": print(json.dumps({"card": card, "ceilings": {}})); sys.exit()
 def value(name): return sys.argv[sys.argv.index(name) + 1]
+assert (value("--task"), value("--max-tokens"), value("--warmup")) in (
+    ("audit", "160", "16"), ("ask", "64", "4"))
 ours = value("--api") == "glint"
 server = json.load(open(os.path.join(here, "ours.json" if ours else "peer.json")))
 capacity = 40.0 if ours else 8.0
@@ -91,6 +93,20 @@ class VersusServeTest(unittest.TestCase):
         self.assertEqual(len(rows["new pictures, 8 clients"]["peer"]["runs"]), 2)
         self.assertIn("-np 8, the best of 2 settings", text)
         self.assertIn("5.00x", text)
+
+    def test_batching_needs_no_peer(self):
+        out = os.path.join(self.dir, "alone")
+        argv = [os.path.join(ROOT, "bench", "versus-serve"), "--glint", self.glint, "--pictures", self.dir,
+                "--rounds", "1", "--out", out, "--task", "ask", "--max-tokens", "64", "--warm-up", "4"]
+        done = subprocess.run([*argv, "--only", "batching"], capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("2.00", done.stdout)
+        self.assertNotIn("beside", done.stdout)
+        with open(os.path.join(out, "versus-serve.json"), encoding="utf-8") as f:
+            self.assertIsNone(json.load(f)["peer_build"])
+        done = subprocess.run([*argv, "--only", "cold"], capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--llama", done.stderr)
 
     def test_no_server_is_left(self):
         """Ended while a load runs: its server ends too."""
