@@ -50,12 +50,16 @@ def _grid(left, right, bottom, height, steps):
     return parts, y_of
 
 
-def _panel(top, title, x_name, y_name, lines, x_ticks, dots=True):
-    """lines: [(name, colour, [(x, y)])]; x_ticks: [(x, label)]. Names are put apart at the right."""
+def _panel(top, title, x_name, y_name, lines, x_ticks, dots=True, most_y=None, mark=None):
+    """lines: [(name, colour, [(x, y)])], or with "4 3" behind: dashed so; x_ticks: [(x, label)].
+    Names are put apart at the right. Above most_y, lines are cut; `mark` is a value with a line of
+    its own."""
     left, right, height = 80, WIDTH - 150, 320
     bottom = top + height
     most_x = max(x for x, _ in x_ticks)
-    steps = _steps(max(y for _, _, points in lines for _, y in points))
+    steps = _steps(most_y or max(y for _, _, points, *_ in lines for _, y in points))
+    if most_y:
+        steps = [step for step in steps if step <= most_y]
     grid, y_of = _grid(left, right, bottom, height, steps)
     parts = [_text(left, top - 22, title, extra="font-weight='bold'"), *grid]
 
@@ -63,14 +67,20 @@ def _panel(top, title, x_name, y_name, lines, x_ticks, dots=True):
         return left + (right - left) * x / most_x
 
     parts += [_text(x_of(x), bottom + 20, label, "middle") for x, label in x_ticks]
+    if mark:
+        parts.append(f"<line x1='{left}' y1='{y_of(mark):.1f}' x2='{right}' y2='{y_of(mark):.1f}' stroke='#222'/>")
+    clip = f"c{top:.0f}"
+    parts.append(f"<clipPath id='{clip}'><rect x='{left}' y='{top}' width='{right - left + 4}' "
+                 f"height='{height + 4}'/></clipPath>")
     ends = []
-    for name, colour, values in lines:
+    for name, colour, values, *dash in lines:
         points = [(x_of(x), y_of(y)) for x, y in values]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
+        stroke = f"stroke='{colour}' stroke-width='2'" + (f" stroke-dasharray='{dash[0]}'" if dash else "")
+        parts.append(f"<polyline points='{path}' fill='none' {stroke} clip-path='url(#{clip})'/>")
         if dots:
-            parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3.5' fill='{colour}'/>" for x, y in points]
-        ends.append((points[-1][1], name, colour))
+            parts += [f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3.5' fill='{colour}'/>" for x, y in points if y >= top]
+        ends.append((max(points[-1][1], top), name, colour))
     lowest = None
     for y, name, colour in sorted(ends, reverse=True):
         y = y if lowest is None else min(y, lowest - 16)
@@ -117,14 +127,49 @@ def serve(report):
         top += 420
     lines = [(_load_name(load), COLOURS[i % len(COLOURS)], _distribution(load["latency_cdf"]))
              for i, load in enumerate(loads)]
-    ticks = [(0, "0 %"), (_nines(0.5), "50 %"), (1, "90 %"), (2, "99 %"), (3, "99.9 %"), (_nines(0.9995), "")]
     parts += _panel(top, "Distribution of latencies", "share of requests answered in that time", "ms",
-                    lines, ticks, dots=False)
+                    lines, NINES, dots=False)
     return _page(top + 380, parts)
+
+
+LOADS_MOST_MS, LOADS_BAR_MS = 700, 300
+
+
+def loads(panels):
+    """Median and P99 over the offered rate. panels: {title: [(name, report of glint bench serve)]};
+    what lies above LOADS_MOST_MS is cut off, LOADS_BAR_MS is marked."""
+    parts, top = [], 60
+    for title, reports in panels.items():
+        lines = []
+        for (name, report), colour in zip(reports, COLOURS):
+            of_kind = sorted((load for load in report["loads"] if load["latency_ms"] and "rate_per_s" in load),
+                             key=lambda load: load["rate_per_s"])
+            for p, dash in (("p99", ()), ("p50", ("5 4",))):
+                lines.append((f"{name}, {p.upper()}", colour,
+                              [(load["rate_per_s"], load["latency_ms"][p]) for load in of_kind], *dash))
+        ticks = [(x, _number(x)) for x in _steps(max(x for _, _, points, *_ in lines for x, _ in points))]
+        parts += _panel(top, title, "requests per second, offered", "ms", lines, ticks,
+                        most_y=LOADS_MOST_MS, mark=LOADS_BAR_MS)
+        top += 430
+    return _page(top - 40, parts)
+
+
+def distributions(panels):
+    """Distributions of latencies. panels: {title: [(name, one load of a report)]}"""
+    parts, top = [], 60
+    for title, named in panels.items():
+        lines = [(name, colour, _distribution(load["latency_cdf"])) for (name, load), colour in zip(named, COLOURS)]
+        parts += _panel(top, title, "share of requests answered in that time", "ms", lines, NINES, dots=False,
+                        most_y=LOADS_MOST_MS, mark=LOADS_BAR_MS)
+        top += 430
+    return _page(top - 40, parts)
 
 
 def _nines(share):
     return -math.log10(1 - share)
+
+
+NINES = [(0, "0 %"), (_nines(0.5), "50 %"), (1, "90 %"), (2, "99 %"), (3, "99.9 %"), (_nines(0.9995), "")]
 
 
 def quality(report):

@@ -249,6 +249,20 @@ class UseTest(ServeTest):
         lines = list(svg.iter("{http://www.w3.org/2000/svg}polyline"))
         self.assertEqual(len(lines), 3 + 2)  # P50, P90, P99 over the load; two distributions
 
+    def test_plots_of_several(self):
+        path = self.write("s.json", self.succeed(*self.args("at_once", "--json", "--rate", "20", "--rate", "40",
+                                                            "--seconds", "0.3")))
+        plot = os.path.join(ROOT, "bench", "plot")
+        for kind, at, n_lines in (("--load", "", 2 * 3), ("--cdf", "@40", 3)):
+            done = subprocess.run([plot, kind, f"A:x={path}{at}", f"A:y={path}{at}", f"B:x={path}{at}"],
+                                  capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            svg = ElementTree.fromstring(done.stdout)
+            self.assertEqual(len(list(svg.iter("{http://www.w3.org/2000/svg}polyline"))), n_lines)
+            self.assertEqual(len(list(svg.iter("{http://www.w3.org/2000/svg}clipPath"))), 2)
+        done = subprocess.run([plot, "--cdf", f"A:x={path}@41"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+
     def test_refusals(self):
         url = self.stub.url("refusing")
         self.assertIn("404 not_found", self.refuse(3, *self.args("refusing")))
