@@ -208,7 +208,7 @@ bool gi_http_request_record(gi_http_request *r, gi_api_code code) {
     gi_record *record = &r->record;
     r->is_recorded = true;
     record->route = r->route;
-    record->code = code;
+    record->code = r->is_gone ? GI_API_OK : code; /* what ended it is nobody's answer then */
     record->status = r->is_gone ? GI_RECORD_CLIENT_GONE
                                 : (code ? gi_api_error_get(code)->status : r->reply.status);
     record->total_ms = gi_clock_ms() - r->begun_ms;

@@ -169,6 +169,7 @@ class Audit(OpsTest):
                           f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
                 time.sleep(0.2)
         wait_until(lambda: [line["status"] for line in self.asked()] == [499, 499], "two lines", 20)
+        self.assertEqual([line["code"] for line in self.asked()], [None, None])
 
     def test_who_leaves_in_the_body_has_a_line(self):
         server = self.start()
