@@ -1,4 +1,4 @@
-"""Charts as SVG text: curves over tokens or load, distributions, reliability, bars of ratios."""
+"""Charts as SVG text: curves over tokens, load or time, distributions, reliability, bars of ratios."""
 import math
 from html import escape
 
@@ -50,10 +50,10 @@ def _grid(left, right, bottom, height, steps):
     return parts, y_of
 
 
-def _panel(top, title, x_name, y_name, lines, x_ticks, dots=True, most_y=None, mark=None):
+def _panel(top, title, x_name, y_name, lines, x_ticks, dots=True, most_y=None, mark=None, marks=()):
     """lines: [(name, colour, [(x, y)])], or with "4 3" behind: dashed so; x_ticks: [(x, label)].
     Names are put apart at the right. Above most_y, lines are cut; `mark` is a value with a line of
-    its own."""
+    its own; marks: [(x, label)], dashed from top to bottom."""
     left, right, height = 80, WIDTH - 150, 320
     bottom = top + height
     most_x = max(x for x, _ in x_ticks)
@@ -67,6 +67,9 @@ def _panel(top, title, x_name, y_name, lines, x_ticks, dots=True, most_y=None, m
         return left + (right - left) * x / most_x
 
     parts += [_text(x_of(x), bottom + 20, label, "middle") for x, label in x_ticks]
+    for x, label in marks:
+        parts.append(f"<line x1='{x_of(x):.1f}' y1='{top}' x2='{x_of(x):.1f}' y2='{bottom}' stroke='#222' stroke-dasharray='4 3'/>")
+        parts.append(_text(x_of(x) + 4, top + 12, label))
     if mark:
         parts.append(f"<line x1='{left}' y1='{y_of(mark):.1f}' x2='{right}' y2='{y_of(mark):.1f}' stroke='#222'/>")
     clip = f"c{top:.0f}"
@@ -205,6 +208,26 @@ def _reliability(left, top, side, name, calibration):
                     f"fill='{OURS}' fill-opacity='0.6'/>" for x, y, n in points]
 
 
+def soak(report):
+    """Latency of good clients and memory over the minutes of a run."""
+    good, hostile, redis = report["good"], report["hostile"], report["redis"]
+    minutes = report["seconds"] / 60
+    ticks = [(x, f"{x:g}") for x in _steps(minutes) if x <= minutes]
+    ticks.append((minutes, ""))
+    marks = [(redis[key] / 60, label) for key, label in (("killed_at_s", "Redis killed"), ("back_at_s", "Redis back"))
+             if redis[key] is not None]
+    windows = good["latency_ms"]["windows"]
+    title = f"{good['requests']} good requests, {good['errors']} errors, beside {hostile['acts']} hostile acts"
+    lines = [(name, colour, [(w["s"] / 60, w[p]) for w in windows])
+             for name, p, colour in (("P50", "p50", COLOURS[0]), ("P99", "p99", COLOURS[1]))]
+    parts = _panel(60, title, "minutes; each point the ten seconds around it", "ms", lines, ticks, False, marks=marks)
+    lines = [(name, colour, [(p["s"] / 60, p[key] / 2**20) for p in report["samples"]])
+             for name, key, colour in (("server", "rss_bytes", COLOURS[0]), ("decoders", "decoders_rss_bytes", COLOURS[2]),
+                                       ("Redis", "redis_rss_bytes", COLOURS[1]))]
+    parts += _panel(490, "Memory", "minutes", "MiB", lines, ticks, False, marks=marks)
+    return _page(870, parts)
+
+
 def training(curve):
     """Losses over steps."""
     steps = [point["step"] for point in curve]
@@ -242,6 +265,8 @@ def draw(report):
         return curves(title, "tokens generated", "seconds", [p["tokens"] for p in points], lines)
     if report["kind"] == "serve":
         return serve(report)
+    if report["kind"] == "soak":
+        return soak(report)
     if report["kind"] == "training":
         return training(report["curve"])
     if report["kind"] == "quality":

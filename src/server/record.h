@@ -31,9 +31,9 @@ typedef struct gi_record {
     const char *method; /**< "-" when it is no token */
     const char *route;  /**< constant; "-" when there is none */
     gi_trace trace;
-    int status; /**< of the answer, or GI_RECORD_CLIENT_GONE */
+    int status;       /**< of the answer, or GI_RECORD_CLIENT_GONE */
     gi_api_code code; /**< GI_API_OK where there was no error, or nobody to tell */
-    double total_ms; /**< from the headers to the answer */
+    double total_ms;  /**< from the headers to the answer */
     size_t body_bytes;
 
     /* Of those that ask the model. */
