@@ -104,6 +104,13 @@ class Server:
                                                 stderr=log, start_new_session=True)
         except OSError as e:
             raise Failure(f"{self.argv[0]}: {e}") from e
+        if first:
+            # The kernel may weigh whole sessions against each other, and nice only within one.
+            try:
+                with open(f"/proc/{self.process.pid}/autogroup", "w", encoding="ascii") as f:
+                    f.write("-10")
+            except OSError:
+                pass
         wait_ready(self.process, self.port, "/ready", self.log_path)
 
     @property
