@@ -1,13 +1,13 @@
 /*
- * Fork-join crew. One 64-bit ticket word holds the job's generation and its next free piece, so
+ * Fork-join crew. One 64-bit ticket word holds the job's generation and its next free index, so
  * that a worker that wakes late can never take a piece of a job it has not seen begin:
  *
- *     ticket = generation << 32 | next piece
+ *     ticket = generation << 32 | next index
  *
- * A worker takes pieces by compare-and-swap on the whole word and counts finished pieces. Before
- * the caller rewrites the job description it closes the old ticket (piece = PIECE_NONE), so that a
+ * A worker takes pieces by compare-and-swap on the whole word and counts finished indexes. Before
+ * the caller rewrites the job description it closes the old ticket (index = INDEX_NONE), so that a
  * late worker that has read new fields under the old ticket fails its swap. The caller returns
- * when all pieces are finished; workers that got none need not have woken at all.
+ * when all indexes are finished; workers that got none need not have woken at all.
  */
 #include "base/workers.h"
 
@@ -27,7 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PIECE_NONE UINT32_MAX
+#define INDEX_NONE UINT32_MAX
 
 /* About 20 to 50 microseconds of polling: longer than the gap between two jobs of one token. */
 enum { SPINS_BEFORE_SLEEP = 4000 };
@@ -39,16 +39,16 @@ typedef struct worker {
 } worker;
 
 struct gi_workers {
-    alignas(64) _Atomic uint64_t ticket; /* generation << 32 | next piece */
-    alignas(64) _Atomic uint32_t n_finished;
-    alignas(64) _Atomic uint32_t bell; /* futex word: changes with each job */
+    alignas(64) _Atomic uint64_t ticket;     /* generation << 32 | next index */
+    alignas(64) _Atomic uint32_t n_finished; /* indexes */
+    alignas(64) _Atomic uint32_t bell;       /* futex word: changes with each job */
     _Atomic uint32_t n_sleeping;
     _Atomic bool stopping;
     /* The job. Release stores, acquire loads: who sees a new field also sees the closed ticket. */
     _Atomic(gi_workers_fn) fn;
     _Atomic(void *) ctx;
     _Atomic size_t count, grain;
-    _Atomic uint32_t n_pieces;
+    _Atomic size_t share; /* a piece is at least 1 / share of what is left; 0 = of `grain` always */
     int n_threads;
     worker *workers; /* [n_threads - 1] */
 };
@@ -66,19 +66,21 @@ static void run_pieces(gi_workers *w, uint32_t gen, int i_worker) {
     uint64_t t = atomic_load_explicit(&w->ticket, memory_order_acquire);
     for (;;) {
         if ((uint32_t)(t >> 32) != gen) return;
-        const uint32_t piece = (uint32_t)t;
+        const size_t begin = (uint32_t)t;
         const size_t count = atomic_load_explicit(&w->count, memory_order_acquire);
         const size_t grain = atomic_load_explicit(&w->grain, memory_order_acquire);
+        const size_t share = atomic_load_explicit(&w->share, memory_order_acquire);
         const gi_workers_fn fn = atomic_load_explicit(&w->fn, memory_order_acquire);
         void *ctx = atomic_load_explicit(&w->ctx, memory_order_acquire);
-        if (piece >= atomic_load_explicit(&w->n_pieces, memory_order_acquire)) return;
-        if (!atomic_compare_exchange_weak_explicit(&w->ticket, &t, t + 1, memory_order_acq_rel,
+        if (begin >= count) return;
+        size_t n = share > 0 ? (count - begin) / share : grain;
+        if (n < grain) n = grain;
+        if (n > count - begin) n = count - begin;
+        if (!atomic_compare_exchange_weak_explicit(&w->ticket, &t, t + n, memory_order_acq_rel,
                                                    memory_order_acquire))
             continue;
-        const size_t begin = (size_t)piece * grain;
-        const size_t end = count - begin < grain ? count : begin + grain;
-        fn(ctx, begin, end, i_worker);
-        atomic_fetch_add_explicit(&w->n_finished, 1, memory_order_release);
+        fn(ctx, begin, begin + n, i_worker);
+        atomic_fetch_add_explicit(&w->n_finished, (uint32_t)n, memory_order_release);
         t = atomic_load_explicit(&w->ticket, memory_order_acquire);
     }
 }
@@ -110,23 +112,23 @@ static void *worker_main(void *arg) {
     }
 }
 
-void gi_workers_run(gi_workers *w, size_t count, size_t grain, gi_workers_fn fn, void *ctx) {
+static void run_job(gi_workers *w, size_t count, size_t grain, size_t share, gi_workers_fn fn,
+                    void *ctx) {
     if (count == 0) return;
     if (w->n_threads == 1 || count <= grain) {
         fn(ctx, 0, count, 0);
         return;
     }
-    const size_t n_pieces = (count + grain - 1) / grain;
-    gi_assert(n_pieces < UINT32_MAX);
+    gi_assert(count < INDEX_NONE);
     const uint64_t old = atomic_load_explicit(&w->ticket, memory_order_relaxed);
     const uint32_t gen = (uint32_t)(old >> 32) + 1;
-    atomic_store_explicit(&w->ticket, old | PIECE_NONE, memory_order_relaxed);
+    atomic_store_explicit(&w->ticket, old | INDEX_NONE, memory_order_relaxed);
     atomic_store_explicit(&w->n_finished, 0, memory_order_release);
     atomic_store_explicit(&w->fn, fn, memory_order_release);
     atomic_store_explicit(&w->ctx, ctx, memory_order_release);
     atomic_store_explicit(&w->count, count, memory_order_release);
     atomic_store_explicit(&w->grain, grain, memory_order_release);
-    atomic_store_explicit(&w->n_pieces, (uint32_t)n_pieces, memory_order_release);
+    atomic_store_explicit(&w->share, share, memory_order_release);
     atomic_store(&w->ticket, (uint64_t)gen << 32);
     if (atomic_load(&w->n_sleeping) > 0) {
         atomic_fetch_add(&w->bell, 1);
@@ -134,11 +136,19 @@ void gi_workers_run(gi_workers *w, size_t count, size_t grain, gi_workers_fn fn,
     }
     run_pieces(w, gen, 0);
     /* A worker that the system took off its core may hold the last piece: yield now and then. */
-    for (unsigned i = 1; atomic_load_explicit(&w->n_finished, memory_order_acquire) < n_pieces;
-         i++) {
+    for (unsigned i = 1; atomic_load_explicit(&w->n_finished, memory_order_acquire) < count; i++) {
         __builtin_ia32_pause();
         if (i % 2048 == 0) sched_yield();
     }
+}
+
+void gi_workers_run(gi_workers *w, size_t count, size_t grain, gi_workers_fn fn, void *ctx) {
+    run_job(w, count, grain, 0, fn, ctx);
+}
+
+void gi_workers_run_long(gi_workers *w, size_t count, gi_workers_fn fn, void *ctx) {
+    /* Two thirds of each thread's part of what is left: long, yet the last pieces come out even. */
+    run_job(w, count, 1, (size_t)w->n_threads * 3 / 2, fn, ctx);
 }
 
 int gi_workers_count(const gi_workers *w) {

@@ -36,6 +36,12 @@ int gi_workers_count(const gi_workers *w);
  */
 void gi_workers_run(gi_workers *w, size_t count, size_t grain, gi_workers_fn fn, void *ctx);
 
+/**
+ * The same in pieces that begin long and become short: for work that reads memory in the order of
+ * its indexes, which goes the faster the fewer places it is read at.
+ */
+void gi_workers_run_long(gi_workers *w, size_t count, gi_workers_fn fn, void *ctx);
+
 /** The CPUs this process may use: affinity mask and cgroup quota (v2 and v1), at least 1. */
 int gi_workers_cpus_usable(void);
 

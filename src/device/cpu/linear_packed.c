@@ -15,6 +15,8 @@
 
 /* Rows that share one visit to a panel: enough to hide it, few enough to share work evenly. */
 enum { ROWS = 16 * GI_TILE_M };
+/* Up to this many rows, reading the weights takes longer than multiplying with them. */
+enum { FEW_ROWS = 16 };
 /* Below this many elements the caller makes x narrow alone: waking a worker costs more. */
 enum { SERIAL_ELEMS = 16 * 1024 };
 
@@ -62,6 +64,9 @@ static void product(const packed_job *job, float *y, int32_t *sums, size_t row, 
     const gi_matrix *m = job->args->matrix;
     const float *bias = m->bias ? m->bias + panel->first_row : NULL;
     if (m->format == GI_CPU_S8) {
+        /* Asked for now: after the products of one row, memory would be waited for once more. */
+        for (size_t j = 0; j < GI_TILE_N; j += 64 / sizeof *panel->scales)
+            __builtin_prefetch(panel->scales + j);
         cpu->kernels.gemm_s8(sums, (const int8_t *)cpu->narrow_x + row * job->ld_x, job->ld_x, n_m,
                              panel->units, m->n_units);
         cpu->kernels.dequantize(y, sums, n_m, cpu->x_scale + row, cpu->x_sum + row, panel->scales,
@@ -75,10 +80,27 @@ static void product(const packed_job *job, float *y, int32_t *sums, size_t row, 
         cpu->kernels.add_row(y + i * GI_TILE_N, bias, GI_TILE_N);
 }
 
+/* The results of n_m rows from `row` on, where they belong. */
+static void put(const packed_job *job, const gi_cpu_panel *panel, size_t row, size_t n_m,
+                const float *y, const float *y_up) {
+    const gi_linear_args *a = job->args;
+    const gi_kernels *k = &job->cpu->kernels;
+    for (size_t m = 0; m < n_m; m++) {
+        float *out = gi_cpu_row(a->out, row + m) + panel->first_row;
+        const float *ym = y + m * GI_TILE_N;
+        if (a->epilogue == GI_EPILOGUE_STORE)
+            memcpy(out, ym, panel->n_rows * sizeof *out);
+        else if (a->epilogue == GI_EPILOGUE_ADD)
+            k->add_row(out, ym, panel->n_rows);
+        else
+            k->swiglu(out, ym, y_up + m * GI_TILE_N, panel->n_rows);
+    }
+}
+
+/* Index i counts (panel, ROWS rows). */
 static void run_products(void *ctx, size_t begin, size_t end, int i_worker) {
     const packed_job *job = ctx;
     const gi_linear_args *a = job->args;
-    const gi_kernels *k = &job->cpu->kernels;
     float *y = gi_cpu_scratch(job->cpu, i_worker), *y_up = y + GI_TILE_M * GI_TILE_N;
     int32_t *sums = (int32_t *)(void *)(y_up + GI_TILE_M * GI_TILE_N);
     for (size_t i = begin; i < end; i++) {
@@ -90,16 +112,41 @@ static void run_products(void *ctx, size_t begin, size_t end, int i_worker) {
             product(job, y, sums, row, n_m, panel);
             if (a->epilogue == GI_EPILOGUE_SWIGLU)
                 product(job, y_up, sums, row, n_m, panel + job->n_out_panels);
-            for (size_t m = 0; m < n_m; m++) {
-                float *out = gi_cpu_row(a->out, row + m) + panel->first_row;
-                const float *ym = y + m * GI_TILE_N;
-                if (a->epilogue == GI_EPILOGUE_STORE)
-                    memcpy(out, ym, panel->n_rows * sizeof *out);
-                else if (a->epilogue == GI_EPILOGUE_ADD)
-                    k->add_row(out, ym, panel->n_rows);
-                else
-                    k->swiglu(out, ym, y_up + m * GI_TILE_N, panel->n_rows);
-            }
+            put(job, panel, row, n_m, y, y_up);
+        }
+    }
+}
+
+/*
+ * Few rows, by panels: each run of panels is read from end to end, for SWIGLU first the gates',
+ * whose results wait in `out`, then their partners'.
+ */
+static void run_few_rows(void *ctx, size_t begin, size_t end, int i_worker) {
+    const packed_job *job = ctx;
+    const gi_linear_args *a = job->args;
+    const bool two = a->epilogue == GI_EPILOGUE_SWIGLU;
+    float *y = gi_cpu_scratch(job->cpu, i_worker), *y_up = y + GI_TILE_M * GI_TILE_N;
+    int32_t *sums = (int32_t *)(void *)(y_up + GI_TILE_M * GI_TILE_N);
+    const size_t n = a->n_tokens;
+    for (size_t i = begin; two && i < end; i++) {
+        const gi_cpu_panel *panel = &a->matrix->panels[i];
+        for (size_t row = 0; row < n; row += GI_TILE_M) {
+            const size_t n_m = n - row < GI_TILE_M ? n - row : GI_TILE_M;
+            product(job, y, sums, row, n_m, panel);
+            for (size_t m = 0; m < n_m; m++)
+                memcpy(gi_cpu_row(a->out, row + m) + panel->first_row, y + m * GI_TILE_N,
+                       panel->n_rows * sizeof *y);
+        }
+    }
+    for (size_t i = begin; i < end; i++) {
+        const gi_cpu_panel *panel = &a->matrix->panels[i];
+        for (size_t row = 0; row < n; row += GI_TILE_M) {
+            const size_t n_m = n - row < GI_TILE_M ? n - row : GI_TILE_M;
+            product(job, two ? y_up : y, sums, row, n_m, panel + (two ? job->n_out_panels : 0));
+            for (size_t m = 0; two && m < n_m; m++)
+                memcpy(y + m * GI_TILE_N, gi_cpu_row(a->out, row + m) + panel->first_row,
+                       panel->n_rows * sizeof *y);
+            put(job, panel, row, n_m, y, y_up);
         }
     }
 }
@@ -115,5 +162,8 @@ void gi_cpu_linear_packed(gi_device_cpu *cpu, const gi_linear_args *args) {
         narrow_rows(&job, 0, args->n_tokens, 0);
     else
         gi_workers_run(cpu->workers, args->n_tokens, 8, narrow_rows, &job);
-    gi_workers_run(cpu->workers, job.n_out_panels * job.n_row_blocks, 1, run_products, &job);
+    if (args->n_tokens <= FEW_ROWS)
+        gi_workers_run_long(cpu->workers, job.n_out_panels, run_few_rows, &job);
+    else
+        gi_workers_run(cpu->workers, job.n_out_panels * job.n_row_blocks, 1, run_products, &job);
 }
