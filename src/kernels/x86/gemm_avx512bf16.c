@@ -7,32 +7,41 @@
 #include <immintrin.h>
 #include <string.h>
 
-enum { PREFETCH_UNITS = 12, VECS = GI_TILE_N / 16 };
+enum { VECS = GI_TILE_N / 16 };
 
 static inline __attribute__((always_inline)) void tile_bf16(float *restrict acc, size_t ld_acc,
                                                             const uint16_t *x, size_t ld_x,
                                                             const uint16_t *panel, size_t n_units,
                                                             const int n_m) {
     __m512 sum[GI_TILE_M][VECS];
-    for (int m = 0; m < n_m; m++)
+    GI_UNROLL
+    for (int m = 0; m < n_m; m++) {
+        GI_UNROLL
         for (int v = 0; v < VECS; v++) sum[m][v] = _mm512_setzero_ps();
+    }
     for (size_t u = 0; u < n_units; u++) {
         const uint16_t *w = panel + u * (GI_UNIT_BYTES / 2);
         __m512bh wv[VECS];
+        GI_UNROLL
         for (int v = 0; v < VECS; v++) {
             wv[v] = (__m512bh)_mm512_load_si512(w + 32 * v);
             __asm__("" : "+v"(wv[v])); /* else gcc 12 loads it again for every row */
         }
+        GI_UNROLL
         for (int m = 0; m < n_m; m++) {
             int32_t two;
             memcpy(&two, x + (size_t)m * ld_x + 2 * u, sizeof two);
             const __m512bh xv = (__m512bh)_mm512_set1_epi32(two);
+            GI_UNROLL
             for (int v = 0; v < VECS; v++) sum[m][v] = _mm512_dpbf16_ps(sum[m][v], wv[v], xv);
         }
     }
-    for (int m = 0; m < n_m; m++)
+    GI_UNROLL
+    for (int m = 0; m < n_m; m++) {
+        GI_UNROLL
         for (int v = 0; v < VECS; v++)
             _mm512_storeu_ps(acc + (size_t)m * ld_acc + 16 * v, sum[m][v]);
+    }
 }
 
 /* One row, with loads of 256 bits, as in gemm_avx512vnni.c. */
@@ -40,14 +49,17 @@ static void row_bf16(float *restrict acc, const uint16_t *x, const uint16_t *pan
                      size_t n_units) {
     enum { HALVES = 2 * VECS };
     __m256 sum[HALVES];
+    GI_UNROLL
     for (int v = 0; v < HALVES; v++) sum[v] = _mm256_setzero_ps();
     for (size_t u = 0; u < n_units; u++) {
         const __m256i *w = (const __m256i *)(const void *)(panel + u * (GI_UNIT_BYTES / 2));
         int32_t two;
         memcpy(&two, x + 2 * u, sizeof two);
         const __m256bh xv = (__m256bh)_mm256_set1_epi32(two);
+        GI_UNROLL
         for (int v = 0; v < HALVES; v++) sum[v] = _mm256_dpbf16_ps(sum[v], (__m256bh)w[v], xv);
     }
+    GI_UNROLL
     for (int v = 0; v < HALVES; v++) _mm256_storeu_ps(acc + 8 * v, sum[v]);
 }
 
@@ -105,27 +117,41 @@ static inline __m512 exp_for_bf16(__m512 x) {
     return _mm512_scalef_ps(p, n);
 }
 
-static GI_DECL_SOFTMAX_BF16(softmax_bf16) {
+/* The largest of n >= 1 floats in every lane; behind a NaN, any of them. */
+static inline __m512 max_row(const float *s, size_t n) {
+    enum { CHAINS = 4 };
     const __m512 lowest = _mm512_set1_ps(-__builtin_inff());
-    __m512 max_v = lowest, sum_v = _mm512_setzero_ps();
-    const __mmask16 tail = (__mmask16)((1u << n % 16) - 1);
+    __m512 max[CHAINS] = {lowest, lowest, lowest, lowest};
     size_t i = 0;
-    for (; i + 16 <= n; i += 16) max_v = _mm512_max_ps(max_v, _mm512_loadu_ps(s + i));
-    if (tail) max_v = _mm512_max_ps(max_v, _mm512_mask_loadu_ps(lowest, tail, s + i));
-    max_v = _mm512_set1_ps(_mm512_reduce_max_ps(max_v));
-    for (i = 0; i + 16 <= n; i += 16) {
-        const __m512 e = exp_for_bf16(_mm512_sub_ps(_mm512_loadu_ps(s + i), max_v));
-        sum_v = _mm512_add_ps(sum_v, e);
+    for (; i + 16 * CHAINS <= n; i += 16 * CHAINS)
+        for (size_t c = 0; c < CHAINS; c++)
+            max[c] = _mm512_max_ps(max[c], _mm512_loadu_ps(s + i + 16 * c));
+    for (; i < n; i += 16) {
+        const __mmask16 mask = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xFFFF;
+        max[0] = _mm512_max_ps(max[0], _mm512_mask_loadu_ps(lowest, mask, s + i));
+    }
+    max[0] = _mm512_max_ps(_mm512_max_ps(max[0], max[1]), _mm512_max_ps(max[2], max[3]));
+    return _mm512_set1_ps(_mm512_reduce_max_ps(max[0]));
+}
+
+static GI_DECL_SOFTMAX_BF16(softmax_bf16) {
+    const __m512 max = max_row(s, n);
+    __m512 sum = _mm512_setzero_ps();
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const __m512 e = exp_for_bf16(_mm512_sub_ps(_mm512_loadu_ps(s + i), max));
+        sum = _mm512_add_ps(sum, e);
         _mm256_storeu_si256((__m256i *)(void *)(p + i), (__m256i)_mm512_cvtneps_pbh(e));
     }
-    if (tail) {
-        const __m512 x = _mm512_sub_ps(_mm512_maskz_loadu_ps(tail, s + i), max_v);
+    if (i < n) {
+        const __mmask16 tail = (__mmask16)((1u << (n - i)) - 1);
+        const __m512 x = _mm512_sub_ps(_mm512_maskz_loadu_ps(tail, s + i), max);
         const __m512 e = _mm512_maskz_mov_ps(tail, exp_for_bf16(x));
-        sum_v = _mm512_add_ps(sum_v, e);
+        sum = _mm512_add_ps(sum, e);
         _mm256_mask_storeu_epi16(p + i, tail, (__m256i)_mm512_cvtneps_pbh(e));
     }
     if (n_padded > n) memset(p + n, 0, (n_padded - n) * sizeof *p);
-    return 1.0f / _mm512_reduce_add_ps(sum_v);
+    return 1.0f / _mm512_reduce_add_ps(sum);
 }
 
 void gi_kernels_init_avx512bf16(gi_kernels *k) {

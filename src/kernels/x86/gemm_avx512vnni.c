@@ -10,8 +10,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-/* Units ahead of the loads; memory streams need help when a tile has few rows. */
-enum { PREFETCH_UNITS = 12, VECS = GI_TILE_N / 16 };
+enum { VECS = GI_TILE_N / 16 };
 
 /*
  * sum += the four products of each 32-bit lane of u8 w and s8 x. Written as an instruction because
@@ -27,24 +26,33 @@ static inline __attribute__((always_inline)) void tile_s8(int32_t *restrict acc,
                                                           size_t ld_x, const uint8_t *panel,
                                                           size_t n_units, const int n_m) {
     __m512i sum[GI_TILE_M][VECS];
-    for (int m = 0; m < n_m; m++)
+    GI_UNROLL
+    for (int m = 0; m < n_m; m++) {
+        GI_UNROLL
         for (int v = 0; v < VECS; v++) sum[m][v] = _mm512_setzero_si512();
+    }
     for (size_t u = 0; u < n_units; u++) {
         const uint8_t *w = panel + u * GI_UNIT_BYTES;
         __m512i wv[VECS];
+        GI_UNROLL
         for (int v = 0; v < VECS; v++) {
             wv[v] = _mm512_load_si512(w + 64 * v);
             __asm__("" : "+v"(wv[v])); /* else gcc 12 loads it again for every row */
         }
+        GI_UNROLL
         for (int m = 0; m < n_m; m++) {
             int32_t four;
             memcpy(&four, x + (size_t)m * ld_x + 4 * u, sizeof four);
             const __m512i xv = _mm512_set1_epi32(four);
+            GI_UNROLL
             for (int v = 0; v < VECS; v++) sum[m][v] = dot4(sum[m][v], wv[v], xv);
         }
     }
-    for (int m = 0; m < n_m; m++)
+    GI_UNROLL
+    for (int m = 0; m < n_m; m++) {
+        GI_UNROLL
         for (int v = 0; v < VECS; v++) _mm512_storeu_si512(acc + m * GI_TILE_N + 16 * v, sum[m][v]);
+    }
 }
 
 /*
@@ -54,14 +62,17 @@ static inline __attribute__((always_inline)) void tile_s8(int32_t *restrict acc,
 static void row_s8(int32_t *restrict acc, const int8_t *x, const uint8_t *panel, size_t n_units) {
     enum { HALVES = 2 * VECS };
     __m256i sum[HALVES];
+    GI_UNROLL
     for (int v = 0; v < HALVES; v++) sum[v] = _mm256_setzero_si256();
     for (size_t u = 0; u < n_units; u++) {
         const __m256i *w = (const __m256i *)(const void *)(panel + u * GI_UNIT_BYTES);
         int32_t four;
         memcpy(&four, x + 4 * u, sizeof four);
         const __m256i xv = _mm256_set1_epi32(four);
+        GI_UNROLL
         for (int v = 0; v < HALVES; v++) sum[v] = _mm256_dpbusd_epi32(sum[v], w[v], xv);
     }
+    GI_UNROLL
     for (int v = 0; v < HALVES; v++) _mm256_storeu_si256((__m256i *)(void *)acc + v, sum[v]);
 }
 

@@ -9,6 +9,16 @@
 
 #include "kernels/kernels.h"
 
+/**
+ * Before a loop over the registers of a tile: gcc unrolls it early enough to keep the tile in
+ * registers, where it would else come from the stack and go back there; clang does so unasked.
+ */
+#ifdef __clang__
+#define GI_UNROLL
+#else
+#define GI_UNROLL _Pragma("GCC unroll 8")
+#endif
+
 /** AVX2, FMA, F16C, BMI2: from 2013 (Haswell), 2017 (Zen). */
 void gi_kernels_init_avx2(gi_kernels *k);
 
