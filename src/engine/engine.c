@@ -222,8 +222,6 @@ static glint_status make_device(glint_engine *e, const glint_engine_options *o, 
     progress(o, 0.5, "preparing the decoder");
     GI_TRY(gi_language_create(e->dev, e->ckpt, GI_ENGINE_PREFILL_TOKENS,
                               (size_t)e->info.sequences_max, &e->language, err));
-    /* Packing has read every plain row once; what is read again comes back by itself. */
-    if (cpu.text_format != GI_CPU_F32) gi_checkpoint_drop_pages(e->ckpt);
     progress(o, 0.9, "making the KV cache");
     const size_t block = e->dev->ops->kv_block_tokens(e->dev);
     const size_t n_blocks = ((size_t)e->info.kv_tokens_max + block - 1) / block;

@@ -107,8 +107,11 @@ glint_status gi_language_create(gi_device *dev, const gi_checkpoint *ckpt, size_
         GI_TRY_DONE(make_matrix(d, "lm_head", GI_MATRIX_TEXT,
                                 part(&ckpt->text.head, NULL, c->vocab), c->hidden, &d->head, err));
     GI_TRY_DONE(load_norm(d, &ckpt->text.norm, &d->norm, err));
-    for (size_t i = 0; i < c->n_layers; i++)
+    gi_checkpoint_drop_pages(ckpt);
+    for (size_t i = 0; i < c->n_layers; i++) {
         GI_TRY_DONE(load_layer(d, &ckpt->text.layers[i], &d->layers[i], err));
+        gi_checkpoint_drop_pages(ckpt); /* what was packed is read no more */
+    }
     GI_TRY_DONE(make_scratch(d, err));
     *ret = d;
     return GLINT_OK;

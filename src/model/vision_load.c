@@ -158,8 +158,11 @@ glint_status gi_vision_create(gi_device *dev, const gi_checkpoint *ckpt, size_t 
         goto done;
     }
     GI_TRY_DONE(load_stem_and_merger(v, &ckpt->vision, err));
-    for (size_t i = 0; i < c->depth; i++)
+    gi_checkpoint_drop_pages(ckpt);
+    for (size_t i = 0; i < c->depth; i++) {
         GI_TRY_DONE(load_block(v, &ckpt->vision.blocks[i], &v->blocks[i], err));
+        gi_checkpoint_drop_pages(ckpt); /* what was packed is read no more */
+    }
     GI_TRY_DONE(make_scratch(v, err));
     *ret = v;
     return GLINT_OK;
