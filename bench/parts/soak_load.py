@@ -33,7 +33,7 @@ class Soak:
         self.keys = Keys(args.glint, folder)
         self.folder = folder
         self.idle, self.died = [], ""
-        self.redis_up = []          # (second, glint_redis_up)
+        self.redis_up, self.breaker_opened = False, 0  # as /metrics said last
         self.requests_total = None
         self.start = time.monotonic()
 
@@ -84,8 +84,7 @@ class Soak:
             "audit": {"lines": lines, "answers": len(self.tally.answers), "expected": self.requests_total,
                       "faults": faults},
             "redis": {"killed_at_s": killed_s, "back_at_s": back_s,
-                      "noticed": killed_s is not None and any(not up for s, up in self.redis_up if s > killed_s),
-                      "back": bool(self.redis_up and self.redis_up[-1][1])}})
+                      "noticed": self.breaker_opened > 0, "back": self.redis_up}})
 
     # ---- arrivals ----
 
@@ -234,7 +233,8 @@ class Soak:
         with open(os.path.join(self.folder, "metrics.txt"), "wb") as f:
             f.write(reply.body)
         values = [line.rpartition(" ") for line in reply.body.decode().splitlines() if not line.startswith("#")]
-        self.redis_up += [(self.now(), value == "1") for name, _, value in values if name == "glint_redis_up"]
+        self.redis_up = ("glint_redis_up", " ", "1") in values
+        self.breaker_opened = max([int(v) for name, _, v in values if name == "glint_redis_breaker_opened_total"], default=0)
         self.requests_total = sum(int(float(value)) for name, _, value in values
                                   if name.startswith("glint_requests_total"))
 

@@ -50,7 +50,7 @@ class SoakTest(unittest.TestCase):
         return path
 
     def test_promises_kept(self):
-        done, report = self.soak("--hostile-share", "0.5", "--kill-redis-at", "1", "--redis-away", "1", "--only", *QUICK)
+        done, report = self.soak("--hostile-share", "0.5", "--kill-redis-at", "1", "--redis-away", "1.5", "--only", *QUICK)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertGreater(report["good"]["requests"], 4)
         self.assertEqual(report["good"]["errors"], 0)
