@@ -113,8 +113,8 @@ typedef struct gi_line {
 void gi_line_init(gi_line *line, size_t queue_max, size_t ready_max);
 
 /**
- * Put an item at the end of ARRIVED. Its first four fields (all but is_held) are set by the caller, the rest is not
- * read.
+ * Put an item at the end of ARRIVED. Its first four fields (all but is_held) are set by the caller,
+ * the rest is not read.
  * @return GLINT_ERR_BUSY when the line is full or draining; GLINT_ERR_LIMIT when only the item's
  *         tenant has too many in it; the item is then untouched.
  */
