@@ -67,7 +67,8 @@ void gi_fetch_args_options(gi_fetch_args *a, gi_option *specs, size_t *n_specs) 
          .fallback = "32",
          .min = 1,
          .max = 256,
-         .help = "pictures fetched at once; more wait"},
+         .help = "pictures fetched at once; more wait;\nwith keys, of a tenant at most as many\nas "
+                 "are free"},
         {.name = "image-cache-mib",
          .kind = GI_OPTION_INT,
          .target = &a->cache_mib,

@@ -161,27 +161,43 @@ static void deliver_all(gi_fetch_job *job) {
     }
 }
 
+/* Whether a job may start beside n_running others. Those that run lie at the front, so that of a
+ * scope which has its share few are counted. */
+static bool may_start(const gi_fetcher *f, const gi_fetch_job *job, size_t n_running) {
+    const size_t n_max = (size_t)f->env.config.transfers_max;
+    if (n_running >= n_max) return false;
+    if (!f->env.config.has_tenants) return true;
+    const size_t n_free = n_max - n_running;
+    size_t n_own = 0;
+    for (const gi_fetch_job *other = f->jobs; other && n_own < n_free; other = other->next)
+        n_own += other->has_started && memcmp(&other->scope, &job->scope, sizeof job->scope) == 0;
+    return n_own < n_free;
+}
+
 /* Move every job on that can move without waiting; how long the rest may wait. */
-static double step_jobs(gi_fetcher *f, size_t n_running_max) {
+static double step_jobs(gi_fetcher *f) {
     double next_ms = INFINITY;
     size_t n_running = 0;
+    for (const gi_fetch_job *job = f->jobs; job; job = job->next) n_running += job->has_started;
     gi_fetch_job **at = &f->jobs;
     while (*at) {
         gi_fetch_job *job = *at;
         const double now_ms = gi_clock_ms();
         next_ms = fmin(next_ms, reap_waiters(f, job, now_ms));
-        if (job->waiters && !job->has_started && n_running < n_running_max)
+        if (job->waiters && !job->has_started && may_start(f, job, n_running)) {
             gi_fetch_job_start(job, now_ms);
+            n_running++;
+        }
         if (job->waiters) gi_fetch_job_step(job, now_ms);
         if (job->is_over) deliver_all(job);
         if (!job->waiters) {
             *at = job->next;
+            n_running -= job->has_started;
             gi_fetch_job_free(job);
             next_ms = 0; /* another may start now */
             continue;
         }
         if (job->has_started) {
-            n_running++;
             next_ms = fmin(next_ms, job->deadline_ms);
             if (job->resolve) next_ms = fmin(next_ms, now_ms + gi_resolve_wait_ms(job->resolve));
         }
@@ -225,7 +241,7 @@ static void *fetcher_main(void *arg) {
     while (!atomic_load(&f->is_stopping)) {
         take_inbox(f);
         step_transfers(f);
-        const double until_ms = step_jobs(f, (size_t)f->env.config.transfers_max);
+        const double until_ms = step_jobs(f);
         wait_for_more(f, until_ms);
     }
     take_inbox(f);

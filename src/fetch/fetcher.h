@@ -66,6 +66,7 @@ typedef struct gi_fetch_config {
     int64_t connect_ms;     /**< for one connection, TLS included */
     int64_t rate_min_bytes_s;
     int64_t transfers_max; /**< at once; more wait their turn */
+    bool has_tenants;      /**< a scope may have at most as many transfers as are left free */
     gi_fetch_store store;
     int64_t waiting_max; /**< fetches begun and not done; more are GLINT_ERR_BUSY */
 } gi_fetch_config;

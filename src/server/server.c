@@ -393,6 +393,7 @@ static glint_status make_parts(gi_server *s, const gi_listen_address *a, glint_e
     if (g->store.url) GI_TRY(gi_store_create(&g->store, &s->store, err));
     GI_TRY(gi_access_create(&g->access, g->stores_limits ? s->store : NULL, &s->access, err));
     GI_TRY(check_address(g, a, gi_access_has_auth(s->access), err));
+    fetch.has_tenants = gi_access_has_auth(s->access);
     if (s->store && g->stores_fetched) fetch.store = gi_store_hook_fetched(s->store);
     return fetch.n_hosts > 0 ? gi_fetcher_create(&fetch, &s->fetcher, err) : GLINT_OK;
 }

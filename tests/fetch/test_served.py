@@ -1,5 +1,7 @@
 """Pictures by URL through the server, in a world in which every address answers: what a client gets,
 what he does not learn, and that requests which wait for a picture stand in nobody's way."""
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -13,7 +15,7 @@ import world
 
 world.enter()
 
-from harness import FAKE, PATIENCE_S, ROUTE, Server, b64, wait_until
+from harness import FAKE, PATIENCE_S, ROUTE, Background, Server, b64, wait_until
 from origin import PNG, Certificates, Origin
 
 SUITES = os.environ["GLINT_SUITES"]
@@ -133,6 +135,26 @@ class Served(unittest.TestCase):
             ORIGIN.gate.set()
             for one in waiting:
                 self.assertEqual(one.result().status, 200)
+
+    def test_no_tenant_takes_all_transfers(self):
+        keys = {name: "gk_" + base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()).rstrip(b"=").decode()
+                for name in ("greedy", "other")}
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump({"keys": [{"id": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), "tenant": name,
+                                 "scopes": ["infer"]} for name, key in keys.items()]}, file)
+            file.flush()
+            with serve("--api-keys", file.name, "--image-fetches-max", "4", "--image-fetch-ms", "60000") as server:
+                def post(name, url):
+                    return server.post({"image": url, "prompt": "x"}, Authorization=f"Bearer {keys[name]}")
+
+                ORIGIN.gate.clear()
+                waiting = [Background(lambda i=i: post("greedy", f"http://ok.pics.test/gated?greedy={i}")) for i in range(6)]
+                wait_until(lambda: len(ORIGIN.asked("/gated?greedy")) == 2, "the greedy one has his share")
+                self.assertEqual(post("other", "http://ok.pics.test/ok.png?other").status, 200)
+                self.assertEqual(len(ORIGIN.asked("/gated?greedy")), 2)
+                ORIGIN.gate.set()
+                for one in waiting:
+                    self.assertEqual(one.result().status, 200)
 
     def test_nobody_waits_any_more(self):
         with serve("--image-fetches-max", "1", "--image-fetch-ms", "60000") as server:

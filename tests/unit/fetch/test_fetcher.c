@@ -90,7 +90,8 @@ static int stop_origin(void **state) {
     return 0;
 }
 
-static glint_status create(gi_fetcher **ret, glint_error *err) {
+static glint_status create_shared(int64_t transfers_max, bool has_tenants, gi_fetcher **ret,
+                                  glint_error *err) {
     static const char *const hosts[] = {"127.0.0.1"};
     const int64_t ports[] = {origin.port};
     gi_fetch_config c = gi_fetch_config_default();
@@ -99,7 +100,13 @@ static glint_status create(gi_fetcher **ret, glint_error *err) {
     c.ports = ports;
     c.n_ports = 1;
     c.allow_http = c.allow_private = true;
+    c.transfers_max = transfers_max;
+    c.has_tenants = has_tenants;
     return gi_fetcher_create(&c, ret, err);
+}
+
+static glint_status create(gi_fetcher **ret, glint_error *err) {
+    return create_shared(32, false, ret, err);
 }
 
 typedef struct rendezvous {
@@ -221,6 +228,37 @@ static void free_ends_what_is_under_way(void **state) {
     gi_fetcher_free(NULL);
 }
 
+/* One who asks for what never comes takes all transfers, but where tenants share them. */
+static void no_tenant_takes_all_transfers(void **state) {
+    enum { N_SILENT = 6 };
+    for (int shares = 0; shares < 2; shares++) {
+        gi_fetcher *f = NULL;
+        gi_fetch *silent[N_SILENT];
+        gi_fetch_bytes *b = NULL;
+        atomic_int n_ends = 0;
+        char url[64];
+        assert_int_equal(create_shared(4, shares, &f, NULL), GLINT_OK);
+        for (int i = 0; i < N_SILENT; i++) {
+            const int n =
+                snprintf(url, sizeof url, "http://127.0.0.1:%d/silence/%d", origin.port, i);
+            assert_int_equal(gi_fetch_begin(f, "greedy", url, (size_t)n, 60000, count_end, &n_ends,
+                                            &silent[i], NULL),
+                             GLINT_OK);
+        }
+        const int n = snprintf(url, sizeof url, "http://127.0.0.1:%d/x", origin.port);
+        /* Less than the 5 s after which those that are silent are given up. */
+        const glint_status st =
+            fetch_wait(f, "other", url, (size_t)n, shares ? 4000 : 300, NULL, &b, NULL);
+        assert_int_equal(st, shares ? GLINT_OK : GLINT_ERR_DEADLINE);
+        /* A greedy one's second is let in by the half that is free, its third is not. */
+        assert_int_equal(gi_fetcher_get_stats(f).n_transfers, shares ? 3 : 4);
+        gi_fetch_bytes_unref(b);
+        gi_fetcher_free(f);
+        assert_int_equal(n_ends, N_SILENT);
+        for (int i = 0; i < N_SILENT; i++) gi_fetch_free(silent[i]);
+    }
+}
+
 static void refuses_settings(void **state) {
     const char *hosts[] = {"example.com", "not a host"};
     const int64_t ports[] = {8080, 65536};
@@ -300,6 +338,7 @@ int main(void) {
         cmocka_unit_test(waits),
         cmocka_unit_test(waits_no_longer_than_told),
         cmocka_unit_test(free_ends_what_is_under_way),
+        cmocka_unit_test(no_tenant_takes_all_transfers),
         cmocka_unit_test(refuses_settings),
         cmocka_unit_test(refuses_urls_before_anything),
         cmocka_unit_test(memory_runs_out_once),
