@@ -257,11 +257,10 @@ static void reload_settings(run *r) {
 
 static void reload(run *r) {
     reload_settings(r);
-    const bool has_keys = gi_server_has_auth(r->server);
     if (r->has_audit)
         reload_one(r->server, "the audit log was opened again", "the old audit log stays",
                    gi_server_reopen_audit);
-    if (has_keys)
+    if (gi_server_has_auth(r->server))
         reload_one(r->server, "the files of keys were read again", "the old keys stay",
                    gi_server_reload);
     if (r->has_templates) reload_templates(r);

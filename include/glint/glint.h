@@ -213,7 +213,7 @@ typedef struct glint_request {
     const char *prompt;       /**< UTF-8, n_prompt_bytes long (0 with a pointer: zero-terminated) */
     size_t n_prompt_bytes;    /**< at most GLINT_PROMPT_BYTES_MAX */
     const char *task;         /**< template name; NULL = "audit" */
-    const glint_tasks *tasks; /**< where that is looked for; NULL = glint_engine_tasks */
+    const glint_tasks *tasks; /**< of this engine, where that is looked for; NULL = its own now */
     /** [n_messages] a conversation in place of images, prompt and task: no template is put around
      * it. Its pictures and bytes of text count as those of images and prompt do. NULL = none. */
     const glint_message *messages;

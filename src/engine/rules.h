@@ -1,8 +1,8 @@
 /**
  * @file
  * The rules of an answer: a schema and the guide that keeps the model to it. Those of templates are
- * made with the engine; those that come with requests are kept for the next request that brings the
- * same, in a cache with a byte budget.
+ * made whenever these are read; those that come with requests are kept for the next request that
+ * brings the same, in a cache with a byte budget.
  */
 #ifndef GI_ENGINE_RULES_H
 #define GI_ENGINE_RULES_H
