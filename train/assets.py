@@ -14,6 +14,11 @@ A folder (--assets) holds
     emoji.npz        `img`: uint8 [objects, variants, 64, 64, 4], RGBA
     emoji.json       [[Chinese name, English name, group], ...], an entry per row of `img`
     chars.txt        optional: the Chinese characters that random text is made of
+    photos/          optional: photographs
+
+Photographs are backgrounds, and pictures with nothing in them that the model has a name for. Those
+of the packages that world/photographs.tsv names are taken where they are installed; a scene is drawn
+without when there are none.
 """
 
 import argparse
@@ -29,6 +34,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OBJECT_TABLE = os.path.join(HERE, "world", "objects.tsv")
+PHOTO_TABLE = os.path.join(HERE, "world", "photographs.tsv")
+DEBIAN_SHARE = "/usr/share"
 DEBIAN_FONTS = "/usr/share/fonts"
 
 Face = tuple[str, str, int]  # Debian package, file below DEBIAN_FONTS, index in a collection
@@ -82,7 +89,9 @@ EMOJI_FONT = ("fonts-noto-color-emoji", "truetype/noto/NotoColorEmoji.ttf")
 EMOJI_STRIKE_PX = 109  # the one size the font's bitmaps come in
 EMOJI_BOX = (4, 0, 132, 128)  # the drawing within a bitmap of 136 x 128
 OBJECT_SIDE_PX = 64
+PHOTO_SIDE_PX = 900  # of the longer side, as photographs are kept
 FONTS_OPEN_MAX = 600
+PHOTOS_OPEN_MAX = 100
 
 OpenFont = Callable[[str, int], ImageFont.FreeTypeFont]
 
@@ -99,12 +108,27 @@ class PicturedObject:
 
 
 class Assets:
-    """What scenes are drawn with. `font(face, size_px)` opens a face of FACES."""
+    """What scenes are drawn with. `font(face, size_px)` opens a face of FACES, `photo(i)` a file of
+    `photos`."""
 
-    def __init__(self, open_font: OpenFont, objects: Sequence[PicturedObject], hanzi: str):
+    def __init__(
+        self,
+        open_font: OpenFont,
+        objects: Sequence[PicturedObject],
+        hanzi: str,
+        photos: Sequence[str] = (),
+    ):
         self.font: OpenFont = functools.lru_cache(FONTS_OPEN_MAX)(open_font)
         self.objects = {thing.zh: thing for thing in objects}
         self.hanzi = hanzi
+        self.photos = tuple(photos)
+        self.photo = functools.lru_cache(PHOTOS_OPEN_MAX)(self._open_photo)
+
+    def _open_photo(self, number: int) -> Image.Image:
+        with Image.open(self.photos[number]) as opened:
+            photo = opened.convert("RGB")
+        photo.thumbnail((PHOTO_SIDE_PX, PHOTO_SIDE_PX))
+        return photo
 
 
 def read_object_table() -> list[tuple[str, str, str]]:
@@ -164,6 +188,13 @@ def draw_emoji(font: ImageFont.FreeTypeFont, char: str) -> np.ndarray | None:
     return np.asarray(glyph.crop(EMOJI_BOX).resize(side, Image.Resampling.BILINEAR))[None]
 
 
+def debian_photos() -> list[str]:
+    with open(PHOTO_TABLE, encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file if not line.startswith("#")]
+    paths = [os.path.join(DEBIAN_SHARE, path) for _, path in rows]
+    return [path for path in paths if os.path.exists(path)]
+
+
 def load_debian(faces: Mapping[str, Face] = FACES) -> Assets:
     missing = missing_packages(faces)
     if missing:
@@ -179,7 +210,8 @@ def load_debian(faces: Mapping[str, Face] = FACES) -> Assets:
         art = draw_emoji(font, chars) if len(chars) == 1 else None
         if art is not None:
             objects.append(PicturedObject(zh, en, art))
-    return Assets(debian_fonts(faces), objects, common_hanzi([zh for _, zh, _ in table]))
+    hanzi = common_hanzi([zh for _, zh, _ in table])
+    return Assets(debian_fonts(faces), objects, hanzi, debian_photos())
 
 
 # ---- a folder -----------------------------------------------------------------------------------
@@ -202,8 +234,14 @@ def load_folder(folder: str) -> Assets:
     if os.path.exists(path := os.path.join(folder, "chars.txt")):
         with open(path, encoding="utf-8") as file:
             hanzi = "".join(filter(is_hanzi, file.read()))
+    photos = os.path.join(folder, "photos")
     return Assets(
-        lambda face, size_px: open_font_file(os.path.join(fonts, face), size_px), objects, hanzi
+        lambda face, size_px: open_font_file(os.path.join(fonts, face), size_px),
+        objects,
+        hanzi,
+        [os.path.join(photos, name) for name in sorted(os.listdir(photos))]
+        if os.path.isdir(photos)
+        else (),
     )
 
 
@@ -227,6 +265,7 @@ def main() -> int:
     print(f"faces    {len(FACES)}")
     print(f"objects  {len(assets.objects)} of {len(table)}, without {'、'.join(absent) or 'none'}")
     print(f"hanzi    {len(assets.hanzi)}")
+    print(f"photos   {len(assets.photos)}")
     return 0
 
 

@@ -22,9 +22,9 @@ try:
     from PIL import Image
 
     from learn import settings, vocabulary
-    from learn.rows import IGNORED, conversation, make_row, padded, visual_labels
+    from learn.rows import IGNORED, PADDING, conversation, make_row, shared_opening, visual_labels
     from world.scene import draw_scene
-    from world.stage import Glyph, Placed, Question, Scene
+    from world.stage import MARKS, Glyph, Mark, Placed, Question, Scene
 except ImportError as error:
     print(f"SKIPPED: {error}; tools/setup test installs what is needed")
     sys.exit(77)
@@ -35,8 +35,9 @@ try:
     import torch
 
     from learn import export
-    from learn.feed import Drawn, Source
-    from learn.model import Glm4v
+    from learn.feed import Drawn, Source, batches_of
+    from learn.learner import Learner, grown
+    from learn.model import Glm4v, what_tokens_see
     from learn.trainer import Plan, Trainer
 except ImportError as error:
     torch, missing = None, f"{error}; install train/requirements.txt into .venv to run it"
@@ -87,55 +88,92 @@ class Settings(unittest.TestCase):
             self.assertEqual(settings.CHAT_TEMPLATE, file.read())
 
 
-class Labels(unittest.TestCase):
+def scene_of(questions, glyphs=(), placed=(), marks=()):
+    picture = np.zeros((84, 112, 3), np.uint8)
+    return Scene("lines", picture, questions, list(glyphs), list(placed), list(marks))
+
+
+class Rows(unittest.TestCase):
     ASKS = [Question("ocr", "图片里写了什么？", "新品上架"), Question("color", "背景？", "白色")]
 
+    def row(self, questions, seed=1, only=None):
+        return make_row(DEFAULT, scene_of(questions), Random(seed), names(), only)
+
+    def talks(self, row):
+        """(tokens, labels) of every conversation."""
+        numbers = sorted(set(row.talks.tolist()) - {0, PADDING})
+        return [(row.ids[row.talks == n].tolist(), row.labels[row.talks == n].tolist())
+                for n in numbers]  # fmt: skip
+
     def test_only_answers_are_predicted(self):
-        ids, answered = conversation(DEFAULT, 4, self.ASKS)
         end = DEFAULT.special["<|user|>"]
-        answers = [number for number, of_answer in zip(ids, answered, strict=True) if of_answer]
-        wanted = [token for ask in self.ASKS for token in [*DEFAULT.encode(ask.answer), end]]
-        self.assertEqual(answers, wanted)
-        ids_row, labels = padded(DEFAULT, ids, answered, 120)
-        predicted = [(int(ids_row[i + 1]), int(label)) for i, label in enumerate(labels[:-1])
-                     if label != IGNORED]  # fmt: skip
-        self.assertEqual([label for _, label in predicted], wanted)
-        self.assertTrue(all(following == label for following, label in predicted))
-        self.assertTrue((labels[len(ids) - 1 :] == IGNORED).all())
+        row = self.row(self.ASKS, only=self.ASKS[0])
+        wanted = [*DEFAULT.encode(self.ASKS[0].answer), end]
+        places = np.flatnonzero(row.labels != IGNORED)
+        self.assertEqual(row.labels[places].tolist(), wanted)
+        self.assertEqual(row.ids[places + 1].tolist(), wanted)
+        np.testing.assert_array_equal(row.weights > 0, row.labels != IGNORED)
+
+    def test_answers_weigh_the_root_of_their_length(self):
+        row = self.row(self.ASKS, only=self.ASKS[0])
+        length = (row.labels != IGNORED).sum()
+        self.assertAlmostEqual(float(row.weights.sum()), length**0.5, 5)
 
     def test_the_prompt_is_the_servers(self):
         """One question: what the reference's tokenizer puts together."""
-        ids, answered = conversation(DEFAULT, 2, self.ASKS[:1])
+        (question, _), *_ = conversation(DEFAULT, self.ASKS[:1])
         s = DEFAULT.special
-        image = [s["<|begin_of_image|>"], s["<|image|>"], s["<|image|>"], s["<|end_of_image|>"]]
+        image = [s["<|begin_of_image|>"], s["<|image|>"], s["<|image|>"]]
         self.assertEqual(
-            ids[: answered.index(True)],
+            [*shared_opening(DEFAULT, 2), *question],
             [s["[gMASK]"], s["<sop>"], s["<|user|>"], *DEFAULT.newline, *image,
-             *DEFAULT.encode(self.ASKS[0].prompt), s["<|assistant|>"], *DEFAULT.newline],
+             s["<|end_of_image|>"], *DEFAULT.encode(self.ASKS[0].prompt), s["<|assistant|>"],
+             *DEFAULT.newline],
         )  # fmt: skip
+
+    def test_questions_stand_side_by_side_as_if_alone(self):
+        for seed in range(30):
+            row = self.row(self.ASKS, seed)
+            talks = self.talks(row)
+            if len(talks) < 2:
+                continue  # a dialogue
+            alone = [self.talks(self.row(self.ASKS, only=ask))[0] for ask in self.ASKS]
+            self.assertCountEqual(talks, alone)
+            for number in (1, 2):
+                places = row.places[row.talks == number]
+                self.assertEqual(places.tolist(), list(range(len(places))))
+
+    def test_some_go_on_as_a_dialogue(self):
+        shapes = {len(self.talks(self.row(self.ASKS, seed))) for seed in range(60)}
+        self.assertEqual(shapes, {1, 2})
 
     def test_what_does_not_fit_is_left_out_whole(self):
         long = Question("ocr", "?", "违" * 500)
-        ids, answered = conversation(DEFAULT, 4, [long, self.ASKS[0]])
-        self.assertEqual(sum(answered), len(DEFAULT.encode("新品上架")) + 1)
-        self.assertFalse(any(conversation(DEFAULT, 4, [long])[1]))
+        row = self.row([long, self.ASKS[0]], 3)
+        answer = DEFAULT.encode("新品上架")
+        self.assertEqual((row.labels != IGNORED).sum(), len(answer) + 1)
+        self.assertIsNone(self.row([long]))
 
     def test_visual_tokens_are_labelled_by_place(self):
-        picture = np.zeros((84, 112, 3), np.uint8)
         glyphs = [Glyph(30, 10, "品"), Glyph(40, 12, "违"), Glyph(500, 10, "规")]
-        scene = Scene("lines", picture, [], glyphs, [Placed(70, 70, 28, "香蕉")])
-        chars, things = visual_labels(DEFAULT, scene, names())
-        self.assertEqual({i: int(c) for i, c in enumerate(chars) if c != IGNORED},
+        marks = [Mark(70, 70, "object"), Mark(1, 1, "lowest"), Mark(-1, 1, "highest")]
+        scene = scene_of([], glyphs, [Placed(70, 70, 28, "香蕉")], marks)
+        seen = visual_labels(DEFAULT, scene, names())
+        self.assertEqual({i: int(c) for i, c in enumerate(seen["glyphs"]) if c != IGNORED},
                          {1: DEFAULT.encode("品")[0]})  # fmt: skip
-        self.assertEqual([i for i, t in enumerate(things) if t == names()["香蕉"]], [10])
-        self.assertEqual(set(things), {names()["香蕉"], len(names())})
+        banana = names()["香蕉"]
+        self.assertEqual([i for i, t in enumerate(seen["objects"]) if t == banana], [10])
+        self.assertEqual(set(seen["objects"]), {banana, len(names())})
+        self.assertEqual({i: int(m) for i, m in enumerate(seen["marks"]) if m},
+                         {0: MARKS["lowest"], 10: MARKS["object"]})  # fmt: skip
 
     def test_rows_have_one_length_for_a_size(self):
         lengths = {}
         for i in range(40):
-            row = make_row(DEFAULT, draw_scene(stage(), 4, i), Random(i), names(), 3)
+            row = make_row(DEFAULT, draw_scene(stage(), 4, i), Random(i), names())
             lengths.setdefault(row.picture.shape, set()).add((len(row.ids), len(row.glyphs)))
         self.assertTrue(all(len(found) == 1 for found in lengths.values()), lengths)
+        self.assertTrue(all(length % 8 == 0 for found in lengths.values() for length, _ in found))
 
 
 @needs_torch
@@ -151,6 +189,48 @@ class Tensors(unittest.TestCase):
         ours = Glm4v(settings.config(settings.DEFAULT, DEFAULT)).state_dict()
         self.assertEqual({name: list(t.shape) for name, t in ours.items()},
                          {name: t["shape"] for name, t in shipped.items()})  # fmt: skip
+
+    def test_a_grown_model_computes_the_same(self):
+        torch.manual_seed(2)
+        config = settings.config(SMALL, DEFAULT)
+        model = Glm4v(config)
+        larger, larger_config = grown(model, config)
+        self.assertEqual(larger_config["text_config"]["num_hidden_layers"], 2)
+        [batch] = batches_of([Source(stage(), DEFAULT, 1, 0.0).row(0)], torch.device("cpu"))
+        with torch.no_grad():
+            of_one, of_other = (
+                each(batch.pictures, batch.ids, batch.talks, batch.places)[0]
+                for each in (model, larger)
+            )
+        self.assertTrue(torch.equal(of_one, of_other))
+
+    def test_a_conversation_is_as_if_alone(self):
+        """Logits beside another one and by itself."""
+        torch.manual_seed(3)
+        model = Glm4v(settings.config(SMALL, DEFAULT))
+        scene = draw_scene(stage(), 4, 1)
+        alone = make_row(DEFAULT, scene, Random(1), names(), only=scene.questions[0])
+        for seed in range(20):
+            beside = make_row(DEFAULT, scene, Random(seed), names())
+            asked = alone.ids[alone.talks == 1]
+            there = [n for n in set(beside.talks.tolist()) - {0, PADDING}
+                     if beside.ids[beside.talks == n].tolist() == asked.tolist()]  # fmt: skip
+            if there and there[0] > 1:
+                break
+        hidden = []
+        with torch.no_grad():
+            for row, number in ((alone, 1), (beside, there[0])):
+                [batch] = batches_of([row], torch.device("cpu"))
+                out, _ = model(batch.pictures, batch.ids, batch.talks, batch.places)
+                hidden.append(out[batch.talks == number])
+        torch.testing.assert_close(hidden[0], hidden[1][: len(hidden[0])], atol=1e-4, rtol=1e-4)
+
+    def test_what_tokens_see(self):
+        seen = what_tokens_see(torch.tensor([[0, 0, 1, 1, 2, PADDING]], dtype=torch.uint8))[0, 0]
+        self.assertEqual(seen.int().tolist(), [
+            [1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0],
+            [1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 0, 1],
+        ])  # fmt: skip
 
     def test_export_and_back(self):
         torch.manual_seed(1)
@@ -174,32 +254,69 @@ class Tensors(unittest.TestCase):
         )
         with Image.open(os.path.join(MODEL, "sample-listing.png")) as opened:
             picture = torch.from_numpy(np.array(opened.convert("RGB")))[None]
-        n_visual = picture.shape[1] * picture.shape[2] // settings.TOKEN_PX**2
-        row = padded(words, *conversation(words, n_visual, [ask]), 5 + n_visual + 192)
-        ids, labels = (torch.from_numpy(array).long()[None] for array in row)
+        scene = Scene("listing", picture[0].numpy(), [ask], [], [], [])
+        [batch] = batches_of([make_row(words, scene, Random(1), {})], torch.device("cpu"))
         with torch.no_grad():
-            hidden, _ = model(picture, ids)
-        wanted = labels != IGNORED
-        self.assertEqual(int(wanted.sum()), len(words.encode(ask.answer)) + 1)
-        said = model.logits(hidden[wanted]).argmax(-1)
+            hidden, _ = model(batch.pictures, batch.ids, batch.talks, batch.places)
+        said = model.logits(hidden[batch.labels != IGNORED]).argmax(-1)
         self.assertEqual(words.decode(said.tolist()), ask.answer)
 
 
 @needs_torch
 class Training(unittest.TestCase):
-    def trainer(self, folder):
+    def trainer(self, folder, with_teacher=False):
         torch.manual_seed(1)
-        model = Glm4v(settings.config(SMALL, DEFAULT))
+        config, device = settings.config(SMALL, DEFAULT), torch.device("cpu")
+        models = {"model": Glm4v(config)}
+        if with_teacher:
+            models |= {"teacher": Glm4v(config), "taught": Glm4v(config)}
         plan = Plan(8, warm_up=2, save_every=100, report_every=1)
-        trainer = Trainer(model, len(names()), plan, folder, torch.device("cpu"))
+        learners = {name: Learner(model, len(names()), True, device)
+                    for name, model in models.items()}  # fmt: skip
+        trainer = Trainer(learners, plan, folder, lambda: None)
         source = Source(stage(), DEFAULT, 1, 0.0)
-        return trainer, Drawn(source, 2, trainer.device)
+        return trainer, Drawn(source, 2, device)
 
     def losses(self, trainer, feed, count):
         found = []
         for _ in range(count):
-            found.append(float(trainer.learn(feed.batches(trainer.step)).answer))
+            losses = trainer.learn(feed.batches(trainer.step))
+            found.append(float(losses["model"][0]))
         return found
+
+    def test_a_student_follows_its_teacher(self):
+        """On the same batches the opinion moves it nearer than the right answers alone do."""
+        torch.set_num_threads(1)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer, feed = self.trainer(folder, with_teacher=True)
+            batch = feed.batches(0)[0]
+            plain, teacher, taught = trainer.learners.values()
+            taught.model.load_state_dict(plain.model.state_dict())
+            for _ in range(4):
+                losses, _ = plain.losses(batch)
+                losses.total(0).backward()
+                plain.step(0.3)
+                with torch.no_grad():
+                    _, opinion = teacher.losses(batch)
+                losses, _ = taught.losses(batch, opinion)
+                losses.total(0).backward()
+                taught.step(0.3)
+            with torch.no_grad():
+                _, wanted = teacher.losses(batch)
+                apart = [
+                    torch.nn.functional.kl_div(each.losses(batch)[1].log_softmax(-1),
+                                               wanted.log_softmax(-1), log_target=True).item()
+                    for each in (plain, taught)
+                ]  # fmt: skip
+        self.assertLess(apart[1], apart[0])
+
+    def test_right_answers_are_counted_by_kind(self):
+        with tempfile.TemporaryDirectory() as folder:
+            trainer, _ = self.trainer(folder)
+            unseen = Source(stage(), DEFAULT, 1, 0.0).unseen(3)
+            right = trainer.evaluate(trainer.learners["model"], unseen)
+        self.assertEqual(set(right), {kind for kind, _ in unseen})
+        self.assertTrue(all(0 <= share <= 1 for share in right.values()))
 
     def test_a_run_that_is_taken_up_again_goes_on_the_same(self):
         torch.set_num_threads(1)
@@ -216,7 +333,7 @@ class Training(unittest.TestCase):
 
     def test_the_rate_rises_holds_and_falls(self):
         plan = Plan(100, rate=0.5, warm_up=10, hold=0.4)
-        rates = [plan.rate_at(step) for step in range(101)]
+        rates = [plan.rate_at(step, step / 100) for step in range(101)]
         self.assertAlmostEqual(rates[0], 0.05)
         self.assertEqual(set(rates[10:40]), {0.5})
         self.assertEqual(rates[10:], sorted(rates[10:], reverse=True))

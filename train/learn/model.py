@@ -1,7 +1,8 @@
 """GLM-4V in PyTorch, for training: batches of pictures of one size, parameters named as published.
 
-MODEL.md has the maths. A training row is: five tokens, the picture's visual tokens, text. The
-`state_dict` of Glm4v has exactly the tensors of a checkpoint with a tied head.
+MODEL.md has the maths. A training row is: five tokens, the picture's visual tokens, conversations
+side by side (learn.rows). The `state_dict` of Glm4v has exactly the tensors of a checkpoint with a
+tied head.
 """
 
 import math
@@ -180,7 +181,7 @@ class TextAttention(nn.Module):
         self.v_proj = nn.Linear(hidden, kv_size)
         self.o_proj = nn.Linear(hidden, hidden, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, sees: Tensor) -> Tensor:
         batch, tokens, hidden = x.shape
 
         def heads(t: Tensor, count: int) -> Tensor:
@@ -198,7 +199,7 @@ class TextAttention(nn.Module):
 
         group = self.heads // self.kv_heads
         k, v = rotate(k).repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        out = F.scaled_dot_product_attention(rotate(q), k, v, is_causal=True)
+        out = F.scaled_dot_product_attention(rotate(q), k, v, attn_mask=sees)
         return self.o_proj(out.transpose(1, 2).reshape(batch, tokens, hidden))
 
 
@@ -222,8 +223,8 @@ class DecoderLayer(nn.Module):
         self.input_layernorm, self.post_self_attn_layernorm = RMSNorm(hidden), RMSNorm(hidden)
         self.post_attention_layernorm, self.post_mlp_layernorm = RMSNorm(hidden), RMSNorm(hidden)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        attended = self.self_attn(self.input_layernorm(x), cos, sin)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, sees: Tensor) -> Tensor:
+        attended = self.self_attn(self.input_layernorm(x), cos, sin, sees)
         x = x + self.post_self_attn_layernorm(attended)
         return x + self.post_mlp_layernorm(self.mlp(self.post_attention_layernorm(x)))
 
@@ -236,30 +237,40 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(c) for _ in range(c["num_hidden_layers"]))
         self.norm = RMSNorm(c["hidden_size"])
 
-    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """x [B, T, C], positions [3, T] -> [B, T, C]"""
+    def forward(self, x: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
+        """x [B, T, C], positions [3, B, T], sees [B, 1, T, T] -> [B, T, C]"""
         pairs = sum(self.sections)
         frequency = 1.0 / self.theta ** (torch.arange(pairs, device=x.device).float() / pairs)
-        angle = positions[:, :, None].float() * frequency
+        angle = positions[..., None].float() * frequency
         parts = angle.split(self.sections, -1)
         angle = torch.cat([parts[axis][axis] for axis in range(3)], -1).repeat_interleave(2, -1)
-        cos, sin = angle.cos(), angle.sin()
+        cos, sin = angle.cos()[:, None], angle.sin()[:, None]
         for layer in self.layers:
-            x = layer(x, cos, sin)
+            x = layer(x, cos, sin, sees)
         return self.norm(x)
 
 
-def mrope_positions(rows: int, columns: int, tokens: int, device: torch.device) -> Tensor:
-    """Of a training row: [3, T]. `rows`, `columns` in visual tokens."""
-    visual = rows * columns
-    positions = torch.arange(tokens, device=device)[None].repeat(3, 1)
+def mrope_positions(rows: int, columns: int, places: Tensor) -> Tensor:
+    """Of training rows: [3, B, T]. `rows`, `columns` in visual tokens, `places` [B, T]: of the text,
+    how far behind the picture."""
+    visual, device = rows * columns, places.device
+    end = PREFIX + visual
+    positions = torch.empty(3, *places.shape, dtype=torch.long, device=device)
+    positions[:, :, :PREFIX] = torch.arange(PREFIX, device=device)
     place = torch.arange(visual, device=device)
-    positions[0, PREFIX : PREFIX + visual] = PREFIX
-    positions[1, PREFIX : PREFIX + visual] = PREFIX + place // columns
-    positions[2, PREFIX : PREFIX + visual] = PREFIX + place % columns
-    after = torch.arange(tokens - PREFIX - visual, device=device)
-    positions[:, PREFIX + visual :] = PREFIX + max(rows, columns) + after
+    positions[0, :, PREFIX:end] = PREFIX
+    positions[1, :, PREFIX:end] = PREFIX + place // columns
+    positions[2, :, PREFIX:end] = PREFIX + place % columns
+    positions[:, :, end:] = PREFIX + max(rows, columns) + places[:, end:]
     return positions
+
+
+def what_tokens_see(talks: Tensor) -> Tensor:
+    """[B, T] -> bool [B, 1, T, T]: what comes before in the shared part and in their own talk."""
+    tokens = talks.shape[1]
+    before = torch.ones(tokens, tokens, dtype=torch.bool, device=talks.device).tril()
+    related = (talks[:, None] == 0) | (talks[:, None] == talks[:, :, None])
+    return (before & related)[:, None]
 
 
 class Glm4v(nn.Module):
@@ -283,15 +294,19 @@ class Glm4v(nn.Module):
                 else:
                     nn.init.normal_(weight, std=0.01)
 
-    def forward(self, pictures: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [B, H, W, 3], ids [B, T] -> hidden states [B, T, C], visual tokens [B, N, C]"""
+    def forward(
+        self, pictures: Tensor, ids: Tensor, talks: Tensor, places: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """uint8 [B, H, W, 3], ids, talks and places [B, T] (learn.rows)
+        -> hidden states [B, T, C], visual tokens [B, N, C]"""
         rows, columns = pictures.shape[1] // 28, pictures.shape[2] // 28
         decoder: Decoder = self.model.language_model
         visual = self.model.visual(pictures)
         text = decoder.embed_tokens(ids)
         end = PREFIX + rows * columns
         x = torch.cat((text[:, :PREFIX], visual.to(text.dtype), text[:, end:]), 1)
-        return decoder(x, mrope_positions(rows, columns, ids.shape[1], ids.device)), visual
+        positions = mrope_positions(rows, columns, places)
+        return decoder(x, positions, what_tokens_see(talks)), visual
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The head is the embedding table."""

@@ -44,8 +44,8 @@ class Muon:
             moving.lerp_(gradient, 1 - self.momentum)
             update = orthogonal(gradient.lerp(moving, self.momentum))
             update *= max(1, shape[0] / shape[1]) ** 0.5
-            for weight, change in zip(group, update, strict=True):
-                weight.mul_(1 - rate * self.decay).add_(change.to(weight.dtype), alpha=-rate)
+            torch._foreach_mul_(group, 1 - rate * self.decay)
+            torch._foreach_add_(group, list(update.to(group[0].dtype)), alpha=-rate)
 
     def state_dict(self) -> dict:
         return {"x".join(map(str, shape)): moving for shape, moving in self.moving.items()}

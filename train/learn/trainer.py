@@ -1,26 +1,23 @@
-"""The loop: three losses, a schedule, checkpoints that a run is taken up from, curves.
-
-Besides the answers a row teaches what lies in each visual token: a character, by its embedding, and an
-object, by a head that is not exported. Without these a small model takes long to begin to read.
-"""
+"""The loop: a schedule, checkpoints that a run is taken up from, curves."""
 
 import json
 import os
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from learn.feed import Batch, Source, batches_of
-from learn.model import Glm4v
-from learn.optimiser import Optimiser
-from learn.rows import IGNORED
+from learn.feed import Batch, batches_of
+from learn.learner import Learner, Losses
+from learn.rows import IGNORED, Row
 
-GLYPH_SCALE = 16  # of the cosine between a visual token and a character's embedding
-LOGSUMEXP_WEIGHT = 1e-4  # keeps logits from drifting
+Unseen = list[tuple[str, Row]]  # rows of one question, with its kind
+UNSEEN_ROWS = 128  # at a time
 
 
 @dataclass(frozen=True)
@@ -28,101 +25,100 @@ class Plan:
     steps: int
     rate: float = 1.0  # of the full learning rate
     warm_up: int = 200
-    hold: float = 0.4  # part of the steps before the rate begins to fall to 0
+    hold: float = 0.4  # part of the run before the rate begins to fall to 0
     visual_weight: float = 1.0  # of the losses on visual tokens at the beginning; 0.1 at the end
     save_every: int = 500
     report_every: int = 100
     with_muon: bool = True
     bf16: bool = False  # products in BF16; weights stay F32
+    minutes: float | None = None  # end then, instead of after the steps
 
-    def rate_at(self, step: int) -> float:
-        part = step / self.steps
-        fall = 1.0 if part < self.hold else (1 - part) / (1 - self.hold)
+    def rate_at(self, step: int, part: float) -> float:
+        """`part` of the run is done."""
+        fall = 1.0 if part < self.hold else max(0.0, 1 - part) / (1 - self.hold)
         return self.rate * min(1.0, (step + 1) / self.warm_up) * fall
 
-    def visual_weight_at(self, step: int) -> float:
-        return self.visual_weight * max(0.1, 1 - 1.2 * step / self.steps)
-
-
-@dataclass
-class Losses:
-    answer: Tensor
-    glyph: Tensor
-    object: Tensor
-    spread: Tensor
-
-    def total(self, visual_weight: float) -> Tensor:
-        visual = 0.5 * visual_weight * (self.glyph + self.object)
-        return self.answer + visual + LOGSUMEXP_WEIGHT * self.spread
+    def visual_weight_at(self, part: float) -> float:
+        return self.visual_weight * max(0.1, 1 - 1.2 * part)
 
 
 class Trainer:
-    def __init__(self, model: Glm4v, n_objects: int, plan: Plan, out: str, device: torch.device):
-        self.model, self.plan, self.out, self.device = model.to(device), plan, out, device
-        width = model.model.language_model.embed_tokens.weight.shape[1]
-        self.object_head = nn.Linear(width, n_objects + 1).to(device)
-        self.optimiser = Optimiser(model, self.object_head, plan.with_muon)
-        self.step, self.curve = 0, []
-        self.teaches_vision = any(w.requires_grad for w in model.model.visual.parameters())
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16)
+    """Of one learner; or of several that get the same batches, of which the one called `teacher`
+    tells the one called `taught` what it thinks."""
 
-    # ---- losses ----
+    def __init__(
+        self, learners: dict[str, Learner], plan: Plan, out: str, export: Callable[[], None]
+    ):
+        """`export` is called when a checkpoint has been written."""
+        self.learners, self.plan, self.out, self.export = learners, plan, out, export
+        self.device = next(iter(learners.values())).device
+        self.step, self.elapsed_s = 0, 0.0
+        self.curves: dict[str, list[dict]] = {name: [] for name in learners}
 
-    def losses(self, batch: Batch) -> Losses:
-        with self.autocast:
-            hidden, visual = self.model(batch.pictures, batch.ids)
-            wanted = batch.labels != IGNORED
-            logits = self.model.logits(hidden[wanted]).float()
-        answer = F.cross_entropy(logits, batch.labels[wanted])
-        spread = logits.logsumexp(-1).pow(2).mean()
-        if not self.teaches_vision:
-            return Losses(answer, answer * 0, answer * 0, spread)
-        visual, has_glyph = visual.float(), batch.glyphs != IGNORED
-        glyph = answer * 0
-        if has_glyph.any():
-            table = self.model.model.language_model.embed_tokens.weight
-            near = F.linear(F.normalize(visual[has_glyph], dim=-1) * GLYPH_SCALE, table)
-            glyph = F.cross_entropy(near, batch.glyphs[has_glyph])
-        seen = self.object_head(visual).flatten(0, 1)
-        return Losses(answer, glyph, F.cross_entropy(seen, batch.objects.flatten()), spread)
+    def _autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16)
 
-    def learn(self, batches: list[Batch]) -> Losses:
-        """One step; batches weigh by their rows. Returns the last batch's losses."""
+    @property
+    def part(self) -> float:
+        if self.plan.minutes:
+            return self.elapsed_s / (60 * self.plan.minutes)
+        return self.step / self.plan.steps
+
+    # ---- a step ----
+
+    def learn(self, batches: list[Batch]) -> dict[str, list[Tensor]]:
+        """One step; batches weigh by their rows. Returns each learner's losses."""
         rows = sum(len(batch.ids) for batch in batches)
-        weight = self.plan.visual_weight_at(self.step)
-        sums = [0.0, 0.0, 0.0, 0.0]
+        sums: dict[str, list[Tensor]] = {}
         for batch in batches:
-            losses, share = self.losses(batch), len(batch.ids) / rows
-            total = losses.total(weight) * share
-            if not torch.isfinite(total):
-                raise FloatingPointError(f"step {self.step}: the loss is not finite")
-            total.backward()
-            parts = (losses.answer, losses.glyph, losses.object, losses.spread)
-            sums = [s + share * part.detach() for s, part in zip(sums, parts, strict=True)]
-        self.optimiser.step(self.plan.rate_at(self.step))
-        self.model.zero_grad(set_to_none=True)
-        self.object_head.zero_grad(set_to_none=True)
+            share, opinion = len(batch.ids) / rows, None
+            for name, learner in self.learners.items():
+                with self._autocast():
+                    losses, logits = learner.losses(batch, opinion if name == "taught" else None)
+                if name == "teacher":
+                    opinion = logits
+                self._backward(losses, share)
+                parts = [share * part for part in losses.detached()]
+                sums[name] = [a + b for a, b in zip(sums[name], parts)] if name in sums else parts
+        for learner in self.learners.values():
+            learner.step(self.plan.rate_at(self.step, self.part))
         self.step += 1
-        return Losses(*sums)
+        return sums
+
+    def _backward(self, losses: Losses, share: float) -> None:
+        total = losses.total(self.plan.visual_weight_at(self.part)) * share
+        if self.step % self.plan.report_every == 0 and not torch.isfinite(total):
+            raise FloatingPointError(f"step {self.step}: the loss is not finite")
+        total.backward()
 
     # ---- right answers ----
 
     @torch.no_grad()
-    def evaluate(self, source: Source, count: int, first: int = 10**9) -> float:
-        """Share of unseen questions whose every token is predicted from the right ones before."""
-        right = asked = 0
-        for at in range(0, count, 32):
-            rows = [source.row(first + at + i, 1) for i in range(min(32, count - at))]
-            for batch in batches_of(rows, self.device):
-                with self.autocast:
-                    hidden, _ = self.model(batch.pictures, batch.ids)
-                wanted = batch.labels != IGNORED
-                said = self.model.logits(hidden[wanted]).argmax(-1)
-                same = torch.ones_like(wanted)
-                same[wanted] = said == batch.labels[wanted]
-                right += int(same.all(1).sum())
-                asked += len(same)
-        return right / asked
+    def evaluate(self, learner: Learner, unseen: Unseen) -> dict[str, float]:
+        """Of each kind of question the share whose every token is predicted from the right ones
+        before."""
+        asked, right = Counter(kind for kind, _ in unseen), Counter()
+        places: dict[tuple, list[int]] = {}
+        for i, (_, row) in enumerate(unseen):
+            places.setdefault(row.picture.shape, []).append(i)
+        # One size at a time, and as it is written: what is compiled is so for batches of one size.
+        with torch.compiler.set_stance("force_eager"):
+            for group in places.values():
+                for at in range(0, len(group), UNSEEN_ROWS):
+                    some = group[at : at + UNSEEN_ROWS]
+                    [batch] = batches_of([unseen[i][1] for i in some], self.device)
+                    for i, whole in zip(some, self._right(learner, batch), strict=True):
+                        right[unseen[i][0]] += whole
+        return {kind: right[kind] / asked[kind] for kind in sorted(asked)}
+
+    def _right(self, learner: Learner, batch: Batch) -> list[bool]:
+        with self._autocast():
+            hidden, _ = learner.model(batch.pictures, batch.ids, batch.talks, batch.places)
+            wanted = batch.labels != IGNORED
+            said = learner.model.logits(hidden[wanted]).argmax(-1)
+        same = torch.ones_like(wanted)
+        same[wanted] = said == batch.labels[wanted]
+        return same.all(1).tolist()
 
     # ---- checkpoints ----
 
@@ -132,11 +128,10 @@ class Trainer:
 
     def save(self) -> None:
         state = {
-            "model": self.model.state_dict(),
-            "object_head": self.object_head.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "learners": {name: learner.state_dict() for name, learner in self.learners.items()},
             "step": self.step,
-            "curve": self.curve,
+            "elapsed_s": self.elapsed_s,
+            "curves": self.curves,
         }
         torch.save(state, self.checkpoint + ".new")
         os.replace(self.checkpoint + ".new", self.checkpoint)
@@ -146,43 +141,55 @@ class Trainer:
         if not os.path.exists(self.checkpoint):
             return False
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.object_head.load_state_dict(state["object_head"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.curve = state["step"], state["curve"]
+        for name, learner in self.learners.items():
+            learner.load_state_dict(state["learners"][name])
+        self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        self.curves = state["curves"]
         return True
 
     # ---- the loop ----
 
-    def run(self, feed, source: Source) -> None:
-        started, first = time.monotonic(), self.step
-        waiting: list[Losses] = []
-        while self.step < self.plan.steps:
+    def run(self, feed, unseen: Unseen) -> None:
+        before, started = self.elapsed_s, time.monotonic()
+        waiting: list[dict[str, list[Tensor]]] = []
+        while self.part < 1:
             waiting.append(self.learn(feed.batches(self.step)))
-            last = self.step == self.plan.steps
-            saves = last or self.step % self.plan.save_every == 0
+            self.elapsed_s = before + time.monotonic() - started
+            saves = self.part >= 1 or self.step % self.plan.save_every == 0
             if saves or self.step % self.plan.report_every == 0:
-                self._report(waiting, started, first)
+                self._report(waiting)
                 waiting = []
             if saves:
-                self.curve[-1]["right"] = self.evaluate(source, 64)
-                print(f"  right answers {100 * self.curve[-1]['right']:.1f} %", file=sys.stderr)
+                self._evaluate(unseen)
                 self.save()
                 self._write_curve()
+                self.export()
 
-    def _report(self, waiting: list[Losses], started: float, first: int) -> None:
-        means = {
-            name: float(sum(getattr(losses, name) for losses in waiting)) / len(waiting)
-            for name in ("answer", "glyph", "object")
-        }
-        self.curve.append({"step": self.step, **means})
-        elapsed = time.monotonic() - started
-        left = elapsed / (self.step - first) * (self.plan.steps - self.step)
-        print(f"step {self.step} of {self.plan.steps}: answers {means['answer']:.3f}, characters "
-              f"{means['glyph']:.3f}, objects {means['object']:.3f}; {elapsed:.0f} s, "
-              f"{left:.0f} s left", file=sys.stderr)  # fmt: skip
+    def _report(self, waiting: list[dict[str, list[Tensor]]]) -> None:
+        for name in self.learners:
+            totals = [torch.stack(parts).mean() for parts in zip(*(each[name] for each in waiting))]
+            means = dict(zip(("answer", "glyph", "object", "mark"), map(float, totals)))
+            self.curves[name].append({"step": self.step, **means})
+            print(f"step {self.step}, {name}: answers {means['answer']:.3f}, characters "
+                  f"{means['glyph']:.3f}, objects {means['object']:.3f}, marks "
+                  f"{means['mark']:.4f}", file=sys.stderr)  # fmt: skip
+        left = self.elapsed_s * (1 / max(self.part, 1e-9) - 1)
+        print(f"  {self.elapsed_s:.0f} s, {max(0, left):.0f} s left", file=sys.stderr, flush=True)
+
+    def _evaluate(self, unseen: Unseen) -> None:
+        for name, learner in self.learners.items():
+            right = self.evaluate(learner, unseen)
+            mean = sum(right.values()) / len(right)
+            self.curves[name][-1]["right"] = mean
+            kinds = ", ".join(f"{kind} {100 * share:.1f}" for kind, share in right.items())
+            print(f"  {name}, right answers %: {kinds}; mean {100 * mean:.1f}", file=sys.stderr,
+                  flush=True)  # fmt: skip
 
     def _write_curve(self) -> None:
-        report = {"kind": "training", "curve": self.curve}
+        """Of the first learner; of the others beside it."""
+        first, *others = self.curves
+        report = {"kind": "training", "curve": self.curves[first]}
+        if others:
+            report["learners"] = self.curves
         with open(os.path.join(self.out, "curve.json"), "w", encoding="utf-8") as file:
             json.dump(report, file, indent=1)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from assets import CJK_FACES, LATIN_FACES, Assets
-from world.stage import Glyph, Placed
+from world.stage import Glyph, Mark, Placed
 from world.words import is_cjk
 
 Colour = tuple[int, int, int]
@@ -35,6 +35,8 @@ COLOUR_NAMES_EN = dict(
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
 
+PHOTO = "照片"  # where a background's colour would be named
+PHOTO_SHARE = 0.08  # of the backgrounds
 FONT_PX_MIN = 13
 INK_TRIES = 20
 
@@ -70,6 +72,7 @@ class Canvas:
         self.pen = ImageDraw.Draw(picture)
         self.glyphs: list[Glyph] = []
         self.placed: list[Placed] = []
+        self.marks: list[Mark] = []
 
     def fit(self, text: str, size_px: int, width_max: float) -> Line:
         """In a random face that has the characters, smaller if need be to fit the width."""
@@ -84,6 +87,17 @@ class Canvas:
     def write(self, line: Line, left: float, top: float, fill: Colour) -> None:
         """The ink's box begins at (left, top)."""
         self.write_at(line, left - line.box[0], top - line.box[1], fill)
+
+    def write_legibly(
+        self, line: Line, left: float, top: float, paper: Colour | None, plate_share: float
+    ) -> None:
+        """In an ink that shows on the paper, or on a white plate; on no one colour always so."""
+        fill = ink(self.rng, paper or WHITE)
+        if paper is None or self.rng.random() < plate_share:
+            plate = (left - 5, top - 3, left + line.width + 5, top + line.height + 4)
+            self.pen.rectangle(plate, fill=WHITE)
+            fill = ink(self.rng, WHITE)
+        self.write(line, left, top, fill)
 
     def write_at(self, line: Line, x: float, y: float, fill: Colour) -> None:
         """The origin of the text is (x, y)."""
@@ -105,6 +119,7 @@ class Canvas:
         picture = picture.resize((side, side), Image.Resampling.BICUBIC)
         self.picture.paste(picture, (int(x - side / 2), int(y - side / 2)), picture)
         self.placed.append(Placed(x, y, side, zh))
+        self.marks.append(Mark(x, y, "object"))
 
     def finish(self) -> np.ndarray:
         """The picture as it comes out of the world: some turned, blurred, re-encoded, noisy."""
@@ -113,6 +128,11 @@ class Canvas:
             picture = picture.rotate(
                 rng.uniform(-3, 3), Image.Resampling.BILINEAR, fillcolor=picture.getpixel((1, 1))
             )
+        if rng.random() < 0.1:
+            smaller = rng.uniform(0.6, 0.95)
+            reduced = (int(picture.width * smaller), int(picture.height * smaller))
+            picture = picture.resize(reduced, Image.Resampling.BICUBIC)
+            picture = picture.resize((self.width, self.height), Image.Resampling.BICUBIC)
         if rng.random() < 0.12:
             picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
         if rng.random() < 0.3:
@@ -130,9 +150,26 @@ def np_rng(rng: Random) -> np.random.Generator:
     return np.random.default_rng(rng.getrandbits(32))
 
 
-def background(rng: Random) -> tuple[Image.Image, str, Colour]:
-    """A picture of one colour or nearly so, the colour's Chinese name, the colour."""
+def photograph(assets: Assets, rng: Random, width: int, height: int) -> Image.Image:
+    """A part of one of the photographs, perhaps mirrored, lighter or darker."""
+    whole = assets.photo(rng.randrange(len(assets.photos)))
+    share = rng.uniform(0.35, 1) * min(whole.width / width, whole.height / height)
+    cut_width, cut_height = int(width * share), int(height * share)
+    left, top = rng.randint(0, whole.width - cut_width), rng.randint(0, whole.height - cut_height)
+    part = whole.resize(
+        (width, height), Image.Resampling.BICUBIC, (left, top, left + cut_width, top + cut_height)
+    )
+    if rng.random() < 0.5:
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return ImageEnhance.Brightness(part).enhance(rng.uniform(0.7, 1.2))
+
+
+def background(assets: Assets, rng: Random) -> tuple[Image.Image, str, Colour | None]:
+    """A picture of one colour or nearly so, the colour's Chinese name, the colour; or a part of a
+    photograph, PHOTO, None."""
     height, width = rng.choice(SIZES)
+    if assets.photos and rng.random() < PHOTO_SHARE:
+        return photograph(assets, rng, width, height), PHOTO, None
     name = rng.choice(list(COLOURS)) if rng.random() < 0.75 else "白色"
     red, green, blue = (max(0, min(255, v + rng.randint(-18, 18))) for v in COLOURS[name])
     picture = Image.new("RGB", (width, height), (red, green, blue))

@@ -8,7 +8,7 @@ from assets import CJK_FACES
 from world import words
 from world.canvas import COLOURS, SIZES, WHITE, Canvas, Line
 from world.policy import compact_json
-from world.stage import Question, Stage
+from world.stage import Mark, Question, Stage
 
 BAR_COLOURS = list(COLOURS.values())[:6]
 VALUE_FACE, VALUE_PX = "sansb.otf", 18
@@ -33,6 +33,7 @@ def draw_chart(stage: Stage, rng: Random) -> tuple[Canvas, list[Question]]:
 def _draw_bars(canvas: Canvas, data: dict[str, int]) -> None:
     rng = canvas.rng
     base = canvas.height - BOTTOM
+    special = {max(data.values()): "highest", min(data.values()): "lowest"}
     pitch = (canvas.width - 2 * MARGIN) / len(data)
     colours = [rng.choice(BAR_COLOURS)] * len(BAR_COLOURS)
     if rng.random() < 0.4:
@@ -50,6 +51,8 @@ def _draw_bars(canvas: Canvas, data: dict[str, int]) -> None:
         canvas.write_at(label, middle - label.box[2] / 2, base - bar_height - 24, INK)
         label = Line.of(name, name_font)
         canvas.write_at(label, middle - label.box[2] / 2, base + 6, INK)
+        kind = special.get(value, "bar")
+        canvas.marks += [Mark(middle, y, kind) for y in (base + 14, base - bar_height - 15)]
 
 
 def _ask(rng: Random, title: str, data: dict[str, int]) -> list[Question]:

@@ -3,14 +3,14 @@
 from random import Random
 
 from world import policy, words
-from world.canvas import WHITE, Canvas, Colour, background, ink
+from world.canvas import Canvas, Colour, background
 from world.stage import Question, Stage
 
 TITLED_PROMPTS = ("商品标题：{title}\n{ask}", "标题：{title}\n{ask}", "{ask}\n标题：{title}")
 
 
 def draw_listing(stage: Stage, rng: Random) -> tuple[Canvas, list[Question]]:
-    picture, colour_name, paper = background(rng)
+    picture, colour_name, paper = background(stage.assets, rng)
     canvas = Canvas(stage.assets, rng, picture)
     objects = _choose_objects(stage, rng)
     lines, violations = _choose_lines(stage, rng)
@@ -80,13 +80,13 @@ def _choose_title(stage: Stage, rng: Random) -> tuple[str | None, policy.Violati
     return words.advertisement(rng, stage.assets.hanzi), None
 
 
-def _lay_out(canvas: Canvas, paper: Colour, objects: list[str], lines: list[str]) -> None:
-    """A band of objects in a row, a band of lines above or below it."""
+def _lay_out(canvas: Canvas, paper: Colour | None, objects: list[str], lines: list[str]) -> None:
+    """A band of objects in a row, lines above it, below it, or on both sides."""
     rng, width, height = canvas.rng, canvas.width, canvas.height
-    text_on_top = rng.random() < 0.5
-    text_height = int(height * (0.16 * len(lines) + 0.04))
-    object_height = height - text_height
-    object_top = text_height if text_on_top else 0
+    n_above = rng.choice([0, len(lines), rng.randint(0, len(lines))])
+    above, below = lines[:n_above], lines[n_above:]
+    object_top = _band_height(canvas, above) if above else 0
+    object_height = height - object_top - (_band_height(canvas, below) if below else 0)
     side = min(int(object_height * 0.78), int(width / len(objects) * 0.8))
     side = max(56, int(side * rng.uniform(0.6, 1)))
     for i, zh in enumerate(objects):
@@ -94,19 +94,23 @@ def _lay_out(canvas: Canvas, paper: Colour, objects: list[str], lines: list[str]
         y = (2 * object_top + object_height) / 2 + rng.uniform(-8, 8)
         canvas.put(zh, x, y, side)
 
-    top = (0 if text_on_top else object_height) + 8
+    _write_band(canvas, paper, above, 8)
+    _write_band(canvas, paper, below, object_top + object_height + 8)
+
+
+def _band_height(canvas: Canvas, lines: list[str]) -> int:
+    return int(canvas.height * (0.16 * len(lines) + 0.04))
+
+
+def _write_band(canvas: Canvas, paper: Colour | None, lines: list[str], top: float) -> None:
+    rng, width, height = canvas.rng, canvas.width, canvas.height
     for text in lines:
         line = canvas.fit(text, rng.randint(22, 46), width - 20)
-        fill = ink(rng, paper)
         if rng.random() < 0.5:
             left = rng.randint(6, max(6, width - 8 - line.width))
         else:
             left = (width - line.width) // 2
-        if rng.random() < 0.2:
-            plate = (left - 5, top - 3, left + line.width + 5, top + line.height + 4)
-            canvas.pen.rectangle(plate, fill=WHITE)
-            fill = ink(rng, WHITE)
-        canvas.write(line, left, top, fill)
+        canvas.write_legibly(line, left, top, paper, 0.2)
         top += max(int(height * 0.15), line.height + 8)
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from assets import CJK_FACES
 from world import words
-from world.canvas import SIZES, Canvas, Line, background, ink
+from world.canvas import SIZES, Canvas, Line, background
 from world.policy import compact_json, draw_violation
 from world.stage import Question, Stage
 
@@ -15,7 +15,7 @@ SEPARATORS = ("：", ": ", "  ")
 
 
 def draw_lines(stage: Stage, rng: Random) -> tuple[Canvas, list[Question]]:
-    picture, _, paper = background(rng)
+    picture, _, paper = background(stage.assets, rng)
     canvas = Canvas(stage.assets, rng, picture)
     lines: list[str] = []
     top = rng.randint(6, 30)
@@ -28,7 +28,7 @@ def draw_lines(stage: Stage, rng: Random) -> tuple[Canvas, list[Question]]:
         if top + line.height > canvas.height - 4:
             break
         left = rng.randint(4, max(4, canvas.width - 6 - line.width))
-        canvas.write(line, left, top, ink(rng, paper))
+        canvas.write_legibly(line, left, top, paper, 0.0)
         lines.append(text.strip())
         top += int(line.height + size_px * rng.uniform(0.35, 1.1))
     if rng.random() < 0.15 and top < canvas.height - 100:

@@ -55,11 +55,20 @@ class Phrases:
     contacts: Sequence[str]
 
 
+# Many wordings of each, so that a sentence never seen can be told by what it resembles.
 TRAINED = Phrases(
     diseases=(
-        "糖尿病 高血压 癌症 失眠 脱发 近视 痛风 肝炎 哮喘 关节炎 鼻炎 胃病 肥胖 贫血 颈椎病 湿疹"
+        "糖尿病 高血压 癌症 失眠 脱发 近视 痛风 肝炎 哮喘 关节炎 鼻炎 胃病 肥胖 贫血 颈椎病 湿疹 "
+        "感冒 发烧 咳嗽 头痛 腰间盘突出 肩周炎 风湿 皮炎 牛皮癣 白癜风 青光眼 老花眼 心脏病 冠心病 "
+        "中风 肺炎 支气管炎 咽炎 中耳炎 肾炎 肾结石 胆结石 脂肪肝 肠炎 痔疮 前列腺炎 月经不调 不孕不育 "
+        "抑郁症 焦虑 老年痴呆 癫痫 静脉曲张 灰指甲 脚气 狐臭 青春痘 鸡眼 冻疮 高血脂 高血糖 肿瘤 "
+        "白血病 打鼾 口臭 蛀牙 尿频"
     ).split(),
-    remedies="特效药 神药 秘方 膏药 胶囊 口服液 保健茶 药酒 贴膏 冲剂".split(),
+    remedies=(
+        "特效药 神药 秘方 膏药 胶囊 口服液 保健茶 药酒 贴膏 冲剂 药膏 丹药 神水 草药 颗粒 片剂 眼药水 "
+        "汤剂 药茶 膏方 精油 药粉 药贴 苗药 藏药 蜂胶 酵素 益生菌 磁疗贴 理疗仪 艾灸贴 足贴 药枕 神器 "
+        "配方 疗法"
+    ).split(),
     cures=(
         "{remedy}根治{disease}",
         "{disease}一贴就好",
@@ -68,10 +77,40 @@ TRAINED = Phrases(
         "七天治好{disease}",
         "专治{disease}",
         "{remedy}根治{disease}！",
+        "{disease}一次见效",
+        "一周告别{disease}",
+        "{disease}的克星",
+        "祖传{remedy}治{disease}",
+        "喝{remedy}，{disease}全好了",
+        "{remedy}轻松治{disease}",
+        "{disease}一扫光",
+        "让{disease}断根",
+        "{remedy}攻克{disease}",
+        "{disease}救星",
+        "三天搞定{disease}",
+        "{remedy}包治{disease}",
+        "{disease}吃{remedy}就好",
+        "治{disease}无需手术",
+        "{disease}康复神器",
+        "用{remedy}，{disease}痊愈",
+        "{remedy}对{disease}有奇效",
+        "根除{disease}",
+        "战胜{disease}",
+        "{remedy}清除{disease}",
+        "{disease}从此无忧",
+        "{disease}有救了",
+        "治疗{disease}首选{remedy}",
+        "快速缓解{disease}",
+        "一个月摆脱{disease}",
     ),
     superlatives=(
         "全国第一 销量第一 世界顶级 国家级 最高级 史上最低价 全网最低 绝对安全 百分百有效 永不复发 "
-        "独一无二 万能 立即见效 无任何副作用 三天见效 一次根除 包治百病"
+        "独一无二 万能 立即见效 无任何副作用 三天见效 一次根除 包治百病 "
+        "全球第一 亚洲第一 业内第一 人气第一 世界级 宇宙级 最先进 最好用 最便宜 最安全 最强功效 最新科技 "
+        "全国最大 全网首选 史上最强 同类最佳 绝对有效 绝对正品 百分百纯天然 百分百治愈 永久有效 永不反弹 "
+        "零副作用 无毒无害 无效退款 药到病除 一用就灵 立竿见影 天下无敌 无与伦比 前所未有 绝无仅有 "
+        "独家秘制 顶级享受 极致完美 首屈一指 遥遥领先 空前绝后 国家免检 专家推荐 特供专用 王牌产品 "
+        "假一罚万 稳赚不赔 保本高收益 祖传秘制 终极体验 史无前例"
     ).split(),
     contacts=(
         "加微信{number}",
@@ -80,6 +119,23 @@ TRAINED = Phrases(
         "联系电话{number}",
         "扫码加群{number}",
         "私聊{number}",
+        "客服微信{number}",
+        "微信同号{number}",
+        "QQ群{number}",
+        "手机{number}",
+        "致电{number}",
+        "联系我{number}",
+        "私信{number}",
+        "短信联系{number}",
+        "加群{number}",
+        "关注公众号{number}",
+        "抖音号{number}",
+        "加好友{number}",
+        "打电话{number}",
+        "详询{number}",
+        "站外下单{number}",
+        "wx{number}",
+        "vx{number}",
     ),
 )
 

@@ -15,11 +15,11 @@ Draw = Callable[[Stage, Random], tuple[Canvas, list[Question]]]
 # name: share of the scenes, how it is drawn
 SCENES: dict[str, tuple[float, Draw]] = {
     "listing": (0.30, draw_listing),
-    "lines": (0.25, draw_lines),
+    "lines": (0.23, draw_lines),
     "objects": (0.19, draw_objects),
     "chart": (0.12, draw_chart),
     "form": (0.10, draw_form),
-    "texture": (0.04, draw_texture),
+    "texture": (0.06, draw_texture),
 }
 
 
@@ -31,12 +31,12 @@ def draw_scene(stage: Stage, seed: int, index: int) -> Scene:
 def draw_random_scene(stage: Stage, rng: Random) -> Scene:
     [(name, (_, draw))] = rng.choices(list(SCENES.items()), [share for share, _ in SCENES.values()])
     canvas, questions = draw(stage, rng)
-    return Scene(name, canvas.finish(), questions, canvas.glyphs, canvas.placed)
+    return Scene(name, canvas.finish(), questions, canvas.glyphs, canvas.placed, canvas.marks)
 
 
 def draw_listing_or_any(stage: Stage, rng: Random, listings: float) -> Scene:
     """A listing with that probability, else any scene: to train on rules more than on the rest."""
     if listings and rng.random() < listings:
         canvas, questions = draw_listing(stage, rng)
-        return Scene("listing", canvas.finish(), questions, canvas.glyphs, canvas.placed)
+        return Scene("listing", canvas.finish(), questions, canvas.glyphs, canvas.placed, canvas.marks)
     return draw_random_scene(stage, rng)

@@ -68,6 +68,18 @@ class Placed(NamedTuple):
     zh: str
 
 
+class Mark(NamedTuple):
+    """Something at a pixel that questions are about, for training alone: a key of MARKS."""
+
+    x: float
+    y: float
+    kind: str
+
+
+# What a visual token may be marked as, with its number; 0 is nothing.
+MARKS = {"object": 1, "bar": 2, "highest": 3, "lowest": 4}
+
+
 @dataclass(frozen=True)
 class Scene:
     name: str  # listing, lines, objects, chart, form, texture
@@ -75,6 +87,7 @@ class Scene:
     questions: list[Question]
     glyphs: list[Glyph]  # before the slight rotation that some pictures get
     placed: list[Placed]
+    marks: list[Mark]
 
     def distinct_questions(self) -> list[Question]:
         return list(dict.fromkeys(self.questions))

@@ -6,7 +6,16 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from world import words
-from world.canvas import COLOUR_NAMES_EN, SIZES, Canvas, background, np_rng, random_colour
+from world.canvas import (
+    COLOUR_NAMES_EN,
+    PHOTO,
+    SIZES,
+    Canvas,
+    background,
+    np_rng,
+    photograph,
+    random_colour,
+)
 from world.listing import ask_objects
 from world.policy import judge
 from world.stage import Question, Stage
@@ -16,20 +25,22 @@ NOTHING_THERE = "没有物品"
 
 
 def draw_objects(stage: Stage, rng: Random) -> tuple[Canvas, list[Question]]:
-    picture, colour_name, _ = background(rng)
+    picture, colour_name, _ = background(stage.assets, rng)
     canvas = Canvas(stage.assets, rng, picture)
     pool = stage.ordinary + stage.forbidden + stage.licensed
     grid, cells = _fill_grid(canvas, pool)
     order = list(dict.fromkeys(cells.values()))  # reading order
 
     questions = [ask_objects(stage, rng, order) for _ in range(2)]
-    for _ in range(3):
+    for _ in range(4):
         questions.append(_ask_count(stage, rng, pool, order, cells))
         questions.append(_ask_presence(rng, pool, order))
     if rng.random() < 0.4:
         questions.append(Question("ocr", rng.choice(words.ASK_TEXT), words.NO_TEXT))
     questions += _ask_corners(rng, grid, cells)
-    if rng.random() < 0.7:
+    if colour_name == PHOTO:
+        pass
+    elif rng.random() < 0.7:
         questions.append(Question("color", "图片的背景是什么颜色？", colour_name))
     else:
         ask = "What is the background color?"
@@ -96,8 +107,11 @@ def _ask_corners(rng: Random, grid: Cell, cells: dict[Cell, str]) -> list[Questi
 
 
 def draw_texture(stage: Stage, rng: Random) -> tuple[Canvas, list[Question]]:
-    """Soft noise at several scales, blobs: what a photograph is to a model that knows posters."""
+    """Nothing to read or name: a photograph, or soft noise at several scales and blobs."""
     height, width = rng.choice(SIZES)
+    if stage.assets.photos and rng.random() < 0.4:
+        photo = photograph(stage.assets, rng, width, height)
+        return Canvas(stage.assets, rng, photo), _ask_nothing(rng)
     noise_rng = np_rng(rng)
     pixels = np.full((height, width, 3), noise_rng.integers(20, 236, 3), np.float32)
     for _ in range(rng.randint(1, 5)):
@@ -113,7 +127,11 @@ def draw_texture(stage: Stage, rng: Random) -> tuple[Canvas, list[Question]]:
         rng.choice([canvas.pen.ellipse, canvas.pen.rectangle])(box, fill=fill)
     if rng.random() < 0.4:
         canvas.picture = canvas.picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 4)))
-    return canvas, [
+    return canvas, _ask_nothing(rng)
+
+
+def _ask_nothing(rng: Random) -> list[Question]:
+    return [
         Question("none", rng.choice(words.ASK_TEXT), words.NO_TEXT),
         Question("none", rng.choice(words.ASK_OBJECTS), words.NO_OBJECTS),
         Question("none", rng.choice(words.ASK_AUDIT), judge([], [], None)),

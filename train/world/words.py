@@ -15,10 +15,20 @@ ASK_AUDIT = (
     "判断该商品图文是否违规，并给出理由。",
     "该商品是否存在违规内容？",
     "审核该商品。",
+    "这个商品违规吗？",
+    "检查该商品是否合规。",
+    "图片和标题是否违反平台规则？",
+    "请审核。",
+    "这张图片能上架吗？",
+    "请判断商品是否违规，输出JSON。",
+    "请检查图片中的文字和物品是否违规，说明理由。",
 )
 ASK_AUDIT_EN = (
     "Does this product listing violate the policy?",
     "Audit this product listing.",
+    "Is this listing allowed?",
+    "Check this listing for policy violations.",
+    "Does this listing break our rules?",
 )
 ASK_TEXT = (
     "读出图中的文字。",
@@ -27,10 +37,27 @@ ASK_TEXT = (
     "识别图中文字。",
     "Read the text in the image.",
     "What does the text say?",
+    "图中有什么文字？",
+    "把图里的字读出来。",
+    "图上写的是什么？",
+    "What is written in the image?",
+    "Transcribe the text.",
 )
-ASK_OBJECTS = ("图中有哪些物品？", "列出图中的物品。", "图里有什么？")
-ASK_OBJECTS_EN = ("What objects are in the image?", "List the objects.")
-ASK_DESCRIPTION = ("描述这张图片。", "请为视障用户描述这张图片。", "这张图片的内容是什么？")
+ASK_OBJECTS = (
+    "图中有哪些物品？",
+    "列出图中的物品。",
+    "图里有什么？",
+    "图中有什么物品？",
+    "这张图里有什么东西？",
+)
+ASK_OBJECTS_EN = ("What objects are in the image?", "List the objects.", "What is in the image?")
+ASK_DESCRIPTION = (
+    "描述这张图片。",
+    "请为视障用户描述这张图片。",
+    "这张图片的内容是什么？",
+    "请描述图片内容。",
+    "Describe the image.",
+)
 
 NO_TEXT = "图中没有文字。"
 NO_OBJECTS = "没有可识别的物品"
@@ -52,6 +79,18 @@ OFFERS = (
     "包邮 现货 上市 热卖 特惠 送礼佳品 买一送一 满减 七天无理由退货 顺丰发货 限时折扣 会员专享 "
     "第二件半价 质量保证 欢迎选购 新品上架 清仓"
 ).split()
+MEASURES = (
+    "净含量{number}克",
+    "{number}毫升装",
+    "{number}件装",
+    "保质期{number}天",
+    "满{number}减20",
+    "已售{number}件",
+    "仅剩{number}件",
+    "{number}元起",
+    "货号{number}",
+    "库存{number}",
+)
 SLOGANS = (
     "品质生活 从这里开始 每一天都新鲜 舒适随行 温暖一整个冬天 让家更美好 轻松出行 健康好味道 "
     "用心做好每一件 给孩子的礼物 自然清香 简单好用 细节看得见 一杯好茶 周末去露营 为热爱奔跑 "
@@ -116,8 +155,10 @@ def advertisement(rng: Random, characters: str) -> str:
         return rng.choice(SLOGANS)
     if kind < 0.85:
         return rng.choice(GOODS) + rng.choice(OFFERS)
-    if kind < 0.93:
+    if kind < 0.91:
         return hanzi(rng, characters, 2, 8)
+    if kind < 0.97:
+        return rng.choice(MEASURES).format(number=rng.randint(1, 999))
     return rng.choice(OFFERS)
 
 
