@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from collections import Counter
 from random import Random
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -29,24 +30,25 @@ except ImportError as error:
 
 import assets
 from world import policy, words
-from world.canvas import SIZES
+from world.canvas import PHOTO, SIZES
 from world.papers import random_line
 from world.scene import SCENES, draw_listing_or_any, draw_scene
 from world.spoil import SPOILS
 from world.stage import Question, Scene, Stage
+from world.things import draw_texture
 
 SCENES_DRAWN = 200
 PINNED = [
     "蓝色背景上有2个医院、1个传真机、1个贵宾犬。图中没有文字。",
-    "神药治愈近视",
-    "新品上架",
+    "胃病救星",
+    "库存948",
     "211529",
     "2010-05-21",
     "2026-03-16",
-    "七天治好糖尿病",
+    "赃翟筝一贴就好",
     "轻松出行",
     "¥039.66",
-    "顺丰发货",
+    "满887减20",
     "订姥卒娶林嫩",
 ]
 
@@ -133,6 +135,52 @@ class Pictures(unittest.TestCase):
         self.assertGreater(checked, 100)
 
 
+class Photographs(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = os.path.join(folder.name, "photo.png")
+        noise = np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8)
+        Image.fromarray(noise).resize((900, 700)).save(path)
+        plain = stage().assets
+        with_photo = assets.Assets(plain.font, list(plain.objects.values()), plain.hanzi, [path])
+        self.stage = Stage.of(with_photo)
+
+    def test_scenes_are_drawn_on_them_and_say_so(self):
+        on_photo = 0
+        for index in range(120):
+            scene = draw_scene(self.stage, 8, index)
+            self.assertIn(scene.picture.shape[:2], SIZES)
+            described = [q.answer for q in scene.questions if q.kind == "describe"]
+            if any(PHOTO in answer for answer in described):
+                on_photo += 1
+                self.assertFalse(answers(scene, "color"))
+        self.assertGreater(on_photo, 2)
+
+    def test_one_alone_has_nothing_to_tell(self):
+        canvas, questions = next(
+            drawn for drawn in (draw_texture(self.stage, Random(i)) for i in range(50))
+            if np.asarray(drawn[0].picture).std() > 30
+        )  # fmt: skip
+        self.assertEqual((canvas.glyphs, canvas.placed, canvas.marks), ([], [], []))
+        self.assertEqual({question.kind for question in questions}, {"none"})
+
+
+class Marks(unittest.TestCase):
+    def test_of_objects_are_their_middles(self):
+        for scene in drawn_as("objects"):
+            self.assertEqual([(mark.x, mark.y) for mark in scene.marks],
+                             [(placed.x, placed.y) for placed in scene.placed])  # fmt: skip
+
+    def test_of_bars_name_the_extremes(self):
+        for scene in drawn_as("chart"):
+            bars = len(json.loads(answers(scene, "chart_json")[0].answer))
+            kinds = Counter(mark.kind for mark in scene.marks)
+            self.assertEqual(kinds, Counter(highest=2, lowest=2, bar=2 * (bars - 2)))
+            top = {mark.kind: mark.y for mark in scene.marks}  # of a kind the last is at its value
+            self.assertLess(top["highest"], top["lowest"])
+
+
 class Listings(unittest.TestCase):
     def test_verdicts_are_json_of_the_three_labels(self):
         labels = set()
@@ -211,6 +259,12 @@ class Harder(unittest.TestCase):
             self.assertEqual(set(trained) & set(unseen), set(), field.name)
         for phrase in policy.UNSEEN.superlatives:
             self.assertFalse(any(known in phrase for known in policy.TRAINED.superlatives), phrase)
+
+    def test_photographs_to_measure_with_are_not_drawn_on(self):
+        with open(assets.PHOTO_TABLE, encoding="utf-8") as file:
+            drawn_on = set(file)
+        with open(os.path.join(TRAIN, "photos.tsv"), encoding="utf-8") as file:
+            self.assertEqual(drawn_on & set(file), set())
 
     def test_unseen_phrases_are_drawn_and_judged(self):
         spans = set()
@@ -382,7 +436,9 @@ class Assets(unittest.TestCase):
         with open(os.path.join(TRAIN, "packages.txt"), encoding="utf-8") as file:
             listed = {line.split("#")[0].strip() for line in file} - {""}
         faces = [*assets.FACES.values(), *assets.UNSEEN_FACES.values()]
-        used = {package for package, _, _ in faces} | {assets.EMOJI_FONT[0]}
+        with open(assets.PHOTO_TABLE, encoding="utf-8") as file:
+            photographs = {line.split("\t")[0] for line in file if not line.startswith("#")}
+        used = {package for package, _, _ in faces} | {assets.EMOJI_FONT[0]} | photographs
         self.assertEqual(used, listed)
 
     def test_an_incomplete_folder_is_refused(self):
