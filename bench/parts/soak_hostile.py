@@ -69,26 +69,26 @@ class Visitor:
                 pass  # refused before all was sent; the answer may be there
             return [await self.read(wire, method != "HEAD")]
 
-    async def infer(self, draw, fields, path=ROUTE):
+    async def infer(self, draw, fields, path=ROUTE, who="hostile"):
         body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
-        return await self.ask(draw, "POST", path, [self.bearer(), JSON], body)
+        return await self.ask(draw, "POST", path, [self.bearer(who), JSON], body)
 
-    async def picture(self, draw, data):
+    async def picture(self, draw, data, who="hostile"):
         """In one of the ways in which a picture can come."""
         how = draw.randrange(4)
         encoded = base64.b64encode(data).decode()
         if how == 0:
             boundary = f"h{draw.getrandbits(64):x}"
-            headers = [self.bearer(), ("Content-Type", f"multipart/form-data; boundary={boundary}")]
+            headers = [self.bearer(who), ("Content-Type", f"multipart/form-data; boundary={boundary}")]
             parts = [("image", data, "x.png"), ("max_tokens", b"8", None)]
             return await self.ask(draw, "POST", ROUTE, headers, form(parts, boundary))
         if how == 1:
-            return await self.infer(draw, {"image": encoded, "max_tokens": 8})
+            return await self.infer(draw, {"image": encoded, "max_tokens": 8}, ROUTE, who)
         url = f"data:image/png;base64,{encoded}"
         if how == 2:
-            return await self.infer(draw, {"image": url, "task": "describe", "max_tokens": 8})
+            return await self.infer(draw, {"image": url, "task": "describe", "max_tokens": 8}, ROUTE, who)
         content = [{"type": "image_url", "image_url": {"url": url}}]
-        return await self.infer(draw, {"messages": [{"role": "user", "content": content}], "max_tokens": 8}, CHAT)
+        return await self.infer(draw, {"messages": [{"role": "user", "content": content}], "max_tokens": 8}, CHAT, who)
 
     def question(self, draw, **more):
         """A good question's fields."""
@@ -113,7 +113,7 @@ async def broken_picture(v, draw):
 @kind(5, 200, 415, 422, *BUSY)
 async def picture_bomb(v, draw):
     data = v.suites.draw(draw, "bombs") if draw.random() < 0.5 else None
-    return await v.picture(draw, data or draw.choice(list(v.picture_bombs.values())))
+    return await v.picture(draw, data or draw.choice(list(v.picture_bombs.values())), "bomber")
 
 
 # ---- bodies ----

@@ -234,7 +234,8 @@ class Soak:
             f.write(reply.body)
         values = [line.rpartition(" ") for line in reply.body.decode().splitlines() if not line.startswith("#")]
         self.redis_up = ("glint_redis_up", " ", "1") in values
-        self.breaker_opened = max([int(v) for name, _, v in values if name == "glint_redis_breaker_opened_total"], default=0)
+        self.breaker_opened = max((int(value) for name, _, value in values
+                                   if name == "glint_redis_breaker_opened_total"), default=0)
         self.requests_total = sum(int(float(value)) for name, _, value in values
                                   if name.startswith("glint_requests_total"))
 

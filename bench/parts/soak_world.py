@@ -10,6 +10,8 @@ from .audits import free_port, wait_ready
 from .quiet import Failure, run
 
 GOOD_TENANTS = ("shop", "forum", "market", "clinic")
+# Bombs use up their tenant's megapixels. Of one of their own, or broken pictures would be refused unread.
+BAD_TENANTS = ("hostile", "bomber")
 LIMITED = {"requests_per_s": 1, "requests_burst": 5}
 # What a good tenant may do: more than it will. The line is long, because good and hostile clients share it.
 LIMITS = ["--queue-max", "256", "--limit-requests-per-s", "200", "--limit-megapixels-per-s", "200",
@@ -60,7 +62,7 @@ class Keys:
             return run([glint, "token", "jwt", "--key", pem, "--kid", "soak", "--tenant", tenant,
                         "--ttl-s", "86400", *wanted])[0].strip()
 
-        self.tokens = {name: token(name, "infer") for name in (*GOOD_TENANTS[:2], "hostile", "limited")}
+        self.tokens = {name: token(name, "infer") for name in (*GOOD_TENANTS[:2], *BAD_TENANTS, "limited")}
         self.tokens["watch"] = token("watch", "infer", "metrics")
         entries, keys = [], []
         for tenant in GOOD_TENANTS[2:]:
