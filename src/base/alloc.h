@@ -23,7 +23,7 @@ void *gi_realloc_array(void *p, size_t count, size_t size_bytes)
     __attribute__((warn_unused_result));
 
 /** An array aligned to GI_ALIGN_BYTES, contents undefined; NULL as above. Free with gi_free. From
- * 4 MiB on it asks the system for large pages. */
+ * 2 MiB on it asks the system for large pages. */
 void *gi_alloc_aligned(size_t count, size_t size_bytes) __attribute__((malloc, warn_unused_result));
 
 /**
