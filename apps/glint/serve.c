@@ -14,6 +14,7 @@
 #include "server/server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,7 +26,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { MIB = 1024 * 1024, FILES_BESIDE_CONNECTIONS = 128 };
+enum {
+    MIB = 1024 * 1024,
+    FILES_BESIDE_CONNECTIONS = 128,
+    /* See keep_heap_small. */
+    MAPPED_FROM_BYTES = 64 * 1024,
+    HEAP_TOP_BYTES = 1 * MIB,
+    HEAPS_MAX = 4,
+};
 
 static const char ABOUT[] =
     "Serves the page at /, POST /v1/multimodal/inference, POST /v1/chat/completions and what\n"
@@ -189,6 +197,19 @@ static void log_ready(const run *r) {
            info->model_name, (double)info->n_params / 1e6, info->device, info->context_tokens_max);
 }
 
+/*
+ * Pictures, bodies and what is kept of them are blocks of tens of KiB to some MiB. Left to itself,
+ * glibc maps such blocks only until the first of them is freed, takes its size for the new least
+ * size (up to 32 MiB), and from then on puts them into heaps, one for each thread: those that live
+ * in caches lie between those that lived for one request, and the gaps stay resident. Fixed, each
+ * such block is its own mapping and goes back to the system when it is freed.
+ */
+static void keep_heap_small(void) {
+    mallopt(M_MMAP_THRESHOLD, MAPPED_FROM_BYTES);
+    mallopt(M_TRIM_THRESHOLD, HEAP_TOP_BYTES);
+    mallopt(M_ARENA_MAX, HEAPS_MAX);
+}
+
 /* Each connection takes a descriptor; the system's soft limit may be lower than what was asked. */
 static void raise_file_limit(int64_t connections_max) {
     struct rlimit limit;
@@ -333,6 +354,7 @@ static glint_status check_access(gi_access_settings *a, glint_error *err) {
 static int start(serve_options *o, int argc, char **argv) {
     gi_server_settings settings = o->settings;
     run r = {.loaded_fd = -1, .argc = argc, .argv = argv};
+    keep_heap_small();
     if (check_access(&settings.access, &r.err) != GLINT_OK)
         return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
     if (gi_fetch_args_resolve(&o->fetch, &settings.fetch, &r.err) != GLINT_OK)
