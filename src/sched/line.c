@@ -10,6 +10,13 @@
 /* Weight of the newest run in the running average. */
 static const double RUN_AVG_WEIGHT = 0.2;
 
+/* The same of the newest cost; less, for it is the unit that turns are counted in. */
+static const double COST_AVG_WEIGHT = 0.05;
+
+/* Less is a guess from before anything was measured; as a unit it would make a true cost endless.
+ */
+static const double COST_MS_MIN = 1;
+
 /* Steps of the doubt: at rest one estimate in 51 is short. */
 static const double DOUBT_LATE = 0.05, DOUBT_EARLY = 0.001, DOUBT_MAX = 4;
 
@@ -64,14 +71,25 @@ static bool is_before(const gi_sched_item *a, const gi_sched_item *b) {
     return a->priority != b->priority ? a->priority > b->priority : a->tag <= b->tag;
 }
 
-/* The tag that an item gets in a stage with turns. Reading costs much the same for all, and so does
- * an item whose cost is not known. */
-static double turn_tag(const gi_line *line, const gi_sched_item *item, gi_sched_state stage) {
+/* What a turn is worth, in turns of the average item. Reading costs much the same for all, and an
+ * item whose cost is not known counts as average: tags from before costs were known and from after
+ * must stay comparable. */
+static double turn_worth(gi_line *line, const gi_sched_item *item, gi_sched_state stage) {
+    if (stage != GI_SCHED_WAITING || item->cost_ms <= 0) return 1;
+    const double cost_ms = fmax(item->cost_ms, COST_MS_MIN);
+    if (line->cost_avg_ms <= 0) line->cost_avg_ms = cost_ms;
+    const double worth = cost_ms / line->cost_avg_ms;
+    line->cost_avg_ms += COST_AVG_WEIGHT * (cost_ms - line->cost_avg_ms);
+    return worth;
+}
+
+/* The tag that an item gets in a stage with turns. */
+static double turn_tag(gi_line *line, const gi_sched_item *item, gi_sched_state stage) {
     double tag = line->taken_tag[stage][item->priority];
     for (const gi_sched_item *i = line->lists[stage].head; i; i = i->next)
         if (i->tenant == item->tenant && i->priority == item->priority && i->tag > tag)
             tag = i->tag;
-    return tag + (stage == GI_SCHED_WAITING && item->cost_ms > 0 ? item->cost_ms : 1);
+    return tag + turn_worth(line, item, stage);
 }
 
 /* The item whose turn it is, of those that have no reason to stop; the reaper takes the others. An
