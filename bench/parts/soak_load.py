@@ -20,6 +20,8 @@ REUSE_SHARE, REUSE_FOR_S = 0.7, 4   # of good requests that take a connection ag
 WARM_UP = 40
 METRICS_EVERY_S = 2
 DRAIN_S = 45                        # more than glint's --drain-ms
+REDIS_FOUND_S = 40                  # for the server to try it again, its longest wait included
+AFTERWARDS = 10 ** 6                # number of the first request behind the load
 SETTLE_S = 15                       # for the server to close what its clients left
 DRAINING = 24                       # requests under way when the server is told to stop
 
@@ -70,6 +72,7 @@ class Soak:
             killing.cancel()
             watching.cancel()
         seconds = self.now()
+        await self.find_redis(seconds)
         after = await self.settle(before)
         await self.look()
         end = await self.drain()
@@ -85,6 +88,17 @@ class Soak:
                       "faults": faults},
             "redis": {"killed_at_s": killed_s, "back_at_s": back_s,
                       "noticed": self.breaker_opened > 0, "back": self.redis_up}})
+
+    async def find_redis(self, now_s):
+        """Goes on asking until a Redis that came back is in use: the server tries it again when a
+        request wants it, and not at once."""
+        came_back = self.args.kill_redis_at is not None and self.args.kill_redis_at + self.args.redis_away < now_s
+        for i in range(REDIS_FOUND_S):
+            await self.look()
+            if self.redis_up or not came_back:
+                return
+            await self.good(AFTERWARDS + i, time.monotonic())
+            await asyncio.sleep(1)
 
     # ---- arrivals ----
 
