@@ -8,6 +8,7 @@ numpy, Pillow and tokenizers alone.
 import json
 import os
 import struct
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -242,6 +243,20 @@ class Tensors(unittest.TestCase):
         self.assertEqual(config_again, config)
         for name, weight in model.state_dict().items():
             self.assertTrue(torch.equal(again.state_dict()[name], weight.bfloat16().float()), name)
+
+    def test_the_mean_of_checkpoints(self):
+        config = settings.config(SMALL, DEFAULT)
+        models = [Glm4v(config), Glm4v(config)]
+        with tempfile.TemporaryDirectory() as folder:
+            folders = [os.path.join(folder, name) for name in ("one", "other", "mean")]
+            for where, model in zip(folders, models, strict=False):
+                export.write(where, model, config, DEFAULT)
+            command = [sys.executable, os.path.join(ROOT, "train", "mean"), "--out", folders[2]]
+            subprocess.run([*command, *folders[:2]], check=True)
+            one, other, mean = (export.read(where)[0].state_dict() for where in folders)
+        for name, weight in mean.items():
+            wanted = ((one[name] + other[name]) / 2).bfloat16().float()
+            self.assertTrue(torch.equal(weight, wanted), name)
 
     def test_the_shipped_model_gives_its_sample_verdict(self):
         """Every token of the answer that model card and server tests name is the likeliest."""
