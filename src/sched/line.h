@@ -16,7 +16,7 @@
  * first in, first out. A turn is worth the item's cost, as a share of the average: who asked for
  * more waits longer for the next. These are the finish tags of self-clocked fair queueing
  * (Golestani, INFOCOM 1994): an item gets tag = max(tag of the last one taken, last tag of its
- * tenant) + cost, and the smallest tag is taken. Tags of one stage and priority only grow, so
+ * tenant) + worth, and the smallest tag is taken. Tags of one stage and priority only grow, so
  * nobody is overtaken for ever.
  *
  * With `has_tenants`, a tenant may have at most as many items before RUNNING as places are left
@@ -106,8 +106,8 @@ typedef struct gi_line {
                                               known: run_avg_ms for each */
     double doubt;                        /**< what estimates are multiplied by, at least 1 */
     bool draining;                       /**< takes no new items */
+    double cost_avg_ms;                  /**< of items that entered WAITING with a cost; 0 = none */
     /** Tag of the last item taken out of ARRIVED and WAITING. */
-    double cost_avg_ms; /**< of the items that entered WAITING with a cost; 0 = none yet */
     double taken_tag[GI_SCHED_WAITING + 1][GI_SCHED_PRIORITY_MAX + 1];
 } gi_line;
 
