@@ -6,7 +6,6 @@
  */
 #include "options.h"
 
-#include "base/filemap.h"
 #include "base/json_text.h"
 #include "base/parse.h"
 
@@ -352,8 +351,6 @@ static glint_status unknown_setting(const parse_run *r, const gi_json_text *conf
 static glint_status apply_config(const parse_run *r, const gi_json_text *config) {
     const char *key;
     json_t *value;
-    if (!json_is_object(config->root))
-        return gi_fail(r->err, GLINT_ERR_FORMAT, "%s:1: must be a JSON object", r->config);
     json_object_foreach((json_t *)(uintptr_t)config->root, key, value) {
         const gi_option *found = NULL;
         for (size_t i = 0; i < r->o->n_specs && !found; i++) {
@@ -372,18 +369,10 @@ static glint_status apply_config(const parse_run *r, const gi_json_text *config)
 }
 
 static glint_status read_config(const parse_run *r) {
-    gi_buf file;
-    json_t *root = NULL;
-    gi_buf_init(&file, CONFIG_BYTES_MAX);
-    glint_status st = gi_file_read(r->config, &file, r->err);
-    if (st == GLINT_OK) st = gi_json_parse(file.data, file.len, r->config, &root, r->err);
-    if (st == GLINT_OK) {
-        const gi_json_text config = {
-            .what = r->config, .text = (const char *)file.data, .n_bytes = file.len, .root = root};
-        st = apply_config(r, &config);
-    }
-    json_decref(root);
-    gi_buf_done(&file);
+    gi_json_file file;
+    GI_TRY(gi_json_file_open(r->config, CONFIG_BYTES_MAX, &file, r->err));
+    const glint_status st = apply_config(r, &file.place);
+    gi_json_file_close(&file);
     return st;
 }
 

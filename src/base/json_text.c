@@ -5,6 +5,9 @@
  */
 #include "base/json_text.h"
 
+#include "base/filemap.h"
+
+#include <openssl/crypto.h>
 #include <string.h>
 
 typedef struct walk {
@@ -99,4 +102,31 @@ const char *gi_json_unknown_key(const json_t *obj, const char *const *known) {
         if (!*k) return key;
     }
     return NULL;
+}
+
+/* ---- files ---- */
+
+glint_status gi_json_file_open(const char *path, size_t max_bytes, gi_json_file *ret,
+                               glint_error *err) {
+    gi_json_file f = {0};
+    gi_buf_init(&f.bytes, max_bytes);
+    glint_status st = gi_file_read(path, &f.bytes, err);
+    if (st == GLINT_OK) st = gi_json_parse(f.bytes.data, f.bytes.len, path, &f.root, err);
+    if (st == GLINT_OK && !json_is_object(f.root))
+        st = gi_fail(err, GLINT_ERR_FORMAT, "%s:1: must be a JSON object", path);
+    if (st != GLINT_OK) {
+        gi_json_file_close(&f);
+        return st;
+    }
+    f.place = (gi_json_text){
+        .what = path, .text = (const char *)f.bytes.data, .n_bytes = f.bytes.len, .root = f.root};
+    *ret = f;
+    return GLINT_OK;
+}
+
+void gi_json_file_close(gi_json_file *f) {
+    if (f->bytes.data) OPENSSL_cleanse(f->bytes.data, f->bytes.len);
+    gi_buf_done(&f->bytes);
+    json_decref(f->root);
+    f->root = NULL;
 }

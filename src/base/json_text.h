@@ -12,6 +12,7 @@
 #ifndef GI_BASE_JSON_TEXT_H
 #define GI_BASE_JSON_TEXT_H
 
+#include "base/buf.h"
 #include "base/json.h"
 
 /** A text and what gi_json_parse made of it, unchanged since. All borrowed. */
@@ -21,6 +22,21 @@ typedef struct gi_json_text {
     size_t n_bytes;
     const json_t *root;
 } gi_json_text;
+
+/** A file whose text is such a text, and an object. */
+typedef struct gi_json_file {
+    gi_buf bytes;
+    json_t *root;
+    gi_json_text place;
+} gi_json_file;
+
+/** Read and parse at most max_bytes. Errors name the file, and the line of broken JSON.
+ * @param path must outlive it. */
+glint_status gi_json_file_open(const char *path, size_t max_bytes, gi_json_file *ret,
+                               glint_error *err);
+
+/** Wipe what was read, for it may have been keys, and free; a zeroed one is fine. */
+void gi_json_file_close(gi_json_file *f);
 
 /**
  * The line, from 1, on which member `key` of `obj` begins; that of `obj` itself when `key` is NULL

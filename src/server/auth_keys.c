@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/filemap.h"
-#include "server/auth_file.h"
+#include "base/json_text.h"
 #include "server/base64url.h"
 
 #include <openssl/crypto.h>
@@ -21,7 +21,7 @@ static const double RATE_MAX = 1e9;
 
 /* An entry being read. */
 typedef struct entry {
-    const gi_auth_file *file;
+    const gi_json_file *file;
     const json_t *obj;
 } entry;
 
@@ -77,7 +77,7 @@ static glint_status get_name(const entry *e, const char *key, bool required,
 }
 
 /* The array "keys", with room for its elements. */
-static glint_status begin_keys(const gi_auth_file *f, size_t entry_bytes, const json_t **ret_array,
+static glint_status begin_keys(const gi_json_file *f, size_t entry_bytes, const json_t **ret_array,
                                void **ret_entries, glint_error *err) {
     const entry e = {f, f->root};
     const json_t *array = NULL;
@@ -175,7 +175,7 @@ static glint_status add_token_key(gi_auth_keys *keys, const entry *e, glint_erro
     return GLINT_OK;
 }
 
-static glint_status read_token_keys(const gi_auth_file *f, gi_auth_keys *keys, glint_error *err) {
+static glint_status read_token_keys(const gi_json_file *f, gi_auth_keys *keys, glint_error *err) {
     const json_t *array = NULL;
     void *entries = NULL;
     GI_TRY(begin_keys(f, sizeof *keys->token_keys, &array, &entries, err));
@@ -270,7 +270,7 @@ static glint_status add_api_key(gi_auth_keys *keys, const entry *e, glint_error 
     return GLINT_OK;
 }
 
-static glint_status read_api_keys(const gi_auth_file *f, gi_auth_keys *keys, glint_error *err) {
+static glint_status read_api_keys(const gi_json_file *f, gi_auth_keys *keys, glint_error *err) {
     const json_t *array = NULL;
     void *entries = NULL;
     GI_TRY(begin_keys(f, sizeof *keys->api_keys, &array, &entries, err));
@@ -322,7 +322,7 @@ static glint_status add_tenant(gi_auth_keys *keys, const entry *e, const char *n
     return GLINT_OK;
 }
 
-static glint_status read_tenants(const gi_auth_file *f, gi_auth_keys *keys, glint_error *err) {
+static glint_status read_tenants(const gi_json_file *f, gi_auth_keys *keys, glint_error *err) {
     const json_t *all = NULL;
     const entry top = {f, f->root};
     GI_TRY(
@@ -348,19 +348,19 @@ static glint_status read_tenants(const gi_auth_file *f, gi_auth_keys *keys, glin
 
 /* ---- both ---- */
 
-typedef glint_status (*read_keys_fn)(const gi_auth_file *f, gi_auth_keys *keys, glint_error *err);
+typedef glint_status (*read_keys_fn)(const gi_json_file *f, gi_auth_keys *keys, glint_error *err);
 
 static glint_status load_file(const char *path, read_keys_fn read_keys, gi_auth_keys *keys,
                               glint_error *err) {
     static const char *const known[] = {"keys", "tenants", NULL};
-    gi_auth_file f = {0};
+    gi_json_file f = {0};
     if (!path) return GLINT_OK;
-    GI_TRY(gi_auth_file_open(path, GI_AUTH_FILE_BYTES_MAX, &f, err));
+    GI_TRY(gi_json_file_open(path, GI_AUTH_FILE_BYTES_MAX, &f, err));
     const entry top = {&f, f.root};
     glint_status st = check_members(&top, known, err);
     if (st == GLINT_OK) st = read_keys(&f, keys, err);
     if (st == GLINT_OK) st = read_tenants(&f, keys, err);
-    gi_auth_file_close(&f);
+    gi_json_file_close(&f);
     return st;
 }
 
