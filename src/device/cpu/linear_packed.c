@@ -81,16 +81,16 @@ static void product(const packed_job *job, float *y, int32_t *sums, size_t row, 
 }
 
 /* The results of n_m rows from `row` on, where they belong. */
-static void put(const packed_job *job, const gi_cpu_panel *panel, size_t row, size_t n_m,
-                const float *y, const float *y_up) {
+static void put(const packed_job *job, gi_epilogue epilogue, const gi_cpu_panel *panel, size_t row,
+                size_t n_m, const float *y, const float *y_up) {
     const gi_linear_args *a = job->args;
     const gi_kernels *k = &job->cpu->kernels;
     for (size_t m = 0; m < n_m; m++) {
         float *out = gi_cpu_row(a->out, row + m) + panel->first_row;
         const float *ym = y + m * GI_TILE_N;
-        if (a->epilogue == GI_EPILOGUE_STORE)
+        if (epilogue == GI_EPILOGUE_STORE)
             memcpy(out, ym, panel->n_rows * sizeof *out);
-        else if (a->epilogue == GI_EPILOGUE_ADD)
+        else if (epilogue == GI_EPILOGUE_ADD)
             k->add_row(out, ym, panel->n_rows);
         else
             k->swiglu(out, ym, y_up + m * GI_TILE_N, panel->n_rows);
@@ -112,7 +112,7 @@ static void run_products(void *ctx, size_t begin, size_t end, int i_worker) {
             product(job, y, sums, row, n_m, panel);
             if (a->epilogue == GI_EPILOGUE_SWIGLU)
                 product(job, y_up, sums, row, n_m, panel + job->n_out_panels);
-            put(job, panel, row, n_m, y, y_up);
+            put(job, a->epilogue, panel, row, n_m, y, y_up);
         }
     }
 }
@@ -133,9 +133,7 @@ static void run_few_rows(void *ctx, size_t begin, size_t end, int i_worker) {
         for (size_t row = 0; row < n; row += GI_TILE_M) {
             const size_t n_m = n - row < GI_TILE_M ? n - row : GI_TILE_M;
             product(job, y, sums, row, n_m, panel);
-            for (size_t m = 0; m < n_m; m++)
-                memcpy(gi_cpu_row(a->out, row + m) + panel->first_row, y + m * GI_TILE_N,
-                       panel->n_rows * sizeof *y);
+            put(job, GI_EPILOGUE_STORE, panel, row, n_m, y, NULL);
         }
     }
     for (size_t i = begin; i < end; i++) {
@@ -146,7 +144,7 @@ static void run_few_rows(void *ctx, size_t begin, size_t end, int i_worker) {
             for (size_t m = 0; two && m < n_m; m++)
                 memcpy(y + m * GI_TILE_N, gi_cpu_row(a->out, row + m) + panel->first_row,
                        panel->n_rows * sizeof *y);
-            put(job, panel, row, n_m, y, y_up);
+            put(job, a->epilogue, panel, row, n_m, y, y_up);
         }
     }
 }
