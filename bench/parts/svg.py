@@ -67,9 +67,9 @@ def _panel(top, title, x_name, y_name, lines, x_ticks, dots=True, most_y=None, m
         return left + (right - left) * x / most_x
 
     parts += [_text(x_of(x), bottom + 20, label, "middle") for x, label in x_ticks]
-    for x, label in marks:
+    for i, (x, label) in enumerate(marks):
         parts.append(f"<line x1='{x_of(x):.1f}' y1='{top}' x2='{x_of(x):.1f}' y2='{bottom}' stroke='#222' stroke-dasharray='4 3'/>")
-        parts.append(_text(x_of(x) + 4, top + 12, label))
+        parts.append(_text(x_of(x) + 4, top + 12 + 16 * i, label))
     if mark:
         parts.append(f"<line x1='{left}' y1='{y_of(mark):.1f}' x2='{right}' y2='{y_of(mark):.1f}' stroke='#222'/>")
     clip = f"c{top:.0f}"
