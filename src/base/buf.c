@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,11 @@ void gi_buf_done(gi_buf *b) {
     if (!b) return;
     gi_free(b->data);
     gi_buf_init(b, b->max_bytes);
+}
+
+void gi_buf_wipe(gi_buf *b) {
+    if (b && b->data) OPENSSL_cleanse(b->data, b->cap);
+    gi_buf_done(b);
 }
 
 void gi_buf_clear(gi_buf *b) {

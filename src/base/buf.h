@@ -27,6 +27,10 @@ void gi_buf_init(gi_buf *b, size_t max_bytes);
 /** Free the bytes; the buffer is empty and may be used again. NULL is fine. */
 void gi_buf_done(gi_buf *b);
 
+/** The same for what held secrets: every byte of its memory is overwritten before it is freed. What
+ * earlier, smaller memory held while the buffer grew is not reached: reserve first. */
+void gi_buf_wipe(gi_buf *b);
+
 /** Forget the contents, keep the memory. */
 void gi_buf_clear(gi_buf *b);
 

@@ -7,7 +7,6 @@
 
 #include "base/filemap.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
 
 typedef struct walk {
@@ -125,8 +124,7 @@ glint_status gi_json_file_open(const char *path, size_t max_bytes, gi_json_file 
 }
 
 void gi_json_file_close(gi_json_file *f) {
-    if (f->bytes.data) OPENSSL_cleanse(f->bytes.data, f->bytes.len);
-    gi_buf_done(&f->bytes);
+    gi_buf_wipe(&f->bytes);
     json_decref(f->root);
     f->root = NULL;
 }

@@ -35,7 +35,8 @@ typedef struct gi_json_file {
 glint_status gi_json_file_open(const char *path, size_t max_bytes, gi_json_file *ret,
                                glint_error *err);
 
-/** Wipe what was read, for it may have been keys, and free; a zeroed one is fine. */
+/** Wipe the text, for it may have been keys, and free. The tree's strings are freed as they are:
+ * jansson's memory is not overwritten. A zeroed one is fine. */
 void gi_json_file_close(gi_json_file *f);
 
 /**

@@ -3,15 +3,13 @@
 #include "server/audit_salt.h"
 
 #include "base/alloc.h"
+#include "base/filemap.h"
 #include "base/utf8.h"
 #include "server/redact.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 enum { PROMPT_BYTES_MAX = 4096, RANDOM_SALT_BYTES = 32 };
 
@@ -22,18 +20,19 @@ glint_status gi_audit_salt_load(const char *path, gi_audit_salt *ret, glint_erro
             return gi_fail(err, GLINT_ERR_IO, "audit log: the system has no random bytes");
         return GLINT_OK;
     }
-    uint8_t bytes[GI_AUDIT_SALT_BYTES_MAX + 1];
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const ssize_t n = fd >= 0 ? read(fd, bytes, sizeof bytes) : -1;
-    const int why = errno;
-    if (fd >= 0) close(fd);
-    if (n < 0) return gi_fail(err, GLINT_ERR_IO, "%s: cannot be read: %s", path, strerror(why));
-    if (n < GI_AUDIT_SALT_BYTES_MIN || n > GI_AUDIT_SALT_BYTES_MAX)
-        return gi_fail(err, GLINT_ERR_FORMAT, "%s: a salt has %d to %d bytes", path,
-                       GI_AUDIT_SALT_BYTES_MIN, GI_AUDIT_SALT_BYTES_MAX);
-    memcpy(ret->bytes, bytes, (size_t)n);
-    ret->n_bytes = (size_t)n;
-    return GLINT_OK;
+    gi_buf file;
+    gi_buf_init(&file, GI_AUDIT_SALT_BYTES_MAX);
+    glint_status st = gi_file_read(path, &file, err);
+    if (st == GLINT_OK && file.len < GI_AUDIT_SALT_BYTES_MIN) st = GLINT_ERR_LIMIT;
+    if (st == GLINT_ERR_LIMIT)
+        st = gi_fail(err, GLINT_ERR_FORMAT, "%s: a salt has %d to %d bytes", path,
+                     GI_AUDIT_SALT_BYTES_MIN, GI_AUDIT_SALT_BYTES_MAX);
+    if (st == GLINT_OK) {
+        memcpy(ret->bytes, file.data, file.len);
+        ret->n_bytes = file.len;
+    }
+    gi_buf_wipe(&file);
+    return st;
 }
 
 /* ---- digests ---- */

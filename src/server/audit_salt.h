@@ -21,7 +21,8 @@ typedef struct gi_audit_salt {
     size_t n_bytes;
 } gi_audit_salt;
 
-/** @param path NULL: a random one. GLINT_ERR_IO, GLINT_ERR_FORMAT (size), GLINT_ERR_MEMORY. */
+/** @param path NULL: a random one. GLINT_ERR_IO (also: no regular file), GLINT_ERR_FORMAT (size),
+ * GLINT_ERR_MEMORY. */
 glint_status gi_audit_salt_load(const char *path, gi_audit_salt *ret, glint_error *err);
 
 /** What a log notes of what requests ask for. */

@@ -116,20 +116,21 @@ static glint_status load_public(const entry *e, gi_auth_alg alg, const char *pem
         st = gi_auth_key_from_pem(alg, text, pem.len, ret, &why);
         if (st != GLINT_OK) gi_fail(err, st, "%.200s: %s", pem_name, why.message);
     }
-    if (pem.data) OPENSSL_cleanse(pem.data, pem.len); /* it may have been a private key */
-    gi_buf_done(&pem);
+    gi_buf_wipe(&pem); /* it may have been a private key */
     return st;
 }
 
 static glint_status load_secret(const char *text, gi_auth_key *ret, glint_error *err) {
     uint8_t secret[GI_AUTH_SECRET_BYTES_MAX + 2];
     size_t n = 0;
-    if (strlen(text) > GI_BASE64URL_TEXT_BYTES(GI_AUTH_SECRET_BYTES_MAX) - 1 ||
-        !gi_base64url_decode(text, strlen(text), secret, &n))
-        return gi_fail(err, GLINT_ERR_FORMAT,
-                       "\"secret\" must be base64url without padding, for %d to %d bytes",
-                       GI_AUTH_SECRET_BYTES_MIN, GI_AUTH_SECRET_BYTES_MAX);
-    const glint_status st = gi_auth_key_from_secret(secret, n, ret, err);
+    glint_status st;
+    if (strlen(text) <= GI_BASE64URL_TEXT_BYTES(GI_AUTH_SECRET_BYTES_MAX) - 1 &&
+        gi_base64url_decode(text, strlen(text), secret, &n))
+        st = gi_auth_key_from_secret(secret, n, ret, err);
+    else
+        st = gi_fail(err, GLINT_ERR_FORMAT,
+                     "\"secret\" must be base64url without padding, for %d to %d bytes",
+                     GI_AUTH_SECRET_BYTES_MIN, GI_AUTH_SECRET_BYTES_MAX);
     OPENSSL_cleanse(secret, sizeof secret);
     return st;
 }

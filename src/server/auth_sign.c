@@ -47,6 +47,7 @@ glint_status gi_sign_key_make(gi_auth_alg alg, gi_sign_key *ret, glint_error *er
     }
     if (!k.private_key && alg != GI_AUTH_HS256) return broken(err);
     *ret = k;
+    OPENSSL_cleanse(&k, sizeof k);
     return GLINT_OK;
 }
 
@@ -81,11 +82,14 @@ glint_status gi_sign_key_read(const char *text, size_t n, gi_sign_key *ret, glin
     if (n > 0 && text[n - 1] == '\n') n--;
     if (n >= GI_BASE64URL_TEXT_BYTES(GI_AUTH_SECRET_BYTES_MAX) ||
         !gi_base64url_decode(text, n, k.secret, &k.n_secret) ||
-        k.n_secret < GI_AUTH_SECRET_BYTES_MIN)
+        k.n_secret < GI_AUTH_SECRET_BYTES_MIN) {
+        gi_sign_key_done(&k);
         return gi_fail(err, GLINT_ERR_FORMAT,
                        "neither PEM nor a secret: %d to %d bytes in base64url",
                        GI_AUTH_SECRET_BYTES_MIN, GI_AUTH_SECRET_BYTES_MAX);
+    }
     *ret = k;
+    OPENSSL_cleanse(&k, sizeof k);
     return GLINT_OK;
 }
 
@@ -104,7 +108,9 @@ glint_status gi_sign_key_write(const gi_sign_key *key, gi_buf *ret, glint_error 
     if (key->alg == GI_AUTH_HS256) {
         char text[GI_BASE64URL_TEXT_BYTES(GI_AUTH_SECRET_BYTES_MAX)];
         gi_base64url_encode(key->secret, key->n_secret, text);
-        return gi_buf_printf(ret, err, "%s\n", text);
+        const glint_status st = gi_buf_printf(ret, err, "%s\n", text);
+        OPENSSL_cleanse(text, sizeof text);
+        return st;
     }
     BIO *bio = BIO_new(BIO_s_mem());
     const bool ok =

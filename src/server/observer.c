@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -62,6 +63,7 @@ void gi_observer_free(gi_observer *o) {
     if (!o) return;
     gi_audit_close(o->audit);
     gi_metrics_free(o->metrics);
+    OPENSSL_cleanse(&o->notes.salt, sizeof o->notes.salt);
     gi_free(o);
 }
 

@@ -308,8 +308,7 @@ static glint_status log_in(gi_redis_conn *c, const gi_redis_url *url, double unt
                  : gi_fail(err, GLINT_ERR_FORMAT, "a reply that makes no sense");
     }
 done:
-    if (out.data) OPENSSL_cleanse(out.data, out.cap);
-    gi_buf_done(&out);
+    gi_buf_wipe(&out);
     return st;
 }
 

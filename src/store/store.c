@@ -65,8 +65,7 @@ static glint_status read_password(const char *path, gi_redis_url *url, glint_err
         memcpy(url->password, file.data, n);
         url->password[n] = '\0';
     }
-    if (file.data) OPENSSL_cleanse(file.data, file.cap);
-    gi_buf_done(&file);
+    gi_buf_wipe(&file);
     return st;
 }
 

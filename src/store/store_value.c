@@ -78,8 +78,7 @@ glint_status gi_store_secret_load(gi_store_secret *ret, const char *path, glint_
         st = gi_store_secret_init(ret, file.data, n, &why);
         if (st != GLINT_OK) gi_fail(err, st, "%s: %s", path, why.message);
     }
-    if (file.data) OPENSSL_cleanse(file.data, file.cap);
-    gi_buf_done(&file);
+    gi_buf_wipe(&file);
     return st;
 }
 

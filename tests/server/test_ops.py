@@ -282,9 +282,15 @@ class Audit(OpsTest):
         self.assertTrue(any("No space left" in line for line in server.lines))
 
     def test_bad_settings(self):
+        salts = [os.path.join(self.folder.name, name) for name in ("short", "long")]
+        for salt, n_bytes in zip(salts, (15, 1025)):
+            with open(salt, "wb") as file:
+                file.write(b"x" * n_bytes)
         for options, words in ((["--audit-log", "/no/such/folder/a"], "/no/such/folder/a"),
                                (["--audit-prompt"], "--audit-log"),
                                (["--audit-log", self.path, "--audit-salt-file", "/dev/null"], "/dev/null"),
+                               (["--audit-log", self.path, "--audit-salt-file", salts[0]], "16 to 1024 bytes"),
+                               (["--audit-log", self.path, "--audit-salt-file", salts[1]], "16 to 1024 bytes"),
                                (["--audit-log", self.path, "--audit-on-error", "pray"], "--audit-on-error")):
             done = subprocess.run([FAKE, "serve", "--listen", "127.0.0.1:0", "--model", "x", *options],
                                   capture_output=True, text=True, timeout=PATIENCE_S)

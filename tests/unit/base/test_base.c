@@ -92,6 +92,15 @@ static void buf_never_passes_its_maximum(void **state) {
     assert_int_equal(n, 4);
     assert_null(b.data);
     gi_free(taken);
+    assert_int_equal(gi_buf_puts(&b, "a secret", &e), GLINT_OK);
+    gi_buf_wipe(&b);
+    assert_null(b.data);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(b.cap, 0);
+    gi_buf_wipe(&b);
+    gi_buf_wipe(NULL);
+    assert_int_equal(gi_buf_puts(&b, "again", &e), GLINT_OK);
+    assert_string_equal((char *)b.data, "again");
     gi_buf_done(&b);
 }
 
