@@ -33,7 +33,7 @@ typedef struct span {
 typedef struct loader {
     gi_tokenizer *t;
     int16_t byte_of[ALPHABET_END];     /* code point -> byte, -1 */
-    uint8_t text[TOKEN_TEXT_MAX];      /* the string being read */
+    uint8_t text[TOKEN_TEXT_MAX];      /* the string being read; a merge's two, end to end */
     uint8_t bytes[2 * TOKEN_TEXT_MAX]; /* the same as bytes; a merge's two parts end to end */
     span vocab, merges;
     glint_error *err;
@@ -170,7 +170,7 @@ static glint_status read_pair(loader *l, gi_jsonscan *s, span *left, span *right
     GI_TRY(gi_jsonscan_string(s, l->text, TOKEN_TEXT_MAX, &n_left, l->err));
     GI_TRY(gi_jsonscan_next(s, ']', 1, &more, l->err));
     if (!more) return GLINT_OK;
-    GI_TRY(gi_jsonscan_string(s, l->text + n_left, TOKEN_TEXT_MAX, &n, l->err));
+    GI_TRY(gi_jsonscan_string(s, l->text + n_left, TOKEN_TEXT_MAX - n_left, &n, l->err));
     GI_TRY(gi_jsonscan_next(s, ']', 2, &more, l->err));
     if (more) return GLINT_OK;
     *left = (span){l->text, n_left};

@@ -450,6 +450,23 @@ static void post_processors_do_not_touch_text(void **state) {
     gi_tokenizer_free(t);
 }
 
+/* Both parts of a merge share one buffer: each may fit it alone and the two not. */
+static void long_merge_parts_are_refused(void **state) {
+    (void)state;
+    enum { PART = 3 * GI_TOKEN_BYTES_MAX }; /* three quarters of the longest text */
+    static char merge[2 * PART + 16];
+    char part[PART + 1];
+    memset(part, 'a', PART);
+    part[PART] = '\0';
+    snprintf(merge, sizeof merge, "[\"%s\", \"%s\"]", part, part);
+    const small_tokenizer s = {.merges_extra = merge};
+    glint_error e = {0};
+    gi_tokenizer *t = NULL;
+    assert_int_equal(gi_tokenizer_load(small_tokenizer_write(&s), &t, &e), GLINT_ERR_LIMIT);
+    assert_non_null(strstr(e.message, "string longer than"));
+    assert_null(t);
+}
+
 /* Any prefix of a file, and any file with one byte changed, is loaded or refused cleanly. */
 static void damaged_files_are_refused(void **state) {
     (void)state;
@@ -536,6 +553,7 @@ int main(void) {
         cmocka_unit_test(vocabulary_may_hold_added_tokens_and_foreign_text),
         cmocka_unit_test(what_is_not_understood_is_refused_by_name),
         cmocka_unit_test(post_processors_do_not_touch_text),
+        cmocka_unit_test(long_merge_parts_are_refused),
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(short_of_memory),
     };
