@@ -10,17 +10,11 @@
 
 enum { SAMPLE_BYTES = 4096 };
 
-/* Every file that answers depend on and that is not weights; see gi_config_load and load_text. */
-static const char *const FILES[] = {
-    "config.json",    "generation_config.json", "preprocessor_config.json", "processor_config.json",
-    "tokenizer.json", "tokenizer_config.json",  "chat_template.jinja",
-};
-
 static glint_status hash_files(gi_sha256 *h, const char *dir, glint_error *err) {
-    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++) {
+    for (size_t i = 0; i < GI_CHECKPOINT_FILES_N; i++) {
         char path[GI_PATH_BYTES];
         gi_filemap map;
-        GI_TRY(gi_path_join(path, sizeof path, dir, FILES[i], err));
+        GI_TRY(gi_path_join(path, sizeof path, dir, gi_checkpoint_files[i], err));
         const bool is_there = gi_file_exists(path);
         gi_sha256_u64(h, is_there);
         if (!is_there) continue;

@@ -19,6 +19,11 @@ enum {
     ARENA_BYTES_MAX = 64 * 1024 * 1024,
 };
 
+const char *const gi_checkpoint_files[GI_CHECKPOINT_FILES_N] = {
+    "config.json",    "generation_config.json", "preprocessor_config.json", "processor_config.json",
+    "tokenizer.json", "tokenizer_config.json",  "chat_template.jinja",
+};
+
 /* ---- the tensors of all files ---- */
 
 static glint_status out_of_memory(const gi_binder *b) {

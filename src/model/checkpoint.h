@@ -3,7 +3,8 @@
  * A checkpoint directory as the model code wants it: settings, and every weight as a typed view
  * into the mapped files, in the order in which the model computes. Nothing is copied.
  *
- *     config.json, generation_config.json, preprocessor_config.json     -> gi_config
+ *     config.json, generation_config.json, and preprocessor_config.json or
+ *     processor_config.json                                             -> gi_config
  *     model.safetensors.index.json + shards, or model.safetensors       -> weights
  *
  * Letters: C text hidden, F text ffn, H heads, K kv heads, D head dim, V vocabulary, L layers;
@@ -19,6 +20,15 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+/** How many files of a checkpoint that are not weights answers depend on. */
+enum { GI_CHECKPOINT_FILES_N = 7 };
+
+/**
+ * Their names, config.json first: what gi_config_load and the loader of the text side read. Which
+ * of them must be there, those two say. The engine's fingerprint takes them in this order.
+ */
+extern const char *const gi_checkpoint_files[GI_CHECKPOINT_FILES_N];
 
 /**
  * A weight. Its shape is the one written at the field, computed from the config and checked

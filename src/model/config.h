@@ -1,7 +1,8 @@
 /**
  * @file
  * What a checkpoint says about itself: config.json, generation_config.json and
- * preprocessor_config.json as plain checked numbers. Nothing else in glint reads those files.
+ * preprocessor_config.json (or processor_config.json, the file of all processors that transformers
+ * 5 may write in its place) as plain checked numbers. Nothing else in glint reads those files.
  *
  * The layouts read are those of transformers 4.53 and later: nested text_config, the flat layout
  * of the first GLM-4.1V exports, `rope_theta` + `rope_scaling` as well as `rope_parameters`, and

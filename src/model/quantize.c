@@ -282,9 +282,6 @@ static glint_status check_dirs(const char *src_dir, const char *dst_dir, glint_e
 
 glint_status gi_quantize(const char *src_dir, const char *dst_dir, gi_quantize_progress progress,
                          void *ctx, glint_error *err) {
-    static const char *const beside[] = {"generation_config.json", "preprocessor_config.json",
-                                         "tokenizer.json", "tokenizer_config.json",
-                                         "chat_template.jinja"};
     gi_checkpoint *src = NULL;
     GI_TRY(gi_checkpoint_open(src_dir, &src, err));
     quantizer q = {.src = src, .progress = progress, .progress_ctx = ctx, .writer = {.fd = -1}};
@@ -292,9 +289,9 @@ glint_status gi_quantize(const char *src_dir, const char *dst_dir, gi_quantize_p
     (void)gi_kernels_get(NULL, &q.kernels);
     GI_TRY_DONE(check_dirs(src_dir, dst_dir, err));
     GI_TRY_DONE(write_weights(&q, dst_dir, err));
-    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++)
-        GI_TRY_DONE(copy_file(src_dir, dst_dir, beside[i], err));
-    /* Last: a directory without config.json is no checkpoint. */
+    for (size_t i = 1; i < GI_CHECKPOINT_FILES_N; i++)
+        GI_TRY_DONE(copy_file(src_dir, dst_dir, gi_checkpoint_files[i], err));
+    /* The first one last: a directory without config.json is no checkpoint. */
     GI_TRY_DONE(write_config(src_dir, dst_dir, err));
 done:
     gi_st_writer_done(&q.writer);

@@ -3,6 +3,7 @@
  * that must not be overwritten or misread is refused.
  */
 #include "golden.h"
+#include "tiny_checkpoint.h"
 
 #include "base/json.h"
 #include "engine/job.h"
@@ -37,16 +38,16 @@ static void make_dir(char dir[64]) {
     assert_non_null(mkdtemp(dir));
 }
 
+static void remove_file(const char *dir, const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    unlink(path);
+}
+
 static void remove_dir(const char *dir) {
-    static const char *const names[] = {
-        "config.json",       "generation_config.json", "preprocessor_config.json",
-        "tokenizer.json",    "tokenizer_config.json",  "chat_template.jinja",
-        "model.safetensors", "model.safetensors.part"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char path[256];
-        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        unlink(path);
-    }
+    for (size_t i = 0; i < GI_CHECKPOINT_FILES_N; i++) remove_file(dir, gi_checkpoint_files[i]);
+    remove_file(dir, "model.safetensors");
+    remove_file(dir, "model.safetensors.part");
     assert_int_equal(rmdir(dir), 0);
 }
 
@@ -149,11 +150,34 @@ static void packed_checkpoint_is_read_as_what_it_is(void **state) {
     remove_dir(dir);
 }
 
+/* The picture settings may lie in the file of all processors: the copy must hold that one too. */
+static void every_settings_file_is_copied(void **state) {
+    (void)state;
+    char *src = tiny_dir_create(), dir[64], json[512];
+    glint_error err = {0};
+    gi_checkpoint *ckpt = NULL;
+    tiny_model m;
+    tiny_model_init(&m);
+    tiny_write_shard(src, "model.safetensors", &m, 0, m.n);
+    tiny_write_settings(src);
+    remove_file(src, "preprocessor_config.json");
+    snprintf(json, sizeof json, "{\"image_processor\":%s}", TINY_PREPROCESSOR);
+    tiny_write_text(src, "processor_config.json", json);
+    make_dir(dir);
+    if (gi_quantize(src, dir, NULL, NULL, &err) != GLINT_OK) fail_msg("%s", err.message);
+    if (gi_checkpoint_open(dir, &ckpt, &err) != GLINT_OK) fail_msg("%s", err.message);
+    assert_true(gi_checkpoint_is_int8(ckpt));
+    gi_checkpoint_close(ckpt);
+    remove_dir(dir);
+    tiny_dir_remove(src);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packed_equals_packing_at_load),
         cmocka_unit_test(refuses_to_overwrite),
         cmocka_unit_test(packed_checkpoint_is_read_as_what_it_is),
+        cmocka_unit_test(every_settings_file_is_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
