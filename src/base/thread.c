@@ -3,17 +3,22 @@
  */
 #include "base/thread.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
+#include <stddef.h>
 #include <time.h>
 
 bool gi_thread_start(pthread_t *ret, void *(*main)(void *), void *arg) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited by the new thread */
-    const bool ok = pthread_create(ret, NULL, main, arg) == 0;
+    static const int FAULTS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++) sigdelset(&blocked, FAULTS[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before); /* inherited by the new thread */
+    const int failed = pthread_create(ret, NULL, main, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return ok;
+    if (failed) errno = failed;
+    return !failed;
 }
 
 void gi_cond_init(pthread_cond_t *cv) {

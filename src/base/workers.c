@@ -12,6 +12,7 @@
 #include "base/workers.h"
 
 #include "base/alloc.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -181,8 +182,8 @@ glint_status gi_workers_create(int n_threads, gi_workers **ret, glint_error *err
     for (int i = 1; i < n_threads; i++) {
         worker *k = &w->workers[i - 1];
         *k = (worker){.crew = w, .index = i};
-        const int e = pthread_create(&k->thread, NULL, worker_main, k);
-        if (e != 0) {
+        if (!gi_thread_start(&k->thread, worker_main, k)) {
+            const int e = errno;
             gi_workers_free(w);
             return gi_fail(err, GLINT_ERR_IO, "cannot start thread %d: %s", i, strerror(e));
         }

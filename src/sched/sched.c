@@ -233,11 +233,11 @@ static void init_sync(gi_sched *s) {
 }
 
 static bool start_threads(gi_sched *s, int n_crew) {
-    s->has_engine_thread = pthread_create(&s->engine_thread, NULL, engine_main, s) == 0;
-    s->has_clerk_thread = pthread_create(&s->clerk_thread, NULL, clerk_main, s) == 0;
+    s->has_engine_thread = gi_thread_start(&s->engine_thread, engine_main, s);
+    s->has_clerk_thread = gi_thread_start(&s->clerk_thread, clerk_main, s);
     bool ok = s->has_engine_thread && s->has_clerk_thread;
     for (int i = 0; ok && i < n_crew; i++) {
-        ok = pthread_create(&s->crew[i], NULL, crew_main, s) == 0;
+        ok = gi_thread_start(&s->crew[i], crew_main, s);
         if (ok) s->n_crew++;
     }
     return ok;

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,7 +167,7 @@ glint_status gi_audit_open(const gi_audit_settings *settings, size_t lines_max,
     glint_status st = open_file(settings->path, &a->fd, err);
     a->is_cut = st == GLINT_OK && ends_cut(settings->path);
     if (st == GLINT_OK) {
-        a->has_thread = pthread_create(&a->thread, NULL, thread_main, a) == 0;
+        a->has_thread = gi_thread_start(&a->thread, thread_main, a);
         if (!a->has_thread) st = gi_fail(err, GLINT_ERR_MEMORY, "audit log: cannot start a thread");
     }
     if (st != GLINT_OK) {

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -143,7 +144,7 @@ glint_status gi_http_watch_create(gi_http_watch_ops ops, void *ctx, gi_http_watc
         return gi_fail(err, GLINT_ERR_IO, "http: cannot watch connections: %s", strerror(errno));
     }
     pthread_mutex_init(&w->lock, NULL);
-    if (pthread_create(&w->thread, NULL, watch_main, w) != 0) {
+    if (!gi_thread_start(&w->thread, watch_main, w)) {
         pthread_mutex_destroy(&w->lock);
         close_fds(w);
         gi_free(w);

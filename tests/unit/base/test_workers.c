@@ -3,9 +3,13 @@
  */
 #include "../cm.h"
 
+#include "base/thread.h"
 #include "base/workers.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 enum { COUNT_MAX = 700, ROUNDS = 3000 };
 
@@ -69,6 +73,68 @@ static void long_pieces_become_short(void **state) {
     }
 }
 
+typedef struct masks {
+    pthread_t caller;
+    _Atomic int n_seen, n_wrong;
+} masks;
+
+/* Long enough that no thread runs them all. */
+static void look_at_mask(void *ctx, size_t begin, size_t end, int i_worker) {
+    (void)begin, (void)end, (void)i_worker;
+    masks *m = ctx;
+    sigset_t now;
+    usleep(2000);
+    if (pthread_equal(pthread_self(), m->caller)) return;
+    pthread_sigmask(SIG_BLOCK, NULL, &now);
+    const bool is_right = sigismember(&now, SIGTERM) == 1 && sigismember(&now, SIGINT) == 1 &&
+                          sigismember(&now, SIGUSR1) == 1 && sigismember(&now, SIGSEGV) == 0;
+    atomic_fetch_add(&m->n_wrong, !is_right);
+    atomic_fetch_add(&m->n_seen, 1);
+}
+
+/* Signals are the program's: a handler of it must not run on a thread of the crew. */
+static void signals_reach_no_worker(void **state) {
+    (void)state;
+    gi_workers *w = NULL;
+    masks m = {.caller = pthread_self()};
+    assert_int_equal(gi_workers_create(3, &w, NULL), GLINT_OK);
+    for (int i = 0; i < 100 && atomic_load(&m.n_seen) == 0; i++)
+        gi_workers_run(w, 12, 1, look_at_mask, &m);
+    assert_true(atomic_load(&m.n_seen) > 0);
+    assert_int_equal(atomic_load(&m.n_wrong), 0);
+    gi_workers_free(w);
+    sigset_t now;
+    pthread_sigmask(SIG_BLOCK, NULL, &now);
+    assert_int_equal(sigismember(&now, SIGTERM), 0); /* the caller's own mask is as it was */
+}
+
+static void *nothing(void *arg) {
+    return arg;
+}
+
+/* No address space for a stack: the reason is told, as errno and in the crew's message. */
+static void a_thread_that_cannot_be_had_says_why(void **state) {
+    (void)state;
+    pthread_attr_t attr, before;
+    gi_workers *w = NULL;
+    glint_error err = {0};
+    pthread_t thread;
+    assert_int_equal(pthread_getattr_default_np(&before), 0);
+    assert_int_equal(pthread_attr_init(&attr), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attr, (size_t)1 << 47), 0); /* all there is */
+    assert_int_equal(pthread_setattr_default_np(&attr), 0);
+    errno = 0;
+    const bool is_started = gi_thread_start(&thread, nothing, NULL);
+    const int reason = errno;
+    const glint_status st = gi_workers_create(2, &w, &err);
+    assert_int_equal(pthread_setattr_default_np(&before), 0);
+    assert_false(is_started);
+    assert_int_equal(reason, EAGAIN);
+    assert_int_equal(st, GLINT_ERR_IO);
+    assert_string_equal(err.message, "cannot start thread 1: Resource temporarily unavailable");
+    pthread_attr_destroy(&attr);
+}
+
 static void refuses_silly_sizes(void **state) {
     (void)state;
     gi_workers *w = NULL;
@@ -83,6 +149,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_index_runs_once),
         cmocka_unit_test(long_pieces_become_short),
+        cmocka_unit_test(signals_reach_no_worker),
+        cmocka_unit_test(a_thread_that_cannot_be_had_says_why),
         cmocka_unit_test(refuses_silly_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "sched/sched.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,10 +53,18 @@ static bool admit(void *ctx, gi_sched_request *r) {
     return !j->reject;
 }
 
+/* Signals are the program's: no thread of the scheduler takes one. */
+static void check_mask(void) {
+    sigset_t now;
+    pthread_sigmask(SIG_BLOCK, NULL, &now);
+    assert_int_equal(sigismember(&now, SIGTERM), 1);
+}
+
 static bool prepare(void *ctx, gi_sched_request *r) {
     engine *e = ctx;
     job *j = job_of(r);
     atomic_fetch_add(&j->n_prepared, 1);
+    check_mask();
     if (j->prepare_us > 0) usleep((unsigned)j->prepare_us);
     assert_int_equal(gi_kv_sequence_init(&j->kv, &e->pool, TOKENS_MAX, NULL), GLINT_OK);
     return !j->refuse;
@@ -88,6 +97,7 @@ static glint_status begin(void *ctx, gi_sched_request *r, glint_error *err) {
 static void step(void *ctx, const gi_plan_step *plan, double *ret_vision_ms, double *ret_text_ms) {
     (void)ctx;
     (void)plan;
+    check_mask();
     usleep(STEP_US);
     *ret_vision_ms = 0;
     *ret_text_ms = STEP_US / 1e3;
