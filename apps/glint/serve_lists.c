@@ -3,6 +3,7 @@
 #include "serve_lists.h"
 
 #include "command.h"
+#include "serve_reload.h"
 
 #include "base/json.h"
 #include "fetch/fetcher.h"
@@ -64,7 +65,7 @@ static void print_words(const char *help) {
     for (const char *p = help; *p; p++) putchar(*p == '\n' ? ' ' : *p);
 }
 
-static void list_options(const gi_option *specs, size_t n_specs) {
+static void list_limit_options(const gi_option *specs, size_t n_specs) {
     for (size_t i = 0; i < n_specs; i++) {
         if (specs[i].kind == GI_OPTION_HEADING || !is_limit(&specs[i])) continue;
         printf("| `--%s` | %s | %.15g to %.15g | ", specs[i].name,
@@ -106,12 +107,80 @@ static void list_fixed(void) {
         printf("| %s | %.15g | fixed | %s |\n", rows[i].what, rows[i].value, rows[i].unit);
 }
 
+/* ---- the reference of all options ---- */
+
+/* What may be written: a range, the choices, or the kind of it. */
+static void print_allowed(const gi_option *o) {
+    switch (o->kind) {
+    case GI_OPTION_HEADING:
+        return;
+    case GI_OPTION_SWITCH:
+        printf("true, false");
+        return;
+    case GI_OPTION_INT:
+    case GI_OPTION_NUMBER:
+        printf("%.15g to %.15g", o->min, o->max);
+        return;
+    case GI_OPTION_TEXT:
+        printf("text");
+        return;
+    case GI_OPTION_CHOICE:
+        for (const char *p = o->choices; *p; p++)
+            if (*p == '|')
+                printf(", ");
+            else
+                putchar(*p);
+        return;
+    case GI_OPTION_LIST:
+        printf("list of texts");
+        return;
+    }
+}
+
+static const char *default_of(const gi_option *o) {
+    if (o->kind == GI_OPTION_SWITCH) return "false";
+    if (o->fallback) return o->fallback;
+    return o->unset ? o->unset : "";
+}
+
+static const char *reload_word(const gi_option *o) {
+    switch (gi_serve_reload_of(o->name)) {
+    case GI_SERVE_RELOAD_NOT:
+        return "";
+    case GI_SERVE_RELOAD_FILES:
+        return "files";
+    case GI_SERVE_RELOAD_VALUE:
+        return "value";
+    }
+    return "";
+}
+
+/* A section for each group of --help, with a table. */
+static void list_reference(const gi_option *specs, size_t n_specs) {
+    for (size_t i = 0; i < n_specs; i++) {
+        const gi_option *o = &specs[i];
+        if (o->kind == GI_OPTION_HEADING) {
+            printf("%s## %.*s\n\n", i ? "\n" : "", (int)strcspn(o->name, ":"), o->name);
+            printf("| option | key | default | values | | SIGHUP |\n|---|---|---|---|---|---|\n");
+            continue;
+        }
+        printf("| `--%s%s%s` | `", o->name, o->value ? " " : "", o->value ? o->value : "");
+        for (const char *p = o->name; *p; p++) putchar(*p == '-' ? '_' : *p);
+        printf("` | %s | ", default_of(o));
+        print_allowed(o);
+        printf(" | ");
+        print_words(o->help);
+        printf(" | %s |\n", reload_word(o));
+    }
+}
+
 int gi_serve_list(const char *name, const gi_option *specs, size_t n_specs) {
     if (strcmp(name, "routes") == 0) list_routes();
     if (strcmp(name, "metrics") == 0) list_metrics();
     if (strcmp(name, "limits") == 0) {
-        list_options(specs, n_specs);
+        list_limit_options(specs, n_specs);
         list_fixed();
     }
+    if (strcmp(name, "options") == 0) list_reference(specs, n_specs);
     return fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
 }

@@ -1,6 +1,7 @@
 """Starting, loading, draining, and what is said when a start fails."""
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -144,8 +145,13 @@ class Lifecycle(unittest.TestCase):
     def test_help_lists_every_option(self):
         done = subprocess.run([FAKE, "serve", "--help"], capture_output=True, text=True, timeout=PATIENCE_S)
         self.assertEqual(done.returncode, 0)
-        for name in ("model", "listen", "queue-max", "drain-ms", "insecure-no-auth", "config", "log-level"):
-            self.assertIn(f"--{name}", done.stdout)
+        told = subprocess.run([FAKE, "serve", "--list", "options"], capture_output=True, text=True, timeout=PATIENCE_S)
+        names = re.findall(r"^\| `--([a-z-]+)", told.stdout, re.M)
+        self.assertGreater(len(names), 50)
+        for name in [*names, "config", "help"]:
+            self.assertRegex(done.stdout, rf"(?m)^  (-\w,|   ) --{name}( |$)")
+        headings = re.findall(r"^## (.*)", told.stdout, re.M)
+        self.assertEqual([*headings, "Other"], re.findall(r"^([A-Z].*):$", done.stdout, re.M)[:len(headings) + 1])
         self.assertIn("default 127.0.0.1:8080", done.stdout)
 
 

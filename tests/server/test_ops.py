@@ -471,6 +471,23 @@ class Documents(unittest.TestCase):
             self.assertGreater(self.list(name).count("\n"), 20)
             self.assertIn(self.list(name), document, f"docs/operations.md: glint serve --list {name} says something else")
 
+    def test_options(self):
+        """Each once, with the key that the file takes."""
+        told = self.list("options")
+        self.assertIn(told, self.text("docs", "configuration.md"),
+                      "docs/configuration.md: glint serve --list options says something else")
+        shown = subprocess.run([FAKE, "serve", "--help"], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
+        options = re.findall(r"^  (?:-\w,|   ) --([a-z-]+)", shown.stdout, re.M)
+        rows = re.findall(r"^\| `--([a-z-]+)[^`]*` \| `([a-z_]+)` \|", told, re.M)
+        self.assertEqual([row[0] for row in rows], [name for name in options if name not in ("help", "config")])
+        for name, key in rows:
+            with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+                file.write(json.dumps({key: None}))
+                file.flush()
+                done = subprocess.run([FAKE, "serve", "--config", file.name, "--model", "x"], capture_output=True,
+                                      text=True, timeout=PATIENCE_S)
+                self.assertIn(f"{key}: the value has the wrong type", done.stderr, name)
+
     def test_members_of_a_line(self):
         document = self.text("docs", "operations.md")
         source = self.text("src", "server", "audit_line.c")
