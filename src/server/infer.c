@@ -21,6 +21,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "sched/engine_ops.h"
 #include "server/answer_cache.h"
@@ -255,14 +256,6 @@ static bool on_text(void *ctx, const char *piece, size_t n_bytes) {
     return gi_api_fail(&c->error, GI_API_OVERLOADED, NULL);
 }
 
-/* A tenant's name as the line wants it (FNV-1a). Names are given out by whoever signs tokens and
- * makes keys, so nobody seeks one that falls together with another. */
-static uint64_t tenant_number(const char *name) {
-    uint64_t h = 0xCBF29CE484222325u;
-    for (; *name; name++) h = (h ^ (uint8_t)*name) * 0x100000001B3u;
-    return h;
-}
-
 /* The client may come back when the work that is ahead now is done. */
 static void fail_busy(const gi_infer *s, gi_api_code code, gi_api_error *error) {
     const gi_sched_stats stats = gi_sched_get_stats(s->sched);
@@ -274,10 +267,12 @@ static void fail_busy(const gi_infer *s, gi_api_code code, gi_api_error *error) 
 /* Put a call into the line. False with `error` set when there is no place for it. */
 static bool submit(asking *a, size_t i, double deadline_ms, gi_api_error *error) {
     call *c = &a->calls[i];
+    /* Names are given out by whoever signs tokens and makes keys, so nobody seeks one that falls
+     * together with another: no seed. */
+    const uint64_t tenant = gi_hash_name(0, gi_http_principal(a->http)->tenant);
     *c = (call){.asking = a,
                 .i = i,
-                .request = {.item = {.deadline_ms = deadline_ms,
-                                     .tenant = tenant_number(gi_http_principal(a->http)->tenant)},
+                .request = {.item = {.deadline_ms = deadline_ms, .tenant = tenant},
                             .on_text = on_text,
                             .text_ctx = c},
                 .is_in_line = true};

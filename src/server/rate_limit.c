@@ -9,6 +9,7 @@
 #include "server/rate_limit.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -35,12 +36,7 @@ typedef struct local {
 } local;
 
 static uint32_t chain_of(const local *l, const char *key) {
-    uint64_t h = l->seed;
-    for (; *key; key++) {
-        h = (h ^ (uint8_t)*key) * 0x9E3779B97F4A7C15u;
-        h ^= h >> 29;
-    }
-    return (uint32_t)(h >> 32) & (l->n_chains - 1);
+    return (uint32_t)gi_hash_name(l->seed, key) & (l->n_chains - 1);
 }
 
 static void unlink_use(local *l, int32_t i) {

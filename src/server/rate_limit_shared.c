@@ -8,12 +8,14 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/thread.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 enum {
@@ -37,6 +39,7 @@ typedef struct taken {
 typedef struct taken_table {
     taken *all; /* [TAKEN_MAX] */
     size_t n;
+    uint64_t seed;         /* random: names may be chosen by strangers */
     uint16_t slots[SLOTS]; /* index + 1 of an entry; 0 = free */
 } taken_table;
 
@@ -56,15 +59,9 @@ typedef struct shared {
 
 /* ---- what was taken ---- */
 
-static size_t slot_of(const char *key) {
-    uint64_t h = 14695981039346656037u;
-    for (; *key; key++) h = (h ^ (uint8_t)*key) * 1099511628211u;
-    return (size_t)(h >> 32) & (SLOTS - 1);
-}
-
 /* The entry of a key; NULL when there is none, and no room or no wish to make one. */
 static taken *find_taken(taken_table *t, const char *key, bool may_make) {
-    size_t slot = slot_of(key);
+    size_t slot = (size_t)gi_hash_name(t->seed, key) & (SLOTS - 1);
     for (; t->slots[slot]; slot = (slot + 1) & (SLOTS - 1))
         if (strcmp(t->all[t->slots[slot] - 1].key, key) == 0) return &t->all[t->slots[slot] - 1];
     if (!may_make || t->n == TAKEN_MAX) return NULL;
@@ -235,7 +232,12 @@ glint_status gi_rate_limiter_create_shared(gi_store *store, const char *domain, 
     pthread_mutex_init(&s->lock, NULL);
     gi_cond_init(&s->cv);
     glint_status st = gi_rate_limiter_create_local(n_keys_max, &s->local, err);
-    for (size_t i = 0; i < 2; i++) s->tables[i].all = gi_calloc(TAKEN_MAX, sizeof(taken));
+    for (size_t i = 0; i < 2; i++) {
+        taken_table *t = &s->tables[i];
+        t->all = gi_calloc(TAKEN_MAX, sizeof *t->all);
+        /* Without randomness the seed is 0: a walk is bounded all the same. */
+        if (getrandom(&t->seed, sizeof t->seed, 0) != sizeof t->seed) t->seed = 0;
+    }
     if (st == GLINT_OK && (!s->tables[0].all || !s->tables[1].all))
         st = gi_fail(err, GLINT_ERR_MEMORY, "rate limiter: no memory");
     if (st == GLINT_OK) {

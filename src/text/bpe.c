@@ -5,7 +5,7 @@
 #include "text/bpe.h"
 
 #include "base/alloc.h"
-#include "text/hash.h"
+#include "base/hash.h"
 
 #define NONE UINT32_MAX
 

@@ -5,7 +5,7 @@
 #include "text/vocab.h"
 
 #include "base/alloc.h"
-#include "text/hash.h"
+#include "base/hash.h"
 
 #include <string.h>
 
@@ -43,10 +43,11 @@ glint_status gi_vocab_put(gi_vocab *v, uint32_t id, const uint8_t *bytes, size_t
     return GLINT_OK;
 }
 
-/* The slot that holds these bytes, or the free one where they belong. */
+/* The slot that holds these bytes, or the free one where they belong. What users send is looked up
+ * but never put in, so no secret seed is needed. */
 static size_t slot_of(const gi_vocab *v, const uint8_t *bytes, size_t n_bytes) {
     const size_t mask = v->n_slots - 1;
-    for (size_t i = (size_t)gi_hash_bytes(bytes, n_bytes) & mask;; i = (i + 1) & mask) {
+    for (size_t i = (size_t)gi_hash_bytes(0, bytes, n_bytes) & mask;; i = (i + 1) & mask) {
         if (v->slots[i] == 0) return i;
         const gi_vocab_entry *e = &v->entries[v->slots[i] - 1];
         if (e->n_bytes == n_bytes && memcmp(v->blob + e->offset, bytes, n_bytes) == 0) return i;

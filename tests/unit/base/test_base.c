@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/filemap.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/utf8.h"
 
@@ -102,6 +103,24 @@ static void buf_never_passes_its_maximum(void **state) {
     assert_int_equal(gi_buf_puts(&b, "again", &e), GLINT_OK);
     assert_string_equal((char *)b.data, "again");
     gi_buf_done(&b);
+}
+
+static void hashes_depend_on_every_byte(void **state) {
+    (void)state;
+    char a[32], b[32];
+    for (size_t n = 0; n < sizeof a - 1; n++) {
+        memset(a, 'x', n);
+        a[n] = '\0';
+        assert_true(gi_hash_name(7, a) == gi_hash_bytes(7, a, n));
+        assert_true(gi_hash_name(7, a) != gi_hash_name(8, a));
+        for (size_t i = 0; i < n; i++) {
+            memcpy(b, a, n + 1);
+            b[i] = 'y';
+            assert_true(gi_hash_name(7, b) != gi_hash_name(7, a));
+        }
+    }
+    /* A zero at the end counts too. */
+    assert_true(gi_hash_bytes(7, "ab", 2) != gi_hash_bytes(7, "ab", 3));
 }
 
 static void arena_is_aligned_and_capped(void **state) {
@@ -225,6 +244,7 @@ int main(void) {
         cmocka_unit_test(checked_arithmetic),
         cmocka_unit_test(allocation_fails_where_told),
         cmocka_unit_test(buf_never_passes_its_maximum),
+        cmocka_unit_test(hashes_depend_on_every_byte),
         cmocka_unit_test(arena_is_aligned_and_capped),
         cmocka_unit_test(utf8_follows_rfc3629),
         cmocka_unit_test(json_getters_name_the_key),
