@@ -5,6 +5,8 @@
  */
 #include "base/sha256.h"
 
+#include "base/little_endian.h"
+
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
@@ -46,7 +48,7 @@ static void update(gi_sha256 *h, const void *bytes, size_t n_bytes) {
 /* A type and eight bytes. */
 static void put_field(gi_sha256 *h, char type, uint64_t value) {
     uint8_t field[9] = {(uint8_t)type};
-    for (int i = 0; i < 8; i++) field[1 + i] = (uint8_t)(value >> 8 * i);
+    gi_le_put(field + 1, value, 8);
     update(h, field, sizeof field);
 }
 

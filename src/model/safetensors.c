@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/little_endian.h"
 #include "base/utf8.h"
 
 #include <stdbool.h>
@@ -396,8 +397,7 @@ static glint_status parse(gi_safetensors *st, const uint8_t *bytes, size_t n_byt
     if (n_bytes < LENGTH_BYTES)
         return gi_fail(err, GLINT_ERR_FORMAT, "%s: %zu bytes, too short for a safetensors file",
                        what, n_bytes);
-    uint64_t header_bytes = 0;
-    for (int i = 0; i < LENGTH_BYTES; i++) header_bytes |= (uint64_t)bytes[i] << 8 * i;
+    const uint64_t header_bytes = gi_le_get(bytes, LENGTH_BYTES);
     if (header_bytes > GI_ST_HEADER_BYTES_MAX)
         return gi_fail(err, GLINT_ERR_LIMIT,
                        "%s: header of %llu bytes, more than %d: not a safetensors file?", what,

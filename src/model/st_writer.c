@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/little_endian.h"
 #include "model/safetensors.h"
 
 #include <errno.h>
@@ -58,9 +59,8 @@ glint_status gi_st_writer_begin(gi_st_writer *w, glint_error *err) {
     while ((w->header.len + 8) % GI_ST_WRITER_ALIGN != 0) GI_TRY(gi_buf_puts(&w->header, " ", err));
     w->fd = open(w->part_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (w->fd < 0) return gi_fail(err, GLINT_ERR_IO, "%s: %s", w->part_path, strerror(errno));
-    const uint64_t n = w->header.len;
-    unsigned char length[8];
-    for (int i = 0; i < 8; i++) length[i] = (unsigned char)(n >> 8 * i);
+    uint8_t length[8];
+    gi_le_put(length, w->header.len, sizeof length);
     GI_TRY(write_all(w, length, sizeof length, err));
     return write_all(w, w->header.data, w->header.len, err);
 }

@@ -1,6 +1,7 @@
 /* Written by this process or one like it; read as if by a stranger. */
 #include "server/answer_record.h"
 
+#include "base/little_endian.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -8,12 +9,13 @@
 enum { FORMAT = 1, N_USAGE = 5, N_TEXTS = 3, HEAD_BYTES = 4 * (2 + N_USAGE + N_TEXTS) + 8 };
 
 static void put(uint8_t **io_to, uint64_t value, size_t n) {
-    for (size_t i = 0; i < n; i++) *(*io_to)++ = (uint8_t)(value >> 8 * i);
+    gi_le_put(*io_to, value, n);
+    *io_to += n;
 }
 
 static uint64_t get(const uint8_t **io_from, size_t n) {
-    uint64_t value = 0;
-    for (size_t i = 0; i < n; i++) value |= (uint64_t) * (*io_from)++ << 8 * i;
+    const uint64_t value = gi_le_get(*io_from, n);
+    *io_from += n;
     return value;
 }
 

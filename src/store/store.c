@@ -144,6 +144,10 @@ const char *gi_store_kind_name(gi_store_kind kind) {
     return "unknown";
 }
 
+char gi_store_kind_letter(gi_store_kind kind) {
+    return gi_store_kind_name(kind)[0];
+}
+
 glint_status gi_store_key_make(const gi_store *s, gi_store_kind kind, char letter,
                                const gi_digest *key, gi_store_key *ret) {
     char hex[GI_DIGEST_HEX_BYTES];
@@ -151,6 +155,29 @@ glint_status gi_store_key_make(const gi_store *s, gi_store_kind kind, char lette
     gi_digest_hex(&ret->name, hex);
     snprintf(ret->text, sizeof ret->text, "%s:%c:%s", s->prefix, letter, hex);
     return GLINT_OK;
+}
+
+glint_status gi_store_push_set(const gi_store *s, gi_store_kind kind, const gi_digest *key,
+                               int64_t ttl_ms, const void *contents, size_t n, gi_buf *out) {
+    gi_store_key name;
+    char ttl[24];
+    gi_buf value;
+    gi_buf_init(&value, n + GI_STORE_HEADER_BYTES);
+    glint_status st = gi_store_key_make(s, kind, gi_store_kind_letter(kind), key, &name);
+    if (st == GLINT_OK)
+        st = gi_store_seal(&s->secret, kind, &name.name, gi_store_unix_ms() + ttl_ms, contents, n,
+                           &value, NULL);
+    if (st == GLINT_OK) {
+        snprintf(ttl, sizeof ttl, "%lld", (long long)ttl_ms);
+        const gi_resp_arg args[] = {GI_RESP_TEXT("SET"),
+                                    GI_RESP_TEXT(name.text),
+                                    {value.data, value.len},
+                                    GI_RESP_TEXT("PX"),
+                                    GI_RESP_TEXT(ttl)};
+        st = gi_resp_command(out, args, 5, NULL);
+    }
+    gi_buf_done(&value);
+    return st;
 }
 
 bool gi_store_exchange(gi_store *s, const gi_buf *commands, size_t n_replies,
@@ -212,9 +239,8 @@ bool gi_store_get(gi_store *s, gi_store_kind kind, const gi_digest *key, gi_stor
     gi_store_key name;
     gi_resp_reply reply;
     gi_store_found found = {0};
-    bool is_good =
-        gi_store_key_make(s, kind, gi_store_kind_name(kind)[0], key, &name) == GLINT_OK &&
-        fetch(s, &name, kind, &found.buf, &reply);
+    bool is_good = gi_store_key_make(s, kind, gi_store_kind_letter(kind), key, &name) == GLINT_OK &&
+                   fetch(s, &name, kind, &found.buf, &reply);
     if (is_good) {
         const gi_store_verdict verdict =
             gi_store_open(&s->secret, kind, &name.name, gi_store_unix_ms(), reply.bytes, reply.n,

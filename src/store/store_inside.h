@@ -41,9 +41,16 @@ typedef struct gi_store_key {
     char text[GI_STORE_KEY_BYTES];
 } gi_store_key;
 
+/** What a kind's keys have in Redis: the first letter of its name. */
+char gi_store_kind_letter(gi_store_kind kind);
+
 /** @param letter what kind of key, in Redis. */
 glint_status gi_store_key_make(const gi_store *s, gi_store_kind kind, char letter,
                                const gi_digest *key, gi_store_key *ret);
+
+/** Append the command that stores `contents`, sealed, for ttl_ms. */
+glint_status gi_store_push_set(const gi_store *s, gi_store_kind kind, const gi_digest *key,
+                               int64_t ttl_ms, const void *contents, size_t n, gi_buf *out);
 
 /** Connection, exchange, counters. On success the connection is *ret_conn's, to be given back as
  * good or, when the replies make no sense, as bad. */

@@ -5,6 +5,7 @@
 #include "store/store_value.h"
 
 #include "base/filemap.h"
+#include "base/little_endian.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -17,16 +18,6 @@
 enum { VERSION = 1, MAC_AT = 64, NAME_AT = 32, MAC_BYTES = 32 };
 
 static const char MAGIC[8] = {'g', 'l', 'i', 'n', 't', 'v', 'a', 'l'};
-
-static void put(uint8_t *to, uint64_t value, size_t n) {
-    for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(value >> 8 * i);
-}
-
-static uint64_t get(const uint8_t *from, size_t n) {
-    uint64_t value = 0;
-    for (size_t i = 0; i < n; i++) value |= (uint64_t)from[i] << 8 * i;
-    return value;
-}
 
 /* HMAC-SHA-256 over two pieces. */
 static bool hmac(const void *key, size_t n_key, const void *a, size_t n_a, const void *b,
@@ -85,7 +76,7 @@ glint_status gi_store_secret_load(gi_store_secret *ret, const char *path, glint_
 glint_status gi_store_name(const gi_store_secret *secret, gi_store_kind kind, const gi_digest *key,
                            gi_digest *ret, glint_error *err) {
     uint8_t what[2];
-    put(what, kind, sizeof what);
+    gi_le_put(what, kind, sizeof what);
     gi_digest name;
     if (!hmac(secret->name_key, sizeof secret->name_key, what, sizeof what, key->bytes,
               sizeof key->bytes, name.bytes))
@@ -99,10 +90,10 @@ glint_status gi_store_seal(const gi_store_secret *secret, gi_store_kind kind, co
                            gi_buf *out, glint_error *err) {
     uint8_t head[GI_STORE_HEADER_BYTES] = {0};
     memcpy(head, MAGIC, sizeof MAGIC);
-    put(head + 8, VERSION, 2);
-    put(head + 10, kind, 2);
-    put(head + 16, n_bytes, 8);
-    put(head + 24, (uint64_t)expires_unix_ms, 8);
+    gi_le_put(head + 8, VERSION, 2);
+    gi_le_put(head + 10, kind, 2);
+    gi_le_put(head + 16, n_bytes, 8);
+    gi_le_put(head + 24, (uint64_t)expires_unix_ms, 8);
     memcpy(head + NAME_AT, name->bytes, sizeof name->bytes);
     if (!hmac(secret->mac_key, sizeof secret->mac_key, head, MAC_AT, contents, n_bytes,
               head + MAC_AT))
@@ -118,14 +109,15 @@ gi_store_verdict gi_store_open(const gi_store_secret *secret, gi_store_kind kind
     if (n_bytes < GI_STORE_HEADER_BYTES) return GI_STORE_REFUSED;
     const size_t n = n_bytes - GI_STORE_HEADER_BYTES;
     const uint8_t *contents = bytes + GI_STORE_HEADER_BYTES;
-    if (memcmp(bytes, MAGIC, sizeof MAGIC) != 0 || get(bytes + 8, 2) != VERSION ||
-        get(bytes + 10, 2) != (uint64_t)kind || get(bytes + 12, 4) != 0 ||
-        get(bytes + 16, 8) != n || memcmp(bytes + NAME_AT, name->bytes, sizeof name->bytes) != 0)
+    if (memcmp(bytes, MAGIC, sizeof MAGIC) != 0 || gi_le_get(bytes + 8, 2) != VERSION ||
+        gi_le_get(bytes + 10, 2) != (uint64_t)kind || gi_le_get(bytes + 12, 4) != 0 ||
+        gi_le_get(bytes + 16, 8) != n ||
+        memcmp(bytes + NAME_AT, name->bytes, sizeof name->bytes) != 0)
         return GI_STORE_REFUSED;
     if (!hmac(secret->mac_key, sizeof secret->mac_key, bytes, MAC_AT, contents, n, mac) ||
         CRYPTO_memcmp(mac, bytes + MAC_AT, sizeof mac) != 0)
         return GI_STORE_REFUSED;
-    if ((int64_t)get(bytes + 24, 8) <= now_unix_ms) return GI_STORE_EXPIRED;
+    if ((int64_t)gi_le_get(bytes + 24, 8) <= now_unix_ms) return GI_STORE_EXPIRED;
     *ret_contents = contents;
     *ret_n_bytes = n;
     return GI_STORE_GOOD;

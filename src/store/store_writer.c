@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/thread.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { ITEMS_MAX = 1024, COMMAND_BYTES_MORE = 512 };
@@ -23,32 +22,14 @@ struct gi_store_item {
     uint8_t bytes[];
 };
 
-/* Append SET with everything sealed. */
-static glint_status push_set(const gi_store *s, const gi_store_item *item, gi_buf *out,
-                             gi_buf *value) {
-    gi_store_key name;
-    char ttl[24];
-    GI_TRY(gi_store_key_make(s, item->kind, gi_store_kind_name(item->kind)[0], &item->key, &name));
-    GI_TRY(gi_store_seal(&s->secret, item->kind, &name.name, gi_store_unix_ms() + item->ttl_ms,
-                         item->bytes, item->n, value, NULL));
-    snprintf(ttl, sizeof ttl, "%lld", (long long)item->ttl_ms);
-    const gi_resp_arg args[] = {GI_RESP_TEXT("SET"),
-                                GI_RESP_TEXT(name.text),
-                                {value->data, value->len},
-                                GI_RESP_TEXT("PX"),
-                                GI_RESP_TEXT(ttl)};
-    return gi_resp_command(out, args, 5, NULL);
-}
-
 static bool send_item(gi_store *s, const gi_store_item *item) {
     gi_redis_conn *c;
     gi_resp_reply reply;
-    gi_buf out, value;
-    gi_buf_init(&value, item->n + GI_STORE_HEADER_BYTES);
+    gi_buf out;
     gi_buf_init(&out, item->n + GI_STORE_HEADER_BYTES + COMMAND_BYTES_MORE);
-    bool ok = push_set(s, item, &out, &value) == GLINT_OK;
-    gi_buf_done(&value);
-    ok = ok && gi_store_exchange(s, &out, 1, &reply, &c);
+    bool ok = gi_store_push_set(s, item->kind, &item->key, item->ttl_ms, item->bytes, item->n,
+                                &out) == GLINT_OK &&
+              gi_store_exchange(s, &out, 1, &reply, &c);
     gi_buf_done(&out);
     if (!ok) return false;
     ok = gi_resp_is_ok(&reply);

@@ -5,6 +5,8 @@
  */
 #include "store/store_inside.h"
 
+#include "base/little_endian.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,30 +17,20 @@ _Static_assert(COMMANDS_EACH *GI_STORE_TALLIES_MAX <= GI_REDIS_REPLIES_MAX, "fit
 
 static const char NUMBER = 'n';
 
-static void put_u64(uint8_t *to, uint64_t v) {
-    for (size_t i = 0; i < 8; i++) to[i] = (uint8_t)(v >> 8 * i);
-}
-
-static uint64_t get_u64(const uint8_t *from) {
-    uint64_t v = 0;
-    for (size_t i = 0; i < 8; i++) v |= (uint64_t)from[i] << 8 * i;
-    return v;
-}
-
 static void encode_mark(const gi_store_mark *mark, uint8_t out[MARK_BYTES]) {
     uint64_t level;
     memcpy(&level, &mark->level, sizeof level);
-    put_u64(out, (uint64_t)mark->total);
-    put_u64(out + 8, level);
-    put_u64(out + 16, (uint64_t)mark->at_unix_ms);
+    gi_le_put(out, (uint64_t)mark->total, 8);
+    gi_le_put(out + 8, level, 8);
+    gi_le_put(out + 16, (uint64_t)mark->at_unix_ms, 8);
 }
 
 static bool decode_mark(const uint8_t *bytes, size_t n, gi_store_mark *ret) {
     if (n != MARK_BYTES) return false;
-    const uint64_t level = get_u64(bytes + 8);
+    const uint64_t level = gi_le_get(bytes + 8, 8);
     memcpy(&ret->level, &level, sizeof level);
-    ret->total = (int64_t)get_u64(bytes);
-    ret->at_unix_ms = (int64_t)get_u64(bytes + 16);
+    ret->total = (int64_t)gi_le_get(bytes, 8);
+    ret->at_unix_ms = (int64_t)gi_le_get(bytes + 16, 8);
     return isfinite(ret->level);
 }
 
@@ -50,8 +42,8 @@ static glint_status push_add(const gi_store *s, const gi_store_tally *t, gi_buf 
     gi_store_key number, mark;
     char add[24], ttl[24];
     GI_TRY(gi_store_key_make(s, GI_STORE_LIMIT, NUMBER, &t->key, &number));
-    GI_TRY(gi_store_key_make(s, GI_STORE_LIMIT, gi_store_kind_name(GI_STORE_LIMIT)[0], &t->key,
-                             &mark));
+    GI_TRY(
+        gi_store_key_make(s, GI_STORE_LIMIT, gi_store_kind_letter(GI_STORE_LIMIT), &t->key, &mark));
     number_text(add, t->add);
     number_text(ttl, t->ttl_ms);
     const gi_resp_arg incr[] = {GI_RESP_TEXT("INCRBY"), GI_RESP_TEXT(number.text),
@@ -81,7 +73,7 @@ static bool read_add(gi_store *s, const gi_resp_reply replies[COMMANDS_EACH], gi
     gi_store_key name;
     const uint8_t *bytes;
     size_t n;
-    if (gi_store_key_make(s, GI_STORE_LIMIT, gi_store_kind_name(GI_STORE_LIMIT)[0], &t->key,
+    if (gi_store_key_make(s, GI_STORE_LIMIT, gi_store_kind_letter(GI_STORE_LIMIT), &t->key,
                           &name) != GLINT_OK)
         return true;
     const gi_store_verdict verdict = gi_store_open(
@@ -114,28 +106,9 @@ bool gi_store_tally_add(gi_store *s, gi_store_tally *tallies, size_t n) {
 }
 
 static glint_status push_mark(const gi_store *s, const gi_store_tally *t, gi_buf *out) {
-    gi_store_key name;
     uint8_t mark[MARK_BYTES];
-    char ttl[24];
-    gi_buf value;
-    GI_TRY(gi_store_key_make(s, GI_STORE_LIMIT, gi_store_kind_name(GI_STORE_LIMIT)[0], &t->key,
-                             &name));
     encode_mark(&t->mark, mark);
-    number_text(ttl, t->ttl_ms);
-    gi_buf_init(&value, GI_STORE_HEADER_BYTES + MARK_BYTES);
-    glint_status st =
-        gi_store_seal(&s->secret, GI_STORE_LIMIT, &name.name, gi_store_unix_ms() + t->ttl_ms, mark,
-                      sizeof mark, &value, NULL);
-    if (st == GLINT_OK) {
-        const gi_resp_arg args[] = {GI_RESP_TEXT("SET"),
-                                    GI_RESP_TEXT(name.text),
-                                    {value.data, value.len},
-                                    GI_RESP_TEXT("PX"),
-                                    GI_RESP_TEXT(ttl)};
-        st = gi_resp_command(out, args, 5, NULL);
-    }
-    gi_buf_done(&value);
-    return st;
+    return gi_store_push_set(s, GI_STORE_LIMIT, &t->key, t->ttl_ms, mark, sizeof mark, out);
 }
 
 bool gi_store_tally_mark(gi_store *s, const gi_store_tally *tallies, size_t n) {

@@ -10,6 +10,7 @@
 #include "base/filemap.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/little_endian.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -121,6 +122,20 @@ static void hashes_depend_on_every_byte(void **state) {
     }
     /* A zero at the end counts too. */
     assert_true(gi_hash_bytes(7, "ab", 2) != gi_hash_bytes(7, "ab", 3));
+}
+
+static void little_endian_both_ways(void **state) {
+    (void)state;
+    const uint64_t value = 0x0123456789ABCDEFu;
+    static const uint8_t bytes[8] = {0xEF, 0xCD, 0xAB, 0x89, 0x67, 0x45, 0x23, 0x01};
+    for (size_t n = 1; n <= 8; n++) {
+        uint8_t out[9];
+        memset(out, 0x5A, sizeof out);
+        gi_le_put(out, value, n);
+        assert_memory_equal(out, bytes, n);
+        assert_int_equal(out[n], 0x5A);
+        assert_true(gi_le_get(bytes, n) == (n == 8 ? value : value & ((1ull << 8 * n) - 1)));
+    }
 }
 
 static void arena_is_aligned_and_capped(void **state) {
@@ -245,6 +260,7 @@ int main(void) {
         cmocka_unit_test(allocation_fails_where_told),
         cmocka_unit_test(buf_never_passes_its_maximum),
         cmocka_unit_test(hashes_depend_on_every_byte),
+        cmocka_unit_test(little_endian_both_ways),
         cmocka_unit_test(arena_is_aligned_and_capped),
         cmocka_unit_test(utf8_follows_rfc3629),
         cmocka_unit_test(json_getters_name_the_key),
