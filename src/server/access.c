@@ -178,9 +178,11 @@ static void count_refusal(gi_access *a, const char *reason) {
     size_t i = 0;
     while (i < n && strcmp(a->reasons[i].reason, reason) != 0) i++;
     if (i == REASONS_MAX) return;
-    a->reasons[i].reason = reason;
+    if (i == n) {
+        a->reasons[i].reason = reason;
+        atomic_store(&a->n_reasons, n + 1);
+    }
     atomic_fetch_add(&a->reasons[i].n, 1);
-    if (i == n) atomic_store(&a->n_reasons, n + 1);
 }
 
 bool gi_access_get_failures(const gi_access *a, size_t i, const char **ret_reason,

@@ -67,18 +67,25 @@ static void on_done(void *ctx, const gi_fetch_result *result) {
     unlock_and_disown(f);
 }
 
-/* Under the lock, so that on_done finds the handle in its place. */
+/* Not under the lock: it may ask Redis first, and on_done of the pictures before this one runs on
+ * the fetcher's only thread. */
 static void begin_one(gi_picture_fetch *f, picture *p, gi_fetcher *fetcher, const char *tenant,
                       const gi_field_picture *from, double timeout_ms) {
+    glint_error err = {0};
     p->owner = f;
     p->is_wanted = true;
+    pthread_mutex_lock(&f->lock);
     f->n_pending++;
     f->n_owners++;
-    p->result.status = gi_fetch_begin(fetcher, tenant, from->url, from->n, timeout_ms, on_done, p,
-                                      &p->fetch, &p->result.err);
-    if (p->result.status == GLINT_OK) return;
+    pthread_mutex_unlock(&f->lock);
+    const glint_status st = gi_fetch_begin(fetcher, tenant, from->url, from->n, timeout_ms, on_done,
+                                           p, &p->fetch, &err);
+    if (st == GLINT_OK) return;
+    pthread_mutex_lock(&f->lock);
+    p->result = (gi_fetch_result){.status = st, .err = err};
     f->n_pending--;
     f->n_owners--;
+    pthread_mutex_unlock(&f->lock);
 }
 
 bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant,
@@ -96,11 +103,11 @@ bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant,
     f->n_owners = 2;  /* the caller, and this function until it returns */
     f->n_pending = 1; /* so that not all are there before all have begun */
     f->begun_ms = gi_clock_ms();
-    pthread_mutex_lock(&f->lock);
     for (size_t i = 0; i < n; i++)
         if (pictures[i].url)
             begin_one(f, &f->pictures[i], fetcher, tenant, &pictures[i], timeout_ms);
-    *ret = f;
+    pthread_mutex_lock(&f->lock);
+    *ret = f; /* before on_ready, which may use it */
     count_down(f);
     unlock_and_disown(f);
     return true;
