@@ -221,4 +221,7 @@ gi_http_stats gi_http_get_stats(const gi_http *h);
 /** Answer with an error; `allow` for GI_API_METHOD_NOT_ALLOWED, else NULL. */
 void gi_http_respond_error(gi_http_request *r, const gi_api_error *error, const char *allow);
 
+/** Answer with an error about nothing in particular, in the table's words. */
+void gi_http_refuse(gi_http_request *r, gi_api_code code);
+
 #endif

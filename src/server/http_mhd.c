@@ -48,19 +48,13 @@ static enum MHD_Result on_head(gi_http_request *r, const char *target, const cha
     gi_http_framing_end(&f, method, target, version);
     if (f.fault != GI_API_OK) {
         /* Where this request ends is not certain, so neither is where the next one begins. */
-        gi_api_error error = {0};
-        gi_api_fail(&error, f.fault, NULL);
-        gi_http_respond_error(r, &error, NULL);
+        gi_http_refuse(r, f.fault);
         return gi_http_reply_queue(r, true);
     }
     h->config.ops.on_headers(h->config.ctx, r);
     if (f.content_length > 0 && (r->is_answered || f.content_length > r->body_bytes_max)) {
-        if (!r->is_answered) {
-            gi_api_error error = {0};
-            gi_api_fail(&error, r->body_bytes_max ? GI_API_BODY_TOO_LARGE : GI_API_BODY_NOT_ALLOWED,
-                        NULL);
-            gi_http_respond_error(r, &error, NULL);
-        }
+        if (!r->is_answered)
+            gi_http_refuse(r, r->body_bytes_max ? GI_API_BODY_TOO_LARGE : GI_API_BODY_NOT_ALLOWED);
         /* A client that asked first has sent nothing yet, and one that announces more than any
          * route takes is not listened to; else the body is read and dropped. */
         if (f.expects_continue) return gi_http_reply_queue(r, true);

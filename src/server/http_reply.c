@@ -81,6 +81,12 @@ void gi_http_respond_error(gi_http_request *r, const gi_api_error *error, const 
     gi_http_respond(r, &reply);
 }
 
+void gi_http_refuse(gi_http_request *r, gi_api_code code) {
+    gi_api_error error = {0};
+    gi_api_fail(&error, code, NULL);
+    gi_http_respond_error(r, &error, NULL);
+}
+
 static void add_header(struct MHD_Response *response, const char *name, const char *value) {
     /* A header that cannot be added for want of memory is left out. */
     MHD_add_response_header(response, name, value);

@@ -134,10 +134,8 @@ bool gi_page_takes_gzip(const char *accept_encoding) {
 void gi_page_serve(const gi_page *page, const char *name, gi_http_request *r) {
     const entry *e = page->entries, *end = e + page->n;
     while (e < end && strcmp(e->name, name) != 0) e++;
-    gi_api_error error = {0};
     if (e == end) {
-        gi_api_fail(&error, GI_API_NOT_FOUND, NULL);
-        gi_http_respond_error(r, &error, NULL);
+        gi_http_refuse(r, GI_API_NOT_FOUND);
         return;
     }
     const bool is_gzip = e->gzip.file && gi_page_takes_gzip(gi_http_header(r, "Accept-Encoding"));
@@ -146,8 +144,7 @@ void gi_page_serve(const gi_page *page, const char *name, gi_http_request *r) {
         .status = 200, .media_type = e->media_type, .caching = CACHING, .headers = f->headers};
     gi_buf_init(&reply.body, f->file->size_bytes);
     if (gi_buf_push(&reply.body, f->file->data, f->file->size_bytes, NULL) != GLINT_OK) {
-        gi_api_fail(&error, GI_API_OVERLOADED, NULL);
-        gi_http_respond_error(r, &error, NULL);
+        gi_http_refuse(r, GI_API_OVERLOADED);
         return;
     }
     /* The quotes are part of an ETag, so that it stands in the list as a whole or not at all. Of
