@@ -113,7 +113,7 @@ static void start_hop(gi_fetch_job *job, double now_ms) {
         end(job, job->n_redirects > 0 ? GLINT_ERR_IO : st);
         return;
     }
-    job->kept = gi_kept_get(env->cache, &job->scope, &job->url);
+    if (!job->no_cache) job->kept = gi_kept_get(env->cache, &job->scope, &job->url);
     if (job->kept && now_ms < job->kept->fresh_until_ms) {
         atomic_fetch_add(&env->n_kept_used, 1);
         job->bytes = gi_fetch_bytes_ref(job->kept->bytes);
@@ -187,7 +187,7 @@ static void take_file(gi_fetch_job *job, double now_ms) {
         fail(job, GLINT_ERR_MEMORY, "no memory");
         return;
     }
-    keep(job, NULL, now_ms);
+    if (!job->no_cache) keep(job, NULL, now_ms);
     end(job, GLINT_OK);
 }
 
@@ -231,13 +231,15 @@ void gi_fetch_job_on_transfer(gi_fetch_job *job, CURLcode code, double now_ms) {
 
 /* ---- the job ---- */
 
-gi_fetch_job *gi_fetch_job_create(gi_fetch_env *env, const gi_digest *scope, const gi_url *url) {
+gi_fetch_job *gi_fetch_job_create(gi_fetch_env *env, const gi_digest *scope, const gi_url *url,
+                                  bool no_cache) {
     gi_fetch_job *job = gi_calloc(1, sizeof *job);
     if (!job) return NULL;
     job->env = env;
     job->scope = *scope;
     job->first = *url;
     job->url = *url;
+    job->no_cache = no_cache;
     return job;
 }
 

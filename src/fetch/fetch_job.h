@@ -31,6 +31,7 @@ typedef struct gi_fetch_job {
     gi_fetch_env *env;
     gi_digest scope;
     gi_url first, url; /**< as asked for, and this hop's */
+    bool no_cache;     /**< neither use nor leave a kept file */
     bool has_started;
     double deadline_ms; /**< once started */
     int n_redirects;
@@ -54,8 +55,9 @@ glint_status gi_fetch_env_check(const gi_fetch_env *env, const gi_url *url, glin
 bool gi_fetch_env_key(const gi_fetch_env *env, const gi_digest *scope, const gi_url *url,
                       gi_digest *ret);
 
-/** A job for a URL in a scope. NULL: no memory. */
-gi_fetch_job *gi_fetch_job_create(gi_fetch_env *env, const gi_digest *scope, const gi_url *url);
+/** A job for a URL in a scope; with no_cache kept files are left alone. NULL: no memory. */
+gi_fetch_job *gi_fetch_job_create(gi_fetch_env *env, const gi_digest *scope, const gi_url *url,
+                                  bool no_cache);
 
 /** The first hop. */
 void gi_fetch_job_start(gi_fetch_job *job, double now_ms);

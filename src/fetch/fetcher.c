@@ -30,6 +30,7 @@ struct gi_fetch {
     gi_fetcher *owner;
     gi_digest scope;
     gi_url url;
+    bool no_cache;
     double deadline_ms;
     gi_fetch_bytes *stored; /* found in the store, until it is delivered */
     gi_fetch_done_fn on_done;
@@ -76,7 +77,7 @@ static void deliver_failure(gi_fetch *w, glint_status st, const char *what) {
 static const char SWITCHED_OFF[] = "fetching pictures is switched off";
 
 static bool is_same(const gi_fetch_job *job, const gi_fetch *w) {
-    return memcmp(&job->scope, &w->scope, sizeof w->scope) == 0 &&
+    return !job->no_cache && !w->no_cache && memcmp(&job->scope, &w->scope, sizeof w->scope) == 0 &&
            strcmp(job->first.text, w->url.text) == 0;
 }
 
@@ -98,7 +99,7 @@ static void take_waiter(gi_fetcher *f, gi_fetch *w) {
     if (*at) {
         atomic_fetch_add(&f->n_joined, 1);
     } else {
-        *at = gi_fetch_job_create(&f->env, &w->scope, &w->url);
+        *at = gi_fetch_job_create(&f->env, &w->scope, &w->url, w->no_cache);
         if (!*at) {
             deliver_failure(w, GLINT_ERR_MEMORY, "no memory");
             return;
@@ -368,7 +369,7 @@ static gi_fetch_bytes *look_into_store(gi_fetcher *f, const gi_fetch *w) {
     const gi_fetch_store *store = &env->config.store;
     gi_digest key;
     gi_buf file;
-    if (!store->find) return NULL;
+    if (!store->find || w->no_cache) return NULL;
     gi_kept *kept = gi_kept_get(env->cache, &w->scope, &w->url);
     const bool is_here = kept && gi_clock_ms() < kept->fresh_until_ms;
     gi_kept_unref(env->cache, kept);
@@ -386,16 +387,16 @@ static gi_fetch_bytes *look_into_store(gi_fetcher *f, const gi_fetch *w) {
     return bytes;
 }
 
-glint_status gi_fetch_begin(gi_fetcher *f, const char *scope, const char *url, size_t n,
-                            double timeout_ms, gi_fetch_done_fn on_done, void *ctx, gi_fetch **ret,
+glint_status gi_fetch_begin(gi_fetcher *f, const gi_fetch_request *request, gi_fetch **ret,
                             glint_error *err) {
     if (atomic_load(&f->is_off)) return gi_fail(err, GLINT_ERR_UNSUPPORTED, SWITCHED_OFF);
     gi_fetch *w = gi_calloc(1, sizeof *w);
     if (!w) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a fetch");
-    glint_status st = gi_url_parse(url, n, &w->url, err);
+    glint_status st = gi_url_parse(request->url, request->n, &w->url, err);
     if (st == GLINT_OK) st = gi_fetch_env_check(&f->env, &w->url, err);
     if (st == GLINT_OK)
-        st = gi_sha256_of_bytes("glint fetch scope 1", scope, strlen(scope), &w->scope, err);
+        st = gi_sha256_of_bytes("glint fetch scope 1", request->scope, strlen(request->scope),
+                                &w->scope, err);
     if (st == GLINT_OK && atomic_fetch_add(&f->n_waiting, 1) >= (size_t)f->env.config.waiting_max) {
         atomic_fetch_sub(&f->n_waiting, 1);
         st = gi_fail(err, GLINT_ERR_BUSY, "too many pictures are being fetched");
@@ -405,9 +406,10 @@ glint_status gi_fetch_begin(gi_fetcher *f, const char *scope, const char *url, s
         return st;
     }
     w->owner = f;
-    w->deadline_ms = gi_clock_ms() + timeout_ms;
-    w->on_done = on_done;
-    w->ctx = ctx;
+    w->no_cache = request->no_cache;
+    w->deadline_ms = gi_clock_ms() + request->timeout_ms;
+    w->on_done = request->on_done;
+    w->ctx = request->ctx;
     atomic_init(&w->is_cancelled, false);
     atomic_init(&w->n_owners, 2);
     atomic_fetch_add(&f->n_begun, 1);

@@ -15,7 +15,7 @@
  * (fetch/kept.h).
  *
  *     gi_fetcher_create(&config, &fetcher, &err);
- *     gi_fetch_begin(fetcher, tenant, url, n, timeout_ms, on_done, ctx, &fetch, &err);
+ *     gi_fetch_begin(fetcher, &request, &fetch, &err);
  *     ... on_done(ctx, &result), on the fetcher's thread, exactly once ...
  *     gi_fetch_free(fetch);
  *
@@ -87,6 +87,19 @@ typedef struct gi_fetch_result {
 /** On the fetcher's thread; must not block nor free the fetcher, may begin and free fetches. */
 typedef void (*gi_fetch_done_fn)(void *ctx, const gi_fetch_result *result);
 
+/** What is asked for. Borrowed during gi_fetch_begin. */
+typedef struct gi_fetch_request {
+    /** Who asks, a tenant's name perhaps: within a scope fetches are joined and files kept, so that
+     * nobody can tell from the time it takes what another has fetched. */
+    const char *scope;
+    const char *url; /**< [n] */
+    size_t n;
+    double timeout_ms; /**< the request's own patience; total_ms of the settings holds beside it */
+    bool no_cache;     /**< neither use nor leave a kept file, here or in the store; join nobody */
+    gi_fetch_done_fn on_done;
+    void *ctx;
+} gi_fetch_request;
+
 /**
  * Check the settings and start the thread.
  * @param config copied with all it points to.
@@ -109,23 +122,18 @@ bool gi_fetcher_is_off(const gi_fetcher *f);
 void gi_fetcher_free(gi_fetcher *f);
 
 /**
- * Begin to fetch a URL of n bytes. Looks at nothing but the URL, and into the store,
- * before it returns.
+ * Begin to fetch a URL. Looks at nothing but the URL, and into the store, before it returns.
  *
  * The result's status: GLINT_OK; GLINT_ERR_IO (lookup, refused address, connection, TLS, HTTP
  * status, redirect, too slow), GLINT_ERR_LIMIT (too large), GLINT_ERR_DEADLINE (timeout_ms passed),
  * GLINT_ERR_CANCELLED, GLINT_ERR_UNSUPPORTED (switched off), GLINT_ERR_BUSY (no budget),
  * GLINT_ERR_MEMORY.
  *
- * @param scope       who asks, a tenant's name perhaps: within a scope fetches are joined and files
- *                    kept, so that nobody can tell from the time it takes what another has fetched.
- * @param timeout_ms  the request's own patience; total_ms of the settings holds beside it.
  * @return GLINT_ERR_ARG (not a URL that may be fetched here), GLINT_ERR_UNSUPPORTED (switched off),
  *         GLINT_ERR_BUSY, GLINT_ERR_MEMORY;
  *         on_done is then never called.
  */
-glint_status gi_fetch_begin(gi_fetcher *f, const char *scope, const char *url, size_t n,
-                            double timeout_ms, gi_fetch_done_fn on_done, void *ctx, gi_fetch **ret,
+glint_status gi_fetch_begin(gi_fetcher *f, const gi_fetch_request *request, gi_fetch **ret,
                             glint_error *err);
 
 /** Ask for an early end; on_done is called all the same, soon. Any thread, until gi_fetch_free. */

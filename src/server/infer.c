@@ -166,9 +166,9 @@ static bool begin_fetch(call *c) {
     gi_sched_item *item = &c->request.item;
     if (!gi_picture_fetch_needed(f->pictures, f->n_pictures)) return true;
     item->is_held = a->has_fetched = true;
-    return gi_picture_fetch_begin(a->service->config.fetcher, gi_http_principal(a->http)->tenant,
-                                  f->pictures, f->n_pictures, item->deadline_ms - gi_clock_ms(),
-                                  on_fetched, c, &a->fetch, &c->error);
+    return gi_picture_fetch_begin(a->service->config.fetcher, gi_http_principal(a->http)->tenant, f,
+                                  item->deadline_ms - gi_clock_ms(), on_fetched, c, &a->fetch,
+                                  &c->error);
 }
 
 static bool admit(void *ctx, gi_sched_request *r) {

@@ -69,8 +69,8 @@ static void on_done(void *ctx, const gi_fetch_result *result) {
 
 /* Not under the lock: it may ask Redis first, and on_done of the pictures before this one runs on
  * the fetcher's only thread. */
-static void begin_one(gi_picture_fetch *f, picture *p, gi_fetcher *fetcher, const char *tenant,
-                      const gi_field_picture *from, double timeout_ms) {
+static void begin_one(gi_picture_fetch *f, picture *p, gi_fetcher *fetcher,
+                      const gi_fetch_request *request) {
     glint_error err = {0};
     p->owner = f;
     p->is_wanted = true;
@@ -78,8 +78,7 @@ static void begin_one(gi_picture_fetch *f, picture *p, gi_fetcher *fetcher, cons
     f->n_pending++;
     f->n_owners++;
     pthread_mutex_unlock(&f->lock);
-    const glint_status st = gi_fetch_begin(fetcher, tenant, from->url, from->n, timeout_ms, on_done,
-                                           p, &p->fetch, &err);
+    const glint_status st = gi_fetch_begin(fetcher, request, &p->fetch, &err);
     if (st == GLINT_OK) return;
     pthread_mutex_lock(&f->lock);
     p->result = (gi_fetch_result){.status = st, .err = err};
@@ -88,10 +87,9 @@ static void begin_one(gi_picture_fetch *f, picture *p, gi_fetcher *fetcher, cons
     pthread_mutex_unlock(&f->lock);
 }
 
-bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant,
-                            const gi_field_picture *pictures, size_t n, double timeout_ms,
-                            void (*on_ready)(void *ctx), void *ctx, gi_picture_fetch **ret,
-                            gi_api_error *error) {
+bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant, const gi_infer_fields *fields,
+                            double timeout_ms, void (*on_ready)(void *ctx), void *ctx,
+                            gi_picture_fetch **ret, gi_api_error *error) {
     if (!fetcher || gi_fetcher_is_off(fetcher))
         return gi_api_fail(error, GI_API_IMAGE_URLS_DISABLED, "image");
     gi_picture_fetch *f = gi_calloc(1, sizeof *f);
@@ -99,13 +97,20 @@ bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant,
     pthread_mutex_init(&f->lock, NULL);
     f->on_ready = on_ready;
     f->ctx = ctx;
-    f->n = n;
+    f->n = fields->n_pictures;
     f->n_owners = 2;  /* the caller, and this function until it returns */
     f->n_pending = 1; /* so that not all are there before all have begun */
     f->begun_ms = gi_clock_ms();
-    for (size_t i = 0; i < n; i++)
-        if (pictures[i].url)
-            begin_one(f, &f->pictures[i], fetcher, tenant, &pictures[i], timeout_ms);
+    for (size_t i = 0; i < f->n; i++) {
+        const gi_fetch_request request = {.scope = tenant,
+                                          .url = fields->pictures[i].url,
+                                          .n = fields->pictures[i].n,
+                                          .timeout_ms = timeout_ms,
+                                          .no_cache = !fields->cache,
+                                          .on_done = on_done,
+                                          .ctx = &f->pictures[i]};
+        if (request.url) begin_one(f, &f->pictures[i], fetcher, &request);
+    }
     pthread_mutex_lock(&f->lock);
     *ret = f; /* before on_ready, which may use it */
     count_down(f);

@@ -3,7 +3,7 @@
  * The pictures of one request that are named by URL: begun together while the request is admitted,
  * so that it waits in the line, held, and no thread waits for another server.
  *
- *     gi_picture_fetch_begin(fetcher, tenant, pictures, n, timeout_ms, on_ready, ctx, &f, &error);
+ *     gi_picture_fetch_begin(fetcher, tenant, &fields, timeout_ms, on_ready, ctx, &f, &error);
  *     ... on_ready: all are there, or have failed ...
  *     gi_picture_fetch_take(f, request_id, pictures, &error);
  *     gi_picture_fetch_end(f);        // at any time
@@ -20,19 +20,19 @@ typedef struct gi_picture_fetch gi_picture_fetch;
 bool gi_picture_fetch_needed(const gi_field_picture *pictures, size_t n);
 
 /**
- * Begin to fetch those of n <= GLINT_IMAGES_MAX pictures that are named by URL; there must be one.
+ * Begin to fetch those of a request's pictures that are named by URL; there must be one.
  *
  * @param fetcher    NULL: this server fetches nothing.
+ * @param fields     its pictures, and whether it may use and leave kept ones.
  * @param on_ready   called once, by any thread, this one included, unless gi_picture_fetch_end
  * comes first. Must not block.
  * @param ret        the caller ends it; untouched on failure.
  * @return false with `error` set: no fetcher, or no memory. A URL that cannot be fetched is no
  *         failure here, so that it looks like one whose server does not answer.
  */
-bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant,
-                            const gi_field_picture *pictures, size_t n, double timeout_ms,
-                            void (*on_ready)(void *ctx), void *ctx, gi_picture_fetch **ret,
-                            gi_api_error *error);
+bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant, const gi_infer_fields *fields,
+                            double timeout_ms, void (*on_ready)(void *ctx), void *ctx,
+                            gi_picture_fetch **ret, gi_api_error *error);
 
 /**
  * After on_ready: put the fetched bytes in the place of the URLs in pictures[n]; they live until

@@ -11,6 +11,7 @@
  *   cancel NUMBER         cancels it
  *   end NUMBER            waits for it: as get
  *   scope WORD            who asks from now on
+ *   cache WORD            on or off: whether it may use and leave kept files from now on
  *   stats                 begun joined failed lookups transfers kept-used waiting bytes
  *
  * Options: --host H, --port N (each repeatable), --http, --private, --ca FILE, and --file-bytes,
@@ -45,6 +46,7 @@ static struct {
     gi_fetch_config config;
     gi_fetcher *fetcher;
     char scope[64];
+    bool no_cache;
     pthread_mutex_t lock;
     pthread_cond_t cv;
     one fetches[FETCHES_MAX];
@@ -139,9 +141,15 @@ static one *begin(char *args, double timeout_ms) {
     if (timeout_ms <= 0 && gi_parse_i64(args, &ms)) timeout_ms = (double)ms;
     one *o = &probe.fetches[probe.n_fetches];
     *o = (one){.begun_ms = gi_clock_ms()};
+    const gi_fetch_request request = {.scope = probe.scope,
+                                      .url = url,
+                                      .n = n,
+                                      .timeout_ms = timeout_ms,
+                                      .no_cache = probe.no_cache,
+                                      .on_done = on_done,
+                                      .ctx = o};
     if (probe.n_fetches == FETCHES_MAX ||
-        gi_fetch_begin(probe.fetcher, probe.scope, url, n, timeout_ms, on_done, o, &o->fetch,
-                       &err) != GLINT_OK) {
+        gi_fetch_begin(probe.fetcher, &request, &o->fetch, &err) != GLINT_OK) {
         printf("refused\t%s\n", err.message);
         return NULL;
     }
@@ -192,6 +200,9 @@ static void obey(char *line) {
         show_ref(args);
     } else if (strcmp(line, "scope") == 0) {
         snprintf(probe.scope, sizeof probe.scope, "%s", args);
+        printf("ok\n");
+    } else if (strcmp(line, "cache") == 0) {
+        probe.no_cache = strcmp(args, "off") == 0;
         printf("ok\n");
     } else if (strcmp(line, "stats") == 0) {
         show_stats();

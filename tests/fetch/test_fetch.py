@@ -374,6 +374,39 @@ class Keeping(Base):
             heads = self.fetch(probe, "both", etag='"y"', send="Cache-Control: max-age=60")
             self.assertEqual(len(heads), 1)
 
+    def test_not_for_those_who_do_not_want_it(self):
+        """Who says so is given no kept file, leaves none, asks about none, and joins nobody."""
+        def get(name, send, n=1):
+            for _ in range(n):
+                self.assert_fetched(probe.get(f"http://ok.pics.test/cache?name={name}&etag=%22e%22&send={quote(send)}"))
+            return [r.head for r in ORIGIN.asked(f"/cache?name={name}&")]
+
+        with Probe(*HTTP) as probe:
+            fresh = "Cache-Control: max-age=60"
+            self.assertEqual(len(get("left", fresh)), 1)
+            used_bytes = probe.stats.used_bytes
+            probe.ask("cache", "off")
+            heads = get("left", fresh, n=2)
+            self.assertEqual(len(heads), 3)
+            self.assertNotIn("If-None-Match", "".join(heads))
+            self.assertEqual(len(get("new", fresh)), 1)
+            self.assertEqual((probe.stats.kept_used, probe.stats.used_bytes), (0, used_bytes))
+            probe.ask("cache", "on")
+            self.assertEqual(len(get("left", fresh)), 3)  # what was kept before is there still
+            self.assertEqual(len(get("new", fresh)), 2)
+            ORIGIN.gate.clear()
+            numbers = []
+            for word in ("on", "off", "off", "on"):
+                probe.ask("cache", word)
+                numbers.append(probe.begin("http://ok.pics.test/gated?alone"))
+            until = time.monotonic() + 10
+            while len(ORIGIN.asked("/gated?alone")) < 3 and time.monotonic() < until:
+                time.sleep(0.02)
+            ORIGIN.gate.set()
+            for number in numbers:
+                self.assert_fetched(probe.end(number))
+            self.assertEqual((len(ORIGIN.asked("/gated?alone")), probe.stats.joined), (3, 1))
+
     def test_within_its_bytes(self):
         with Probe(*HTTP, "--kept-bytes", 0) as probe:
             self.assertEqual(len(self.fetch(probe, "off", send="Cache-Control: max-age=60")), 2)

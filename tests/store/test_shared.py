@@ -125,9 +125,9 @@ class Shared(unittest.TestCase):
                    "fetched")
         a, b = self.server(*options), self.server(*options)
 
-        def ask(server, path):
+        def ask(server, path, **more):
             url = f"http://127.0.0.1:{origin.server_port}{path}"
-            answer = server.post({"task": "ask", "prompt": "say=x", "image": url})
+            answer = server.post({"task": "ask", "prompt": "say=x", "image": url, **more})
             self.assertEqual((answer.status, answer.json["usage"]["image_tokens"] > 0), (200, True), answer.body)
             return answer
 
@@ -148,6 +148,16 @@ class Shared(unittest.TestCase):
         c = self.server(*options)
         ask(c, "/kept")
         self.assertEqual(seen[-1], "/kept")
+        # "cache": false uses nothing and leaves nothing; what is stored after it comes after it in the queue.
+        seen.clear()
+        ask(b, "/kept", cache=False)
+        ask(b, "/other", cache=False)
+        self.assertEqual(seen, ["/kept", "/other"])
+        self.ask_until_stored(lambda: ask(b, "/third"), "f", 2)
+        seen.clear()
+        ask(a, "/other")
+        ask(a, "/third")
+        self.assertEqual(seen, ["/other"])
 
     def test_limits(self):
         """40 requests saved up for a tenant, whichever server they go to."""

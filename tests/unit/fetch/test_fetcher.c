@@ -132,7 +132,9 @@ static glint_status fetch_wait(gi_fetcher *f, const char *scope, const char *url
     rendezvous r = {.lock = PTHREAD_MUTEX_INITIALIZER};
     gi_fetch *fetch = NULL;
     gi_cond_init(&r.cv);
-    GI_TRY(gi_fetch_begin(f, scope, url, n, timeout_ms, meet, &r, &fetch, err));
+    const gi_fetch_request request = {
+        .scope = scope, .url = url, .n = n, .timeout_ms = timeout_ms, .on_done = meet, .ctx = &r};
+    GI_TRY(gi_fetch_begin(f, &request, &fetch, err));
     pthread_mutex_lock(&r.lock);
     while (!r.is_done) {
         if (cancelled && atomic_load(cancelled)) gi_fetch_cancel(fetch);
@@ -209,17 +211,26 @@ static void count_end(void *ctx, const gi_fetch_result *result) {
     atomic_fetch_add((atomic_int *)ctx, 1);
 }
 
+static glint_status begin_counted(gi_fetcher *f, const char *scope, const char *url,
+                                  atomic_int *n_ends, gi_fetch **ret) {
+    const gi_fetch_request request = {.scope = scope,
+                                      .url = url,
+                                      .n = strlen(url),
+                                      .timeout_ms = 60000,
+                                      .on_done = count_end,
+                                      .ctx = n_ends};
+    return gi_fetch_begin(f, &request, ret, NULL);
+}
+
 static void free_ends_what_is_under_way(void **state) {
     gi_fetcher *f = NULL;
     gi_fetch *fetches[5];
     atomic_int n_ends = 0;
     char url[64];
-    const int n = snprintf(url, sizeof url, "http://127.0.0.1:%d/silence", origin.port);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/silence", origin.port);
     assert_int_equal(create(&f, NULL), GLINT_OK);
     for (int i = 0; i < 5; i++)
-        assert_int_equal(
-            gi_fetch_begin(f, "", url, (size_t)n, 60000, count_end, &n_ends, &fetches[i], NULL),
-            GLINT_OK);
+        assert_int_equal(begin_counted(f, "", url, &n_ends, &fetches[i]), GLINT_OK);
     gi_fetch_cancel(fetches[0]);
     gi_fetcher_free(f);
     assert_int_equal(n_ends, 5);
@@ -239,11 +250,8 @@ static void no_tenant_takes_all_transfers(void **state) {
         char url[64];
         assert_int_equal(create_shared(4, shares, &f, NULL), GLINT_OK);
         for (int i = 0; i < N_SILENT; i++) {
-            const int n =
-                snprintf(url, sizeof url, "http://127.0.0.1:%d/silence/%d", origin.port, i);
-            assert_int_equal(gi_fetch_begin(f, "greedy", url, (size_t)n, 60000, count_end, &n_ends,
-                                            &silent[i], NULL),
-                             GLINT_OK);
+            snprintf(url, sizeof url, "http://127.0.0.1:%d/silence/%d", origin.port, i);
+            assert_int_equal(begin_counted(f, "greedy", url, &n_ends, &silent[i]), GLINT_OK);
         }
         const int n = snprintf(url, sizeof url, "http://127.0.0.1:%d/x", origin.port);
         /* Less than the 5 s after which those that are silent are given up. */
