@@ -84,7 +84,7 @@ void *gi_alloc_zeroed_aligned(size_t count, size_t size_bytes) {
     return p;
 }
 
-void gi_free_aligned(void *p) {
+void gi_free_zeroed_aligned(void *p) {
     if (p) free(((void **)p)[-1]);
 }
 

@@ -28,18 +28,18 @@ void *gi_alloc_aligned(size_t count, size_t size_bytes) __attribute__((malloc, w
 
 /**
  * A zeroed array aligned to GI_ALIGN_BYTES whose pages take no memory until they are written:
- * for large pools that may never fill. NULL as above. Free with gi_free_aligned.
+ * for large pools that may never fill. NULL as above. Only gi_free_zeroed_aligned frees it.
  */
 void *gi_alloc_zeroed_aligned(size_t count, size_t size_bytes)
     __attribute__((malloc, warn_unused_result));
 
 /** Free what gi_alloc_zeroed_aligned returned. NULL is fine. */
-void gi_free_aligned(void *p);
+void gi_free_zeroed_aligned(void *p);
 
 /** A copy of n bytes plus a terminating zero; NULL when memory is short. */
 char *gi_strndup(const char *s, size_t n_bytes) __attribute__((malloc, warn_unused_result));
 
-/** Free what any function above returned. NULL is fine. */
+/** Free what any function above returned, gi_alloc_zeroed_aligned excepted. NULL is fine. */
 void gi_free(void *p);
 
 /**

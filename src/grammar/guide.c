@@ -48,7 +48,7 @@ void gi_guide_free(gi_guide *g) {
     pthread_mutex_destroy(&g->lock);
     gi_free(g->mask_keys);
     gi_free(g->mask_used_at);
-    gi_free_aligned(g->masks);
+    gi_free_zeroed_aligned(g->masks);
     gi_free(g->runs);
     gi_free(g);
 }

@@ -31,7 +31,7 @@ static glint_status act_create(gi_device *dev, size_t rows, size_t cols, gi_act 
 
 static void act_free(gi_device *dev, gi_act *act) {
     (void)dev;
-    gi_free_aligned(act->data);
+    gi_free_zeroed_aligned(act->data);
     *act = (gi_act){0};
 }
 
@@ -142,9 +142,9 @@ static void vector_free(gi_device *dev, gi_vector *v) {
 static void kv_free(gi_device *dev, gi_kv_store *kv) {
     (void)dev;
     if (!kv) return;
-    gi_free_aligned(kv->keys);
-    gi_free_aligned(kv->values);
-    gi_free_aligned(kv->scales);
+    gi_free_zeroed_aligned(kv->keys);
+    gi_free_zeroed_aligned(kv->values);
+    gi_free_zeroed_aligned(kv->scales);
     gi_free(kv);
 }
 
