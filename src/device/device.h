@@ -5,9 +5,13 @@
  * of src/kernels, a CUDA device will stand beside it.
  *
  * Activations are opaque to the model: rows of `cols` elements in the device's own activation
- * type, reached only through operations. All operations of one device are called from one thread
- * and complete in order; a failed allocation is the only failure they can have, and it happens
- * at creation.
+ * type, reached only through operations.
+ *
+ * Threads: operations that compute (embed and what follows it) are called by one thread at a time,
+ * which runs the engine, and complete in order; so are those that make and free matrices, vectors
+ * and KV stores. The four act_ ones may be called by any thread meanwhile: pictures are made,
+ * filled and freed by whoever prepares and reads them. A failed allocation is the only failure an
+ * operation can have, and it happens at creation.
  *
  * Dims: T rows (tokens or patches), C hidden, F feed-forward, H heads, Hkv kv heads, D head dim,
  * B tokens per KV block.
@@ -146,8 +150,8 @@ typedef struct gi_add_position_args {
  * model checks everything that comes from outside before it calls.
  */
 typedef struct gi_device_ops {
-    /** Zeroed activations. GLINT_ERR_MEMORY. These four, on activations that no operation under
-     * way uses, from any thread. */
+    /** Zeroed activations. GLINT_ERR_MEMORY. Of the act_ operations, from any thread: create; free
+     * and upload where nothing else uses the activations; download where nothing writes them. */
     glint_status (*act_create)(gi_device *dev, size_t rows, size_t cols, gi_act *ret,
                                glint_error *err);
     void (*act_free)(gi_device *dev, gi_act *act);
