@@ -21,8 +21,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/** Tokens per KV block. */
-#define GI_ENGINE_BLOCK_TOKENS   16
 /** Tokens that run through the decoder in one step, of all jobs together. */
 #define GI_ENGINE_PREFILL_TOKENS 512
 /** Most jobs in one step. */

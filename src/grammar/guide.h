@@ -68,10 +68,11 @@ glint_status gi_guide_state_create(gi_guide *g, gi_guide_state **ret, glint_erro
 /** Free. NULL is fine. */
 void gi_guide_state_free(gi_guide_state *s);
 
-/** Back to the beginning of an answer. */
+/** Back to the beginning of an answer. For tests. */
 void gi_guide_state_reset(gi_guide_state *s);
 
-/** Make `to` stand where `from` stands; both are of one guide. Costs what is in use. */
+/** Make `to` stand where `from` stands; both are of one guide. Costs what is in use.
+ * For tests, which try every token from one place. */
 void gi_guide_state_copy(gi_guide_state *to, const gi_guide_state *from);
 
 /**
@@ -94,7 +95,8 @@ size_t gi_guide_forced(gi_guide_state *s, int32_t *ret_ids, size_t max);
 /** Whether the answer could end here. */
 bool gi_guide_is_complete(const gi_guide_state *s);
 
-/** Masks and forced runs looked up and those that had to be computed, since the guide was made. */
+/** Masks and forced runs looked up and those that had to be computed, since the guide was made.
+ * For tests. */
 typedef struct gi_guide_stats {
     uint64_t n_masks, n_masks_computed, n_runs, n_runs_computed;
 } gi_guide_stats;

@@ -73,7 +73,7 @@ glint_status gi_safetensors_open(const char *path, gi_safetensors *ret, glint_er
 glint_status gi_safetensors_parse(const void *bytes, size_t n_bytes, const char *what,
                                   gi_safetensors *ret, glint_error *err);
 
-/** The tensor of that name, or NULL. */
+/** The tensor of that name, or NULL. For tests: the model takes tensors by its own table. */
 const gi_st_tensor *gi_safetensors_find(const gi_safetensors *st, const char *name);
 
 /** Unmap and free. NULL or closed is fine. */

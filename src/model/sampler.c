@@ -138,7 +138,3 @@ double gi_logits_log_sum(const float *logits, size_t n) {
     }
     return max + log(sum);
 }
-
-double gi_token_probability(const float *logits, size_t vocab, int32_t id) {
-    return exp((double)logits[id] - gi_logits_log_sum(logits, vocab));
-}

@@ -43,7 +43,4 @@ int32_t gi_sampler_next(gi_sampler *s, const float *logits, const uint32_t *allo
 /** log(sum(exp(logits))) over n of them; NaN counts as least likely. */
 double gi_logits_log_sum(const float *logits, size_t n);
 
-/** Probability of token `id` under softmax(logits) at temperature 1. */
-double gi_token_probability(const float *logits, size_t vocab, int32_t id);
-
 #endif

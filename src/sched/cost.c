@@ -92,21 +92,9 @@ double gi_costs_text_ms(const gi_costs *costs, size_t n_answer_rows, size_t n_ot
            r->prefill_row_ms * (double)n_other_rows;
 }
 
-/* All but the answer. */
-static double before_answer_ms(const gi_costs *costs, const gi_cost_request *request) {
-    return gi_costs_vision_ms(costs, request->vision_work) +
-           costs->rates.prefill_row_ms * (double)request->n_prompt_rows;
-}
-
 double gi_costs_request_ms(const gi_costs *costs, const gi_cost_request *request) {
     const gi_cost_rates *r = &costs->rates;
-    return before_answer_ms(costs, request) +
+    return gi_costs_vision_ms(costs, request->vision_work) +
+           r->prefill_row_ms * (double)request->n_prompt_rows +
            (r->base_ms / costs->batch + r->answer_row_ms) * (double)request->n_answer_tokens;
-}
-
-double gi_costs_finish_ms(const gi_costs *costs, double backlog_ms,
-                          const gi_cost_request *request) {
-    const gi_cost_rates *r = &costs->rates;
-    return backlog_ms + before_answer_ms(costs, request) +
-           (r->base_ms + r->answer_row_ms) * (double)request->n_answer_tokens;
 }

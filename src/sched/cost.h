@@ -59,12 +59,4 @@ typedef struct gi_cost_request {
 /** Time of the machine that it takes, in the company that answers have had lately. */
 double gi_costs_request_ms(const gi_costs *costs, const gi_cost_request *request);
 
-/**
- * When a request that comes now would be answered, from now on: after all work that is ahead of it,
- * with its own. Errs on the late side: answers ahead of it run beside it.
- *
- * @param backlog_ms  work of what runs (gi_plan_backlog_ms) and of what waits before it.
- */
-double gi_costs_finish_ms(const gi_costs *costs, double backlog_ms, const gi_cost_request *request);
-
 #endif

@@ -308,12 +308,6 @@ void gi_sched_release(gi_sched *s, gi_sched_request *r) {
     pthread_mutex_unlock(&s->lock);
 }
 
-void gi_sched_begin_drain(gi_sched *s) {
-    pthread_mutex_lock(&s->lock);
-    s->line.draining = true;
-    pthread_mutex_unlock(&s->lock);
-}
-
 void gi_sched_drain(gi_sched *s, double grace_ms) {
     pthread_mutex_lock(&s->lock);
     s->line.draining = true;

@@ -107,9 +107,6 @@ void gi_sched_cancel(gi_sched *s, gi_sched_request *r);
  */
 void gi_sched_release(gi_sched *s, gi_sched_request *r);
 
-/** Take no more items. Any thread. */
-void gi_sched_begin_drain(gi_sched *s);
-
 /**
  * Take no more items; wait up to grace_ms for all to be finished; stop those that are left with
  * GI_SCHED_STOP_DRAINED, and wait for them. On return every item is finished.

@@ -9,7 +9,8 @@
 
 enum { RAW_BYTES_MAX = 4096 };
 
-const char *gi_http_status_words(int status) {
+/* The words of the status line, of the statuses that are answered here. */
+static const char *status_words(int status) {
     switch (status) {
     case 400:
         return "Bad Request";
@@ -30,11 +31,11 @@ void gi_http_raw_answer(int fd, const gi_api_error *error, const char *request_i
     gi_buf_init(&body, RAW_BYTES_MAX);
     gi_buf_init(&all, RAW_BYTES_MAX);
     bool ok = gi_api_error_write(error, request_id, &body, NULL) == GLINT_OK;
-    ok = ok && gi_buf_printf(&all, NULL,
-                             "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
-                             "Content-Length: %zu\r\nConnection: close\r\nX-Request-Id: %s\r\n",
-                             info->status, gi_http_status_words(info->status), body.len,
-                             request_id) == GLINT_OK;
+    ok = ok &&
+         gi_buf_printf(&all, NULL,
+                       "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+                       "Content-Length: %zu\r\nConnection: close\r\nX-Request-Id: %s\r\n",
+                       info->status, status_words(info->status), body.len, request_id) == GLINT_OK;
     if (ok && info->retry_after_s > 0)
         ok = gi_buf_printf(&all, NULL, "Retry-After: %d\r\n", info->retry_after_s) == GLINT_OK;
     ok = ok && gi_buf_puts(&all, "\r\n", NULL) == GLINT_OK &&

@@ -9,9 +9,6 @@
 
 #include "server/api_error.h"
 
-/** The words of the status line for a status of the error table. */
-const char *gi_http_status_words(int status);
-
 /**
  * Write a whole error answer with "Connection: close" and close the sending half. Does not block:
  * what does not fit the socket's buffer is lost, as is everything else on this connection.

@@ -493,10 +493,6 @@ void gi_infer_get_stats(gi_infer *s, gi_sched_stats *ret_sched, gi_cache_stats *
     *ret_answers = gi_answer_cache_get_stats(s->answers);
 }
 
-void gi_infer_begin_drain(gi_infer *s) {
-    gi_sched_begin_drain(s->sched);
-}
-
 void gi_infer_drain(gi_infer *s, double grace_ms) {
     gi_sched_drain(s->sched, grace_ms);
 }

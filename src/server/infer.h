@@ -58,9 +58,6 @@ void gi_infer_hangup(gi_infer *s, gi_http_request *r);
 /** What goes on, and what the cache of answers did. Any thread. */
 void gi_infer_get_stats(gi_infer *s, gi_sched_stats *ret_sched, gi_cache_stats *ret_answers);
 
-/** Refuse new requests. Any thread. */
-void gi_infer_begin_drain(gi_infer *s);
-
 /** Let what is under way finish for up to grace_ms, then stop it. On return all is answered. */
 void gi_infer_drain(gi_infer *s, double grace_ms);
 

@@ -36,18 +36,6 @@ struct gi_redis_pool {
     gi_redis_pool_stats stats;
 };
 
-const char *gi_breaker_state_name(gi_breaker_state state) {
-    switch (state) {
-    case GI_BREAKER_CLOSED:
-        return "closed";
-    case GI_BREAKER_OPEN:
-        return "open";
-    case GI_BREAKER_HALF_OPEN:
-        return "half_open";
-    }
-    return "unknown";
-}
-
 /* ---- the breaker, under the lock ---- */
 
 /* Between half and all of it, so that many processes do not come back at once. */

@@ -24,9 +24,6 @@ typedef enum gi_breaker_state {
     GI_BREAKER_HALF_OPEN
 } gi_breaker_state;
 
-/** "closed", "open", "half_open". */
-const char *gi_breaker_state_name(gi_breaker_state state);
-
 typedef struct gi_redis_pool_config {
     const gi_redis_target *target; /**< borrowed */
     size_t n_connections;          /**< 1..GI_REDIS_CONNECTIONS_MAX */

@@ -78,15 +78,27 @@ static void take(const probe *p) {
     printf("%llu\n", (unsigned long long)n_allowed);
 }
 
+static const char *state_name(gi_breaker_state state) {
+    switch (state) {
+    case GI_BREAKER_CLOSED:
+        return "closed";
+    case GI_BREAKER_OPEN:
+        return "open";
+    case GI_BREAKER_HALF_OPEN:
+        return "half_open";
+    }
+    return "unknown";
+}
+
 static void print_stats(const probe *p) {
     const gi_store_stats s = gi_store_get_stats(p->store);
     printf("{\"state\": \"%s\", \"connections\": %zu, \"opened\": %llu, \"errors\": %llu, "
            "\"timeouts\": %llu, \"skipped\": %llu, \"dropped\": %llu, \"queue_bytes\": %zu, "
            "\"tally_failures\": %llu",
-           gi_breaker_state_name(s.pool.state), s.pool.n_connections,
-           (unsigned long long)s.pool.n_opened, (unsigned long long)s.n_errors,
-           (unsigned long long)s.n_timeouts, (unsigned long long)s.n_skipped,
-           (unsigned long long)s.n_dropped, s.queue_bytes, (unsigned long long)s.n_tally_failures);
+           state_name(s.pool.state), s.pool.n_connections, (unsigned long long)s.pool.n_opened,
+           (unsigned long long)s.n_errors, (unsigned long long)s.n_timeouts,
+           (unsigned long long)s.n_skipped, (unsigned long long)s.n_dropped, s.queue_bytes,
+           (unsigned long long)s.n_tally_failures);
     for (gi_store_kind k = GI_STORE_ANSWER; k <= GI_STORE_LIMIT; k++)
         printf(", \"%s\": {\"hits\": %llu, \"misses\": %llu, \"stored\": %llu, \"refused\": %llu}",
                gi_store_kind_name(k), (unsigned long long)s.kinds[k].n_hits,

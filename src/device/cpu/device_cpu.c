@@ -150,7 +150,7 @@ static void kv_free(gi_device *dev, gi_kv_store *kv) {
 
 static size_t kv_block_tokens(gi_device *dev) {
     const gi_device_cpu *cpu = (const gi_device_cpu *)dev;
-    return cpu->options.kv_format == GI_CPU_F32 ? 16 : GI_CPU_PACKED_BLOCK;
+    return cpu->options.kv_format == GI_CPU_F32 ? GI_CPU_F32_BLOCK : GI_CPU_PACKED_BLOCK;
 }
 
 static glint_status kv_create(gi_device *dev, const gi_kv_shape *shape, gi_kv_store **ret,

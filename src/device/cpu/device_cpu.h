@@ -68,6 +68,8 @@ struct gi_kv_store {
 
 /** Tokens in a block of the packed forms: one panel. */
 #define GI_CPU_PACKED_BLOCK GI_TILE_N
+/** Tokens in a block of F32 rows: any number would do; small ones waste little. */
+#define GI_CPU_F32_BLOCK    16
 
 /** First element of a head's keys or values (head_elems = key_head or value_head). */
 static inline size_t gi_cpu_kv_offset(const gi_kv_store *kv, size_t layer, size_t block,

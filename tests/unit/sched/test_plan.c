@@ -370,13 +370,14 @@ static void costs_of_steps_that_are_alike(void **state) {
     assert_memory_equal(&c, &before, sizeof c);
 }
 
-static void finish_is_backlog_and_own_work(void **state) {
+static void company_shares_the_base(void **state) {
     gi_costs c;
     gi_costs_init(&c, &(gi_cost_rates){
                           .vision_ms = 2, .prefill_row_ms = 0.1, .base_ms = 3, .answer_row_ms = 1});
     const gi_cost_request r = {.vision_work = 5, .n_prompt_rows = 100, .n_answer_tokens = 10};
-    assert_true(fabs(gi_costs_finish_ms(&c, 50, &r) - (50 + 10 + 10 + 40)) < 1e-9);
-    c.batch = 3; /* in company the base is shared */
+    c.batch = 1;
+    assert_true(fabs(gi_costs_request_ms(&c, &r) - (10 + 10 + 40)) < 1e-9);
+    c.batch = 3;
     assert_true(fabs(gi_costs_request_ms(&c, &r) - (10 + 10 + 20)) < 1e-9);
 }
 
@@ -393,7 +394,7 @@ int main(void) {
         cmocka_unit_test(refuses_what_is_out_of_range),
         cmocka_unit_test(costs_follow_the_truth),
         cmocka_unit_test(costs_of_steps_that_are_alike),
-        cmocka_unit_test(finish_is_backlog_and_own_work),
+        cmocka_unit_test(company_shares_the_base),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,17 +212,30 @@ static void full_is_busy(void **state) {
     assert_int_equal(gi_sched_submit(s, &c.request, &err), GLINT_ERR_BUSY);
     assert_string_equal(err.message, "scheduler: the line is full");
     assert_false(gi_sched_get_stats(s).draining);
-    gi_sched_begin_drain(s);
+    /* Without grace: the running one is interrupted, the others never run. */
+    gi_sched_drain(s, 0);
     assert_int_equal(gi_sched_submit(s, &c.request, &err), GLINT_ERR_BUSY);
     assert_string_equal(err.message, "scheduler: draining");
     assert_true(gi_sched_get_stats(s).draining);
-    /* Freeing drains without grace: the running one is interrupted, the others never run. */
     stop(s, &e);
     assert_int_equal(running.stop, GI_SCHED_STOP_DRAINED);
     assert_int_equal(a.stop, GI_SCHED_STOP_DRAINED);
     assert_int_equal(b.n_finished, 1);
     assert_false(a.has_run);
     assert_int_equal(c.n_finished, 0);
+}
+
+static void freeing_drains_without_grace(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 2, 1, 1);
+    job running = {.run_us = 5000000}, waiting = {0};
+    assert_int_equal(gi_sched_submit(s, &running.request, NULL), GLINT_OK);
+    wait_running(&running);
+    assert_int_equal(gi_sched_submit(s, &waiting.request, NULL), GLINT_OK);
+    stop(s, &e);
+    assert_int_equal(running.stop, GI_SCHED_STOP_DRAINED);
+    assert_int_equal(waiting.stop, GI_SCHED_STOP_DRAINED);
+    assert_false(waiting.has_run);
 }
 
 static void cancel_at_each_stage(void **state) {
@@ -435,11 +448,17 @@ static void none_lost(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs_in_order),          cmocka_unit_test(refused_by_prepare_never_runs),
-        cmocka_unit_test(full_is_busy),           cmocka_unit_test(cancel_at_each_stage),
-        cmocka_unit_test(expires_while_waiting),  cmocka_unit_test(admitted_while_the_line_stands),
-        cmocka_unit_test(drain_lets_work_finish), cmocka_unit_test(none_lost),
-        cmocka_unit_test(run_together),           cmocka_unit_test(held_until_released),
+        cmocka_unit_test(runs_in_order),
+        cmocka_unit_test(refused_by_prepare_never_runs),
+        cmocka_unit_test(full_is_busy),
+        cmocka_unit_test(freeing_drains_without_grace),
+        cmocka_unit_test(cancel_at_each_stage),
+        cmocka_unit_test(expires_while_waiting),
+        cmocka_unit_test(admitted_while_the_line_stands),
+        cmocka_unit_test(drain_lets_work_finish),
+        cmocka_unit_test(none_lost),
+        cmocka_unit_test(run_together),
+        cmocka_unit_test(held_until_released),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
