@@ -179,11 +179,12 @@ static void init_run(parse_run *r, gi_options *o, glint_error *err) {
 /* The option nearest to what was written, or NULL. */
 static const char *nearest_option(const parse_run *r, const char *name, size_t len) {
     const char *names[FLAGS_MAX];
-    char word[NAME_BYTES_MAX] = "";
+    char word[WORD_MAX + 1] = "";
     size_t n = 0;
+    if (len > WORD_MAX) return NULL;
     for (size_t i = 0; i < n_options(r) && n < FLAGS_MAX; i++)
         if (option_at(r, i)->kind != GI_OPTION_HEADING) names[n++] = option_at(r, i)->name;
-    for (size_t i = 0; i < len && len < sizeof word; i++) word[i] = name[i] == '_' ? '-' : name[i];
+    for (size_t i = 0; i < len; i++) word[i] = name[i] == '_' ? '-' : name[i];
     return gi_options_nearest(word, names, n);
 }
 

@@ -1,4 +1,5 @@
 """glint itself: help, version, unknown words; and the options that all commands share."""
+import json
 import re
 import subprocess
 import unittest
@@ -93,6 +94,16 @@ class Options(CliTest):
         }
         for args, message in rows.items():
             self.assertEqual(self.refuse(2, "inspect", *args), "glint inspect: " + message)
+
+    def test_long_names(self):
+        for length in (39, 40, 41, 63, 64, 65, 70, 200):
+            name = "x" * length
+            self.assertEqual(self.refuse(2, "inspect", "--" + name),
+                             f"glint inspect: unknown option --{name[:60]}; see glint inspect --help")
+            config = self.write("settings.json", json.dumps({name: 1}))
+            line = self.refuse(2, "serve", "--config", config)
+            self.assertIn(f'unknown setting "{name[:80]}"', line)
+            self.assertNotIn("did you mean", line)
 
     def test_help_wins(self):
         self.assertIn("Usage:", self.succeed("inspect", "--seqs", "0", "--help"))
