@@ -91,7 +91,7 @@ static void print_timings(const ask_run *run, const glint_result *r) {
 
 static int finish_text(ask_run *run, const glint_result *r) {
     if (run->last_byte != '\n') putchar('\n');
-    if (fflush(stdout) != 0 || ferror(stdout)) return GI_EXIT_INTERNAL;
+    if (gi_command_end_output(GI_EXIT_OK) != GI_EXIT_OK) return GI_EXIT_INTERNAL;
     if (run->args->thinking && r->reasoning) fprintf(stderr, "(%s)\n", r->reasoning);
     if (r->finish == GLINT_FINISH_LENGTH)
         fprintf(stderr, "glint ask: cut off after %d tokens; --max-tokens allows more\n",
@@ -112,11 +112,13 @@ static int finish_json(const ask_run *run, const glint_result *r) {
     glint_error err = {0};
     gi_buf json;
     gi_buf_init(&json, JSON_BYTES_MAX);
-    int code = GI_EXIT_OK;
-    if (gi_infer_form.whole(&answer, &json, &err) != GLINT_OK)
+    int code;
+    if (gi_infer_form.whole(&answer, &json, &err) == GLINT_OK) {
+        puts((const char *)json.data);
+        code = gi_command_end_output(GI_EXIT_OK);
+    } else {
         code = gi_command_fail("ask", GI_EXIT_INTERNAL, &err);
-    else if (puts((const char *)json.data) < 0 || fflush(stdout) != 0)
-        code = GI_EXIT_INTERNAL;
+    }
     gi_buf_done(&json);
     return code;
 }

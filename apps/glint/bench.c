@@ -42,7 +42,7 @@ int gi_command_bench(int argc, char **argv) {
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         print_help(stdout);
-        return fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+        return gi_command_end_output(GI_EXIT_OK);
     }
     const char *names[N_MEASUREMENTS];
     for (size_t i = 0; i < N_MEASUREMENTS; i++) {

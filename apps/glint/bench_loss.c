@@ -231,7 +231,7 @@ static int run(loss_bench *b) {
     }
     if (load(b, &err) != GLINT_OK) return gi_command_fail("bench loss", GI_EXIT_MODEL, &err);
     if (run_list(b, &err) != GLINT_OK) return gi_command_fail("bench loss", GI_EXIT_INPUT, &err);
-    return print_report(b) && fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+    return gi_command_end_output(print_report(b) ? GI_EXIT_OK : GI_EXIT_INTERNAL);
 }
 
 int gi_bench_loss(int argc, char **argv) {

@@ -86,7 +86,7 @@ int gi_bench_machine(int argc, char **argv) {
         gi_bench_card_print(&card);
         gi_bench_ceilings_print(&ceilings);
     }
-    if (!ok || fflush(stdout) != 0 || ferror(stdout)) code = GI_EXIT_INTERNAL;
+    code = gi_command_end_output(ok ? GI_EXIT_OK : GI_EXIT_INTERNAL);
 done:
     gi_options_done(&o);
     return code;

@@ -396,8 +396,7 @@ int gi_bench_model(int argc, char **argv) {
     int code = GI_EXIT_OK;
     if (gi_command_begin(&o, argc, argv, &code)) {
         if (o.n_operands) b->args.model = o.operands[0];
-        code = run(b, &err);
-        if (code == GI_EXIT_OK && (fflush(stdout) != 0 || ferror(stdout))) code = GI_EXIT_INTERNAL;
+        code = gi_command_end_output(run(b, &err));
         gi_bench_rig_done(&b->rig);
         for (size_t i = 0; i < b->pictures.n; i++) gi_bench_audit_done(&b->audits[i]);
         glint_engine_close(b->whole);

@@ -56,7 +56,7 @@ static int print(quality_bench *b, glint_error *err) {
         ok = gi_bench_print_json(gi_quality_report_json(&b->report));
     else
         gi_quality_report_print(&b->report, b->verbose);
-    if (!ok || fflush(stdout) != 0 || ferror(stdout)) return GI_EXIT_INTERNAL;
+    if (!ok || gi_command_end_output(GI_EXIT_OK) != GI_EXIT_OK) return GI_EXIT_INTERNAL;
     if (b->tally.n_unanswered < b->tally.total.n) return GI_EXIT_OK;
     gi_fail(err, GLINT_ERR_IO, "no question was answered: %.40s",
             b->tally.n_ends ? b->tally.ends[0].word : "");

@@ -203,7 +203,7 @@ static int print(serve_bench *b, glint_error *err) {
         ok = gi_bench_print_json(gi_load_report_json(&b->report));
     else
         gi_load_report_print(&b->report);
-    if (!ok || fflush(stdout) != 0 || ferror(stdout)) return GI_EXIT_INTERNAL;
+    if (!ok || gi_command_end_output(GI_EXIT_OK) != GI_EXIT_OK) return GI_EXIT_INTERNAL;
     size_t n_due = 0;
     for (size_t i = 0; i < b->report.n_results; i++) {
         if (b->results[i].n_ok) return GI_EXIT_OK;

@@ -14,6 +14,12 @@ int gi_command_fail(const char *command, int code, const glint_error *err) {
     return err->code == GLINT_ERR_INTERNAL ? GI_EXIT_INTERNAL : code;
 }
 
+/* A write that failed earlier is only in ferror: the next fflush may well find room. */
+int gi_command_end_output(int code) {
+    const bool is_lost = fflush(stdout) != 0 || ferror(stdout) != 0;
+    return is_lost && code == GI_EXIT_OK ? GI_EXIT_INTERNAL : code;
+}
+
 bool gi_command_begin(gi_options *o, int argc, char **argv, int *ret_exit) {
     glint_error err = {0};
     if (gi_options_parse(o, argc, argv, &err) != GLINT_OK) {
@@ -23,7 +29,7 @@ bool gi_command_begin(gi_options *o, int argc, char **argv, int *ret_exit) {
     }
     if (!o->help_wanted) return true;
     gi_options_print_help(o, stdout);
-    *ret_exit = fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+    *ret_exit = gi_command_end_output(GI_EXIT_OK);
     gi_options_done(o);
     return false;
 }

@@ -40,6 +40,14 @@ int gi_command_token(int argc, char **argv);
 int gi_command_fail(const char *command, int code, const glint_error *err);
 
 /**
+ * Write out what stdout still holds; it may be a full disk or a closed pipe. Once, as the last act
+ * of a command that printed.
+ *
+ * @return code, or GI_EXIT_INTERNAL when that is GI_EXIT_OK and something was lost, now or before.
+ */
+int gi_command_end_output(int code);
+
+/**
  * The options of a command, read and, when asked for, explained.
  *
  * @return true when the command should go on; else *ret_exit is its exit code.

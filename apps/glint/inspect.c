@@ -292,8 +292,8 @@ int gi_command_inspect(int argc, char **argv) {
                          a.n_seqs, a.n_tokens, (uint32_t)a.max_side);
     const gi_machine_memory m = gi_machine_get_memory();
     if (!a.json) print_text(dir, k, &n, &m, open_ms);
-    if ((a.json && !print_json(dir, k, &n, &m)) || fflush(stdout) != 0 || ferror(stdout))
-        code = GI_EXIT_INTERNAL;
+    const bool ok = !a.json || print_json(dir, k, &n, &m);
+    code = gi_command_end_output(ok ? GI_EXIT_OK : GI_EXIT_INTERNAL);
 done:
     gi_checkpoint_close(k);
     gi_options_done(&o);

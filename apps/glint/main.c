@@ -44,11 +44,6 @@ static int unknown_command(const char *word) {
     return GI_EXIT_USAGE;
 }
 
-/* Help and version go to stdout, which may be a full disk or a closed pipe. */
-static int finish_output(void) {
-    return fflush(stdout) == 0 && !ferror(stdout) ? GI_EXIT_OK : GI_EXIT_INTERNAL;
-}
-
 int main(int argc, char **argv) {
     if (argc < 2) {
         print_help(stderr);
@@ -57,14 +52,14 @@ int main(int argc, char **argv) {
     const char *word = argv[1];
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
         printf("glint %s\n", GLINT_VERSION);
-        return finish_output();
+        return gi_command_end_output(GI_EXIT_OK);
     }
     /* `glint help inspect` is `glint inspect --help`. */
     const bool help =
         strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
     if (help && argc == 2) {
         print_help(stdout);
-        return finish_output();
+        return gi_command_end_output(GI_EXIT_OK);
     }
     char long_help[] = "--help";
     char *help_argv[] = {long_help};

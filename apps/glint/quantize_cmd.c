@@ -67,7 +67,7 @@ int gi_command_quantize(int argc, char **argv) {
         printf("%s: %.1f MB, from %.1f MB, in %.2f s\n", o.operands[1],
                (double)t.written_bytes / 1e6, (double)t.source_bytes / 1e6,
                (gi_clock_ms() - t.begin_ms) / 1e3);
-        exit_code = GI_EXIT_OK;
+        exit_code = gi_command_end_output(GI_EXIT_OK);
     }
     gi_options_done(&o);
     return exit_code;

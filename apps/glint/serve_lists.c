@@ -182,5 +182,5 @@ int gi_serve_list(const char *name, const gi_option *specs, size_t n_specs) {
         list_fixed();
     }
     if (strcmp(name, "options") == 0) list_reference(specs, n_specs);
-    return fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+    return gi_command_end_output(GI_EXIT_OK);
 }

@@ -348,7 +348,7 @@ static int run_kind(const kind *k, int argc, char **argv) {
             gi_command_fail(command, st == GLINT_ERR_ARG ? GI_EXIT_USAGE : GI_EXIT_INPUT, &err);
     } else {
         fwrite(out.data, 1, out.len, stdout);
-        exit_code = fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+        exit_code = gi_command_end_output(GI_EXIT_OK);
     }
     gi_buf_done(&out);
     gi_options_done(&o);
@@ -368,7 +368,7 @@ static void print_help(FILE *to) {
 int gi_command_token(int argc, char **argv) {
     if (argc >= 1 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
         print_help(stdout);
-        return fflush(stdout) == 0 ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+        return gi_command_end_output(GI_EXIT_OK);
     }
     for (size_t i = 0; argc >= 1 && i < N_KINDS; i++)
         if (strcmp(argv[0], KINDS[i].name) == 0) return run_kind(&KINDS[i], argc - 1, argv + 1);

@@ -4,7 +4,7 @@ import re
 import subprocess
 import unittest
 
-from glint_cli import GLINT, CliTest
+from glint_cli import GLINT, MODEL, CliTest
 
 
 class Commands(CliTest):
@@ -47,7 +47,11 @@ class Commands(CliTest):
     def test_full_disk_is_an_error(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
             for args in (["--help"], ["--version"], ["inspect", "--help"], ["inspect"],
-                         ["inspect", "--json"]):
+                         ["inspect", "--json"], ["bench", "--help"], ["token", "--help"],
+                         ["token", "api-key", "--tenant", "a"], ["serve", "--list", "limits"],
+                         ["quantize", MODEL, self.path("int8")],
+                         ["ask", "--json", "--max-tokens", "1", "--prompt", "Who?"],
+                         ["ask", "--max-tokens", "1", "--prompt", "Who?"]):
                 done = subprocess.run([GLINT, *args], stdout=full, stderr=subprocess.DEVNULL,
                                       check=False)
                 self.assertEqual(done.returncode, 1, args)
