@@ -1,6 +1,7 @@
 /*
  * glint token: credentials to try the server out with. Each prints what the server's files need,
- * ready to be pasted. Nothing secret goes into a file that others may read.
+ * ready to be pasted. Nothing secret goes into a file that others may read, nor stays in memory
+ * that was given back.
  */
 #include "command.h"
 
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -105,7 +107,7 @@ static glint_status make_key(const token_run *t, gi_auth_alg alg, gi_buf *out, g
                                   t->kid, gi_auth_alg_name(alg), slash + 1));
     }
 done:
-    gi_buf_done(&half);
+    gi_buf_wipe(&half);
     gi_sign_key_done(&key);
     return st;
 }
@@ -157,7 +159,7 @@ static glint_status run_jwt(token_run *t, gi_buf *out, glint_error *err) {
     GI_TRY_DONE(gi_buf_puts(out, "\n", err));
 done:
     gi_sign_key_done(&key);
-    gi_buf_done(&text);
+    gi_buf_wipe(&text);
     gi_buf_done(&claims);
     return st;
 }
@@ -171,11 +173,13 @@ static glint_status run_api_key(token_run *t, gi_buf *out, glint_error *err) {
     GI_TRY(check_name("--id", t->id, err));
     GI_TRY(check_scopes(&t->scopes, err));
     GI_TRY(gi_api_key_make(key, sha256, err));
-    GI_TRY(gi_buf_printf(
+    const glint_status st = gi_buf_printf(
         out, err,
         "The key, shown only now: %s\nFor --api-keys, a file of {\"keys\": [THIS, ...]}:\n"
         "  {\"id\":\"%s\",\"sha256\":\"%s\",\"tenant\":\"%s\"",
-        key, t->id, sha256, t->tenant));
+        key, t->id, sha256, t->tenant);
+    OPENSSL_cleanse(key, sizeof key);
+    GI_TRY(st);
     GI_TRY(push_scopes(t, ",\"scopes\":[\"", "\",\"", "\"]", out, err));
     if (t->ttl_s > 0) {
         char when[32];
@@ -342,7 +346,9 @@ static int run_kind(const kind *k, int argc, char **argv) {
     glint_error err = {0};
     gi_buf out;
     gi_buf_init(&out, TEXT_BYTES_MAX);
-    const glint_status st = k->run(&t, &out, &err);
+    /* What it gets may be secret, and no copy of it may stay behind as it grows. */
+    glint_status st = gi_buf_reserve(&out, TEXT_BYTES_MAX, &err);
+    if (st == GLINT_OK) st = k->run(&t, &out, &err);
     if (st != GLINT_OK) {
         exit_code =
             gi_command_fail(command, st == GLINT_ERR_ARG ? GI_EXIT_USAGE : GI_EXIT_INPUT, &err);
@@ -350,7 +356,7 @@ static int run_kind(const kind *k, int argc, char **argv) {
         fwrite(out.data, 1, out.len, stdout);
         exit_code = gi_command_end_output(GI_EXIT_OK);
     }
-    gi_buf_done(&out);
+    gi_buf_wipe(&out);
     gi_options_done(&o);
     return exit_code;
 }
