@@ -351,49 +351,57 @@ static glint_status check_access(gi_access_settings *a, glint_error *err) {
     return GLINT_OK;
 }
 
+/* What the options mean together. Not GI_EXIT_OK: why was said. */
+static int resolve(serve_options *o, gi_server_settings *ret, glint_error *err) {
+    *ret = o->settings;
+    if (check_access(&ret->access, err) != GLINT_OK ||
+        gi_fetch_args_resolve(&o->fetch, &ret->fetch, err) != GLINT_OK ||
+        gi_audit_args_resolve(&o->audit, &ret->audit, err) != GLINT_OK ||
+        gi_redis_args_resolve(&o->redis, ret, err) != GLINT_OK)
+        return gi_command_fail("serve", GI_EXIT_USAGE, err);
+    if (gi_engine_args_resolve(&o->engine, &ret->engine, err) != GLINT_OK)
+        return gi_command_fail("serve", GI_EXIT_MODEL, err);
+    ret->engine.on_progress = on_progress;
+    ret->engine.sequences_max = (int)o->sequences_max;
+    ret->engine.kv_tokens_max = (int)o->kv_tokens_max;
+    ret->body_bytes_max = o->body_max_mib * MIB;
+    ret->body_bytes_total_max = o->body_total_max_mib * MIB;
+    ret->answer_cache_bytes = o->answer_cache_mib * MIB;
+    return GI_EXIT_OK;
+}
+
 static int start(serve_options *o, int argc, char **argv) {
-    gi_server_settings settings = o->settings;
+    gi_server_settings settings;
     run r = {.loaded_fd = -1, .argc = argc, .argv = argv};
     keep_heap_small();
-    if (check_access(&settings.access, &r.err) != GLINT_OK)
-        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
-    if (gi_fetch_args_resolve(&o->fetch, &settings.fetch, &r.err) != GLINT_OK)
-        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
-    if (gi_audit_args_resolve(&o->audit, &settings.audit, &r.err) != GLINT_OK)
-        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
-    if (gi_redis_args_resolve(&o->redis, &settings, &r.err) != GLINT_OK)
-        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
-    if (gi_engine_args_resolve(&o->engine, &settings.engine, &r.err) != GLINT_OK)
-        return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
+    int exit_code = resolve(o, &settings, &r.err);
+    if (exit_code != GI_EXIT_OK) return exit_code;
     r.model_dir = settings.engine.model_dir;
     r.has_audit = settings.audit.path != NULL;
     r.has_templates = settings.engine.template_dir != NULL;
-    settings.engine.on_progress = on_progress;
-    settings.engine.sequences_max = (int)o->sequences_max;
-    settings.engine.kv_tokens_max = (int)o->kv_tokens_max;
-    settings.body_bytes_max = o->body_max_mib * MIB;
-    settings.body_bytes_total_max = o->body_total_max_mib * MIB;
-    settings.answer_cache_bytes = o->answer_cache_mib * MIB;
 
     sigset_t signals;
     const int signal_fd = open_signals(&signals);
     r.loaded_fd = eventfd(0, EFD_CLOEXEC);
     if (signal_fd < 0 || r.loaded_fd < 0) {
         gi_fail(&r.err, GLINT_ERR_IO, "no file descriptors: %s", strerror(errno));
-        return gi_command_fail("serve", GI_EXIT_INTERNAL, &r.err);
+        exit_code = gi_command_fail("serve", GI_EXIT_INTERNAL, &r.err);
+        goto done;
     }
     raise_file_limit(settings.connections_max);
     const glint_status st = gi_server_open(&settings, &r.server, &r.err);
     if (st != GLINT_OK) {
         const bool is_usage = st == GLINT_ERR_ARG || st == GLINT_ERR_FORMAT;
-        return gi_command_fail("serve", is_usage ? GI_EXIT_USAGE : GI_EXIT_INPUT, &r.err);
+        exit_code = gi_command_fail("serve", is_usage ? GI_EXIT_USAGE : GI_EXIT_INPUT, &r.err);
+        goto done;
     }
     gi_server_set_image_urls(r.server, gi_fetch_args_are_on(&o->fetch));
-    const int exit_code = serve_until_signal(&r, signal_fd, &signals);
+    exit_code = serve_until_signal(&r, signal_fd, &signals);
     gi_server_close(r.server);
     if (exit_code == GI_EXIT_OK) gi_log(GI_LOG_INFO, "serve", "stopped");
-    close(signal_fd);
-    close(r.loaded_fd);
+done:
+    if (signal_fd >= 0) close(signal_fd);
+    if (r.loaded_fd >= 0) close(r.loaded_fd);
     return exit_code;
 }
 
