@@ -5,20 +5,17 @@
  */
 #include "base/parse.h"
 
+#include "base/ascii.h"
 #include "base/checked.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 bool gi_parse_u64(const char *s, uint64_t *ret) {
     uint64_t v = 0;
     if (!*s) return false;
     for (; *s; s++) {
-        if (!is_digit(*s)) return false;
+        if (!gi_ascii_is_digit(*s)) return false;
         if (!gi_mul_u64(v, 10, &v) || !gi_add_u64(v, (uint64_t)(*s - '0'), &v)) return false;
     }
     *ret = v;
@@ -35,23 +32,23 @@ bool gi_parse_i64(const char *s, int64_t *ret) {
 }
 
 static const char *skip_digits(const char *s) {
-    while (is_digit(*s)) s++;
+    while (gi_ascii_is_digit(*s)) s++;
     return s;
 }
 
 /* -? digits (. digits)? ([eE] [+-]? digits)? */
 static bool is_decimal(const char *s) {
     if (*s == '-') s++;
-    if (!is_digit(*s)) return false;
+    if (!gi_ascii_is_digit(*s)) return false;
     s = skip_digits(s);
     if (*s == '.') {
-        if (!is_digit(s[1])) return false;
+        if (!gi_ascii_is_digit(s[1])) return false;
         s = skip_digits(s + 1);
     }
     if (*s == 'e' || *s == 'E') {
         s++;
         if (*s == '+' || *s == '-') s++;
-        if (!is_digit(*s)) return false;
+        if (!gi_ascii_is_digit(*s)) return false;
         s = skip_digits(s);
     }
     return *s == '\0';

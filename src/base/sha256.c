@@ -12,13 +12,17 @@
 
 #include <string.h>
 
-void gi_digest_hex(const gi_digest *digest, char ret[GI_DIGEST_HEX_BYTES]) {
+void gi_hex_encode(const uint8_t *bytes, size_t n_bytes, char *ret) {
     static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < sizeof digest->bytes; i++) {
-        ret[2 * i] = digits[digest->bytes[i] >> 4];
-        ret[2 * i + 1] = digits[digest->bytes[i] & 15];
+    for (size_t i = 0; i < n_bytes; i++) {
+        *ret++ = digits[bytes[i] >> 4];
+        *ret++ = digits[bytes[i] & 15];
     }
-    ret[GI_DIGEST_HEX_BYTES - 1] = '\0';
+    *ret = '\0';
+}
+
+void gi_digest_hex(const gi_digest *digest, char ret[GI_DIGEST_HEX_BYTES]) {
+    gi_hex_encode(digest->bytes, sizeof digest->bytes, ret);
 }
 
 glint_status gi_sha256_init(gi_sha256 *h, glint_error *err) {

@@ -35,6 +35,9 @@ typedef struct gi_digest {
 /** Room for a digest as text. */
 #define GI_DIGEST_HEX_BYTES 65
 
+/** 2 * n_bytes small hex digits and a zero. */
+void gi_hex_encode(const uint8_t *bytes, size_t n_bytes, char *ret);
+
 /** 64 small hex digits and a zero. */
 void gi_digest_hex(const gi_digest *digest, char ret[GI_DIGEST_HEX_BYTES]);
 

@@ -5,6 +5,8 @@
  */
 #include "fetch/reply_head.h"
 
+#include "base/ascii.h"
+
 #include <string.h>
 
 enum { FRESH_S_MAX = 86400 };
@@ -15,14 +17,10 @@ typedef struct span {
     size_t n;
 } span;
 
-static char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
 static bool equals(span a, const char *word) {
     if (a.n != strlen(word)) return false;
     for (size_t i = 0; i < a.n; i++)
-        if (lower(a.s[i]) != word[i]) return false;
+        if (gi_ascii_lower(a.s[i]) != word[i]) return false;
     return true;
 }
 
@@ -50,7 +48,7 @@ static span cut(span a, char c, span *ret_rest) {
 static int64_t seconds(span a) {
     int64_t s = 0;
     for (size_t i = 0; i < a.n; i++) {
-        if (a.s[i] < '0' || a.s[i] > '9') return 0;
+        if (!gi_ascii_is_digit(a.s[i])) return 0;
         s = s * 10 + (a.s[i] - '0');
         if (s > FRESH_S_MAX) s = FRESH_S_MAX;
     }

@@ -5,6 +5,8 @@
  */
 #include "fetch/url.h"
 
+#include "base/ascii.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,22 +15,6 @@ enum { LABEL_BYTES_MAX = 63, PORT_DIGITS_MAX = 5, PORT_MAX = 65535 };
 
 static glint_status refuse(glint_error *err, const char *why) {
     return gi_fail(err, GLINT_ERR_ARG, "address of a picture: %s", why);
-}
-
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-static bool is_alpha(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-static bool is_hex(char c) {
-    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f');
 }
 
 /* ---- hosts ---- */
@@ -74,11 +60,11 @@ glint_status gi_url_parse_host(const char *s, size_t n, gi_url_host *ret, glint_
     size_t n_label = 0;
     if (n == 0 || n >= sizeof host.name) return refuse(err, "the host is empty or too long");
     for (size_t i = 0; i < n; i++) {
-        const char c = lower(s[i]);
+        const char c = gi_ascii_lower(s[i]);
         if (c == '.') {
             if (n_label == 0) return refuse(err, "the host has an empty label");
             n_label = 0;
-        } else if (is_digit(c) || is_alpha(c) || c == '-' || c == '_') {
+        } else if (gi_ascii_is_alnum(c) || c == '-' || c == '_') {
             if (++n_label > LABEL_BYTES_MAX) return refuse(err, "a label of the host is too long");
         } else {
             return refuse(err, "the host has a character outside letters, digits, '-', '_', '.'");
@@ -99,7 +85,7 @@ static glint_status parse_port(const char *s, size_t n, uint16_t *ret, glint_err
     unsigned port = 0;
     if (n == 0 || n > PORT_DIGITS_MAX || s[0] == '0') return refuse(err, "not a port");
     for (size_t i = 0; i < n; i++) {
-        if (!is_digit(s[i])) return refuse(err, "not a port");
+        if (!gi_ascii_is_digit(s[i])) return refuse(err, "not a port");
         port = port * 10 + (unsigned)(s[i] - '0');
     }
     if (port > PORT_MAX) return refuse(err, "not a port");
@@ -132,7 +118,7 @@ static void put_encoded(writer *w, unsigned char c) {
 
 /* The characters of RFC 3986's `pchar` and '/', apart from '%'. */
 static bool is_path_char(char c) {
-    return is_alpha(c) || is_digit(c) || (c && strchr("-._~!$&'()*+,;=:@/", c));
+    return gi_ascii_is_alnum(c) || (c && strchr("-._~!$&'()*+,;=:@/", c));
 }
 
 /* Copy a path segment or a query. */
@@ -140,7 +126,8 @@ static bool put_part(writer *w, const char *s, size_t n, bool is_query) {
     for (size_t i = 0; i < n; i++) {
         const char c = s[i];
         if (c == '%') {
-            if (n - i < 3 || !is_hex(s[i + 1]) || !is_hex(s[i + 2])) return false;
+            if (n - i < 3 || gi_ascii_hex_value(s[i + 1]) < 0 || gi_ascii_hex_value(s[i + 2]) < 0)
+                return false;
             put(w, &c, 1);
         } else if ((unsigned char)c >= 0x80 || (is_query && c == '\'')) {
             put_encoded(w, (unsigned char)c);
@@ -159,7 +146,7 @@ static int count_dots(const char *s, size_t n) {
     for (size_t i = 0; i < n; n_dots++) {
         if (s[i] == '.')
             i++;
-        else if (n - i >= 3 && s[i] == '%' && s[i + 1] == '2' && lower(s[i + 2]) == 'e')
+        else if (n - i >= 3 && s[i] == '%' && s[i + 1] == '2' && gi_ascii_lower(s[i + 2]) == 'e')
             i += 3;
         else
             return 0;
@@ -208,7 +195,7 @@ static size_t scheme_length(const char *s, size_t n, const char *want) {
     const size_t n_want = strlen(want);
     if (n < n_want) return 0;
     for (size_t i = 0; i < n_want; i++)
-        if (lower(s[i]) != want[i]) return 0;
+        if (gi_ascii_lower(s[i]) != want[i]) return 0;
     return n_want;
 }
 
@@ -273,10 +260,10 @@ glint_status gi_url_parse(const char *s, size_t n, gi_url *ret, glint_error *err
 
 /* Whether the reference begins with a scheme. */
 static bool has_scheme(const char *s, size_t n) {
-    if (n == 0 || !is_alpha(s[0])) return false;
+    if (n == 0 || !gi_ascii_is_alpha(s[0])) return false;
     for (size_t i = 1; i < n; i++) {
         if (s[i] == ':') return true;
-        if (!is_alpha(s[i]) && !is_digit(s[i]) && !strchr("+-.", s[i])) return false;
+        if (!gi_ascii_is_alnum(s[i]) && !strchr("+-.", s[i])) return false;
     }
     return false;
 }

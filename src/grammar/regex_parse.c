@@ -7,6 +7,7 @@
  */
 #include "grammar/regex_parts.h"
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 #include <stdlib.h>
@@ -156,18 +157,11 @@ static uint32_t take_char(reader *r) {
     return cp;
 }
 
-static int hex_digit(int c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return NONE;
-}
-
 static bool take_hex(reader *r, int n_digits, uint32_t *ret) {
     uint32_t v = 0;
     if (r->end - r->at < n_digits) return false;
     for (int i = 0; i < n_digits; i++) {
-        const int d = hex_digit(r->at[i]);
+        const int d = gi_ascii_hex_value(r->at[i]);
         if (d < 0) return false;
         v = v * 16 + (uint32_t)d;
     }
@@ -181,8 +175,8 @@ static glint_status take_unicode(reader *r, uint32_t *ret) {
     uint32_t cp = 0, low = 0;
     if (r->at < r->end && *r->at == '{') {
         int n = 0;
-        for (r->at++; r->at < r->end && hex_digit(*r->at) >= 0 && n < 6; n++)
-            cp = cp * 16 + (uint32_t)hex_digit(*r->at++);
+        for (r->at++; r->at < r->end && gi_ascii_hex_value(*r->at) >= 0 && n < 6; n++)
+            cp = cp * 16 + (uint32_t)gi_ascii_hex_value(*r->at++);
         if (n == 0 || r->at == r->end || *r->at++ != '}') return bad(r, "\\u{");
     } else if (!take_hex(r, 4, &cp)) {
         return bad(r, "\\u without four hexadecimal digits");
@@ -215,9 +209,9 @@ static glint_status take_escape(reader *r, uint32_t *ret) {
         if (letter < 'a' || letter > 'z') return bad(r, "\\c without a letter");
         r->at++;
         *ret = (uint32_t)(letter - 'a' + 1);
-    } else if (c == '0' && (r->at == r->end || *r->at < '0' || *r->at > '9')) {
+    } else if (c == '0' && (r->at == r->end || !gi_ascii_is_digit(*r->at))) {
         *ret = 0;
-    } else if (c < 128 && ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'))) {
+    } else if (gi_ascii_is_alnum((int)c)) {
         const char what[] = {'\\', (char)c, 0};
         return unsupported(r, what);
     } else {
@@ -350,7 +344,7 @@ static glint_status read_atom(reader *r, const tree **ret) {
 static bool take_count(reader *r, uint32_t *ret) {
     const uint8_t *from = r->at;
     uint32_t v = 0;
-    for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++)
+    for (; r->at < r->end && gi_ascii_is_digit(*r->at); r->at++)
         if (v <= REPEAT_MAX) v = v * 10 + (uint32_t)(*r->at - '0');
     *ret = v;
     return r->at > from;

@@ -7,6 +7,8 @@
  */
 #include "grammar/schema_parts.h"
 
+#include "base/ascii.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -288,11 +290,10 @@ static bool take_part(const char **io_at, char part[GI_PLACE_BYTES]) {
     for (; *p && *p != '/'; p++) {
         unsigned char c = (unsigned char)*p;
         if (c == '%') {
-            static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-            const char *hi = p[1] ? strchr(digits, p[1]) : NULL;
-            const char *lo = hi && p[2] ? strchr(digits, p[2]) : NULL;
-            if (!lo) return false;
-            c = (unsigned char)((hi - digits) % 16 * 16 + (lo - digits) % 16);
+            const int hi = gi_ascii_hex_value(p[1]);
+            const int lo = hi >= 0 ? gi_ascii_hex_value(p[2]) : -1;
+            if (lo < 0) return false;
+            c = (unsigned char)(hi * 16 + lo);
             p += 2;
         }
         if (n > 0 && part[n - 1] == '~' && (c == '0' || c == '1')) {
@@ -321,7 +322,8 @@ static const json_t *follow(const gi_schema *s, const char *ref) {
         } else {
             size_t i = 0;
             for (const char *d = part; *d; d++)
-                if (*d < '0' || *d > '9' || (i = i * 10 + (size_t)(*d - '0')) > 100000) return NULL;
+                if (!gi_ascii_is_digit(*d) || (i = i * 10 + (size_t)(*d - '0')) > 100000)
+                    return NULL;
             at = *part ? json_array_get(at, i) : NULL;
         }
     }

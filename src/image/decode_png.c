@@ -19,6 +19,7 @@
 #include "image/decode.h"
 
 #include "base/alloc.h"
+#include "base/ascii.h"
 #include "image/exif.h"
 
 #include <setjmp.h>
@@ -61,17 +62,13 @@ static bool is_chunk(const png_chunk *c, const char *type) {
     return !memcmp(c->start + 4, type, 4);
 }
 
-static bool is_letter(uint8_t c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 /* The chunk at *at; moves *at behind it. */
 static gi_refusal next_chunk(const gi_decode_job *d, size_t *at, png_chunk *ret) {
     const size_t left = d->n_bytes - *at;
     if (left < CHUNK_FRAME_BYTES) return GI_REFUSAL_TRUNCATED;
     const uint8_t *p = d->bytes + *at;
     for (int i = 4; i < 8; i++) {
-        if (!is_letter(p[i])) return GI_REFUSAL_BROKEN;
+        if (!gi_ascii_is_alpha(p[i])) return GI_REFUSAL_BROKEN;
     }
     const size_t n = get32(p);
     if (n > INT32_MAX) return GI_REFUSAL_BROKEN;

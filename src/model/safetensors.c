@@ -10,6 +10,7 @@
 #include "model/safetensors.h"
 
 #include "base/alloc.h"
+#include "base/ascii.h"
 #include "base/checked.h"
 #include "base/little_endian.h"
 #include "base/utf8.h"
@@ -97,18 +98,11 @@ static glint_status next_member(cursor *c, char close, bool *ret_more) {
     return syntax(c, close == '}' ? "',' or '}'" : "',' or ']'");
 }
 
-static int hex_digit(char ch) {
-    if (ch >= '0' && ch <= '9') return ch - '0';
-    if (ch >= 'a' && ch <= 'f') return ch - 'a' + 10;
-    if (ch >= 'A' && ch <= 'F') return ch - 'A' + 10;
-    return -1;
-}
-
 static bool take_hex4(cursor *c, uint32_t *ret) {
     if (c->end - c->p < 4) return false;
     uint32_t v = 0;
     for (int i = 0; i < 4; i++) {
-        const int d = hex_digit(c->p[i]);
+        const int d = gi_ascii_hex_value(c->p[i]);
         if (d < 0) return false;
         v = v << 4 | (uint32_t)d;
     }
@@ -173,7 +167,7 @@ static glint_status take_u64(cursor *c, uint64_t *ret) {
     skip_space(c);
     const char *start = c->p;
     uint64_t v = 0;
-    while (c->p < c->end && *c->p >= '0' && *c->p <= '9') {
+    while (c->p < c->end && gi_ascii_is_digit(*c->p)) {
         if (!gi_mul_u64(v, 10, &v) || !gi_add_u64(v, (uint64_t)(*c->p - '0'), &v))
             return syntax(c, "a number below 2^64");
         c->p++;

@@ -6,6 +6,7 @@
 #include "server/auth_keys.h"
 
 #include "base/alloc.h"
+#include "base/ascii.h"
 #include "base/filemap.h"
 #include "base/json_text.h"
 #include "server/base64url.h"
@@ -49,8 +50,7 @@ static glint_status check_members(const entry *e, const char *const *known, glin
 bool gi_auth_is_name(const char *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const char c = s[i];
-        const bool ok = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!ok && (c == '\0' || !strchr("._:@-", c))) return false;
+        if (!gi_ascii_is_alnum(c) && (c == '\0' || !strchr("._:@-", c))) return false;
     }
     return n >= 1 && n < GI_AUTH_NAME_BYTES;
 }
@@ -190,17 +190,13 @@ static glint_status read_token_keys(const gi_json_file *f, gi_auth_keys *keys, g
 
 /* ---- API keys ---- */
 
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static glint_status get_hash(const entry *e, uint8_t out[GI_AUTH_SHA256_BYTES], glint_error *err) {
     const char *s = NULL;
     GI_TRY(get_string(e, "sha256", true, &s, err));
     bool ok = strlen(s) == HEX_BYTES;
     for (size_t i = 0; ok && i < GI_AUTH_SHA256_BYTES; i++) {
-        const int high = hex_value(s[2 * i]), low = hex_value(s[2 * i + 1]);
+        const int high = gi_ascii_small_hex_value(s[2 * i]);
+        const int low = gi_ascii_small_hex_value(s[2 * i + 1]);
         ok = high >= 0 && low >= 0;
         if (ok) out[i] = (uint8_t)(high << 4 | low);
     }

@@ -4,6 +4,7 @@
  */
 #include "server/auth_sign.h"
 
+#include "base/sha256.h"
 #include "server/base64url.h"
 
 #include <openssl/bio.h>
@@ -192,7 +193,6 @@ glint_status gi_jwt_sign(const gi_sign_key *key, const char *kid, const char *cl
 
 glint_status gi_api_key_make(char ret_key[GI_AUTH_API_KEY_CHARS + 1],
                              char ret_sha256[2 * GI_AUTH_SHA256_BYTES + 1], glint_error *err) {
-    static const char digits[] = "0123456789abcdef";
     const size_t n_prefix = strlen(GI_AUTH_API_KEY_PREFIX);
     uint8_t random[32], hash[GI_AUTH_SHA256_BYTES];
     if (RAND_bytes(random, sizeof random) != 1) return broken(err);
@@ -200,10 +200,6 @@ glint_status gi_api_key_make(char ret_key[GI_AUTH_API_KEY_CHARS + 1],
     gi_base64url_encode(random, sizeof random, ret_key + n_prefix);
     OPENSSL_cleanse(random, sizeof random);
     if (!gi_auth_sha256(ret_key, GI_AUTH_API_KEY_CHARS, hash)) return broken(err);
-    for (size_t i = 0; i < sizeof hash; i++) {
-        ret_sha256[2 * i] = digits[hash[i] >> 4];
-        ret_sha256[2 * i + 1] = digits[hash[i] & 15];
-    }
-    ret_sha256[2 * sizeof hash] = '\0';
+    gi_hex_encode(hash, sizeof hash, ret_sha256);
     return GLINT_OK;
 }

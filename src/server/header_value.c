@@ -4,11 +4,12 @@
  */
 #include "server/header_value.h"
 
+#include "base/ascii.h"
+
 #include <string.h>
 
 bool gi_is_token_char(char c) {
-    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+    return gi_ascii_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
 bool gi_is_token(const char *s, size_t n) {
@@ -19,10 +20,8 @@ bool gi_is_token(const char *s, size_t n) {
 
 bool gi_token_equals(const char *s, size_t n, const char *lower) {
     if (n != strlen(lower)) return false;
-    for (size_t i = 0; i < n; i++) {
-        const char c = s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] + 32) : s[i];
-        if (c != lower[i]) return false;
-    }
+    for (size_t i = 0; i < n; i++)
+        if (gi_ascii_lower(s[i]) != lower[i]) return false;
     return true;
 }
 

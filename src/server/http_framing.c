@@ -5,6 +5,7 @@
  */
 #include "server/http_framing.h"
 
+#include "base/ascii.h"
 #include "server/header_value.h"
 #include "server/http.h"
 
@@ -24,7 +25,7 @@ static void read_content_length(gi_http_framing *f, const char *s, size_t n) {
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        if (s[i] < '0' || s[i] > '9') {
+        if (!gi_ascii_is_digit(s[i])) {
             fault(f, GI_API_BAD_HTTP);
             return;
         }

@@ -5,6 +5,7 @@
 #include "server/http_mhd.h"
 
 #include "base/alloc.h"
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -128,8 +129,7 @@ void gi_http_drop_body(gi_http_request *r) {
 /* ---- life ---- */
 
 static bool is_id_char(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
-           c == '_' || c == '.';
+    return gi_ascii_is_alnum(c) || c == '-' || c == '_' || c == '.';
 }
 
 void gi_http_make_id(gi_http *h, char out[GI_HTTP_ID_BYTES]) {

@@ -5,6 +5,8 @@
  */
 #include "server/redact.h"
 
+#include "base/ascii.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -24,7 +26,7 @@ typedef struct reader {
 /* The digit at `at`, with its length; -1 when there is none. */
 static int digit_at(const reader *r, size_t at, size_t *ret_n) {
     const unsigned char *s = r->s + at;
-    if (at < r->n && s[0] >= '0' && s[0] <= '9') {
+    if (at < r->n && gi_ascii_is_digit(s[0])) {
         *ret_n = 1;
         return s[0] - '0';
     }
@@ -36,27 +38,20 @@ static int digit_at(const reader *r, size_t at, size_t *ret_n) {
     return -1;
 }
 
-static bool is_letter(unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_alnum(unsigned char c) {
-    return is_letter(c) || (c >= '0' && c <= '9');
-}
-
 /* ---- addresses ---- */
 
 static bool is_local(unsigned char c) {
-    return is_alnum(c) || (c != '\0' && strchr("._%+-", c) != NULL);
+    return gi_ascii_is_alnum(c) || (c != '\0' && strchr("._%+-", c) != NULL);
 }
 
 /* The end of name.name at `at`, or `at`. */
 static size_t domain_end(const reader *r, size_t at) {
     size_t end = at;
-    while (end < r->n && (is_alnum(r->s[end]) || r->s[end] == '-' || r->s[end] == '.')) end++;
-    while (end > at && !is_alnum(r->s[end - 1])) end--;
+    while (end < r->n && (gi_ascii_is_alnum(r->s[end]) || r->s[end] == '-' || r->s[end] == '.'))
+        end++;
+    while (end > at && !gi_ascii_is_alnum(r->s[end - 1])) end--;
     const void *dot = end > at ? memchr(r->s + at + 1, '.', end - at - 1) : NULL;
-    return dot && is_alnum(r->s[at]) ? end : at;
+    return dot && gi_ascii_is_alnum(r->s[at]) ? end : at;
 }
 
 /* The end of the run of bytes of a local part at `at`; *ret_address its end with a domain, or 0. */

@@ -1,6 +1,7 @@
 /* Strict, as the standard asks: small hex digits only, no id of zeros, version ff never. */
 #include "server/traceparent.h"
 
+#include "base/ascii.h"
 #include "base/clock.h"
 
 #include <inttypes.h>
@@ -12,7 +13,7 @@ enum { TRACE_AT = 3, PARENT_AT = 36, FLAGS_AT = 53, LENGTH = 55 };
 
 static bool is_hex(const char *s, size_t n) {
     for (size_t i = 0; i < n; i++)
-        if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f'))) return false;
+        if (gi_ascii_small_hex_value(s[i]) < 0) return false;
     return true;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "store/redis_url.h"
 
+#include "base/ascii.h"
 #include "base/parse.h"
 
 #include <stdio.h>
@@ -18,21 +19,16 @@ static glint_status bad(glint_error *err, const char *what) {
                    what);
 }
 
-static int hex(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* from[n] with %XX decoded; false when it does not fit or holds a zero. */
 static bool decode(const char *from, size_t n, char *out, size_t out_bytes) {
     size_t len = 0;
     for (size_t i = 0; i < n; i++) {
         int c = (unsigned char)from[i];
         if (c == '%') {
-            if (n - i < 3 || hex(from[i + 1]) < 0 || hex(from[i + 2]) < 0) return false;
-            c = hex(from[i + 1]) * 16 + hex(from[i + 2]);
+            const int high = n - i >= 3 ? gi_ascii_hex_value(from[i + 1]) : -1;
+            const int low = n - i >= 3 ? gi_ascii_hex_value(from[i + 2]) : -1;
+            if (high < 0 || low < 0) return false;
+            c = high * 16 + low;
             i += 2;
         }
         if (c == 0 || len + 1 >= out_bytes) return false;

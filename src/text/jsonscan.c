@@ -4,6 +4,7 @@
  */
 #include "text/jsonscan.h"
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -55,11 +56,7 @@ static int32_t hex4(const uint8_t *at, const uint8_t *end) {
     if (end - at < 4) return -1;
     int32_t v = 0;
     for (int i = 0; i < 4; i++) {
-        const uint8_t c = at[i];
-        const int d = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
+        const int d = gi_ascii_hex_value(at[i]);
         if (d < 0) return -1;
         v = v << 4 | d;
     }
@@ -127,10 +124,10 @@ glint_status gi_jsonscan_key(gi_jsonscan *s, uint8_t *out, size_t cap, size_t *r
 
 glint_status gi_jsonscan_int(gi_jsonscan *s, uint32_t max, uint32_t *ret, glint_error *err) {
     const uint8_t first = gi_jsonscan_peek(s);
-    if (first < '0' || first > '9') return expected(s, "a whole number, not negative", err);
+    if (!gi_ascii_is_digit(first)) return expected(s, "a whole number, not negative", err);
     uint64_t v = 0;
     const uint8_t *const begin = s->at;
-    while (s->at < s->end && *s->at >= '0' && *s->at <= '9' && v <= max)
+    while (s->at < s->end && gi_ascii_is_digit(*s->at) && v <= max)
         v = v * 10 + (uint64_t)(*s->at++ - '0');
     if (v > max)
         return gi_fail(err, GLINT_ERR_LIMIT, "%s: byte %zu: number above %u", s->what,

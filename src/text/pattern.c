@@ -6,6 +6,8 @@
  */
 #include "text/pattern.h"
 
+#include "base/ascii.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -55,9 +57,7 @@ static glint_status escape(walk *w) {
     }
     if (c == 'p' || c == 'P') return property(w);
     if (c == 'x') return hex_escape(w);
-    const bool is_alnum =
-        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (c == '\0' || (is_alnum && !strchr("rntfdD", c)) || (unsigned char)c >= 0x80)
+    if (c == '\0' || (gi_ascii_is_alnum(c) && !strchr("rntfdD", c)) || (unsigned char)c >= 0x80)
         return refuse(w, "an escape");
     return copy(w, 2);
 }

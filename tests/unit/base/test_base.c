@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/ascii.h"
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/filemap.h"
@@ -13,6 +14,7 @@
 #include "base/little_endian.h"
 #include "base/utf8.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -122,6 +124,23 @@ static void hashes_depend_on_every_byte(void **state) {
     }
     /* A zero at the end counts too. */
     assert_true(gi_hash_bytes(7, "ab", 2) != gi_hash_bytes(7, "ab", 3));
+}
+
+static void ascii_classes_without_a_locale(void **state) {
+    (void)state;
+    for (int c = -128; c < 0x3000; c++) {
+        const bool is_ascii = c >= 0 && c < 128;
+        assert_int_equal(gi_ascii_is_digit(c), is_ascii && isdigit(c));
+        assert_int_equal(gi_ascii_is_alpha(c), is_ascii && isalpha(c));
+        assert_int_equal(gi_ascii_is_alnum(c), is_ascii && isalnum(c));
+        const char *small = is_ascii && c ? strchr("0123456789abcdef", c) : NULL;
+        const char *large = is_ascii && c ? strchr("0123456789ABCDEF", c) : NULL;
+        const int value = small ? 16 - (int)strlen(small) : large ? 16 - (int)strlen(large) : -1;
+        assert_int_equal(gi_ascii_hex_value(c), value);
+        assert_int_equal(gi_ascii_small_hex_value(c), small ? value : -1);
+    }
+    for (int c = -128; c < 128; c++)
+        assert_int_equal(gi_ascii_lower((char)c), c >= 0 ? tolower(c) : c);
 }
 
 static void little_endian_both_ways(void **state) {
@@ -260,6 +279,7 @@ int main(void) {
         cmocka_unit_test(allocation_fails_where_told),
         cmocka_unit_test(buf_never_passes_its_maximum),
         cmocka_unit_test(hashes_depend_on_every_byte),
+        cmocka_unit_test(ascii_classes_without_a_locale),
         cmocka_unit_test(little_endian_both_ways),
         cmocka_unit_test(arena_is_aligned_and_capped),
         cmocka_unit_test(utf8_follows_rfc3629),
