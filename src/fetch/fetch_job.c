@@ -12,7 +12,8 @@
 
 #include <string.h>
 
-enum { TRIED_IPS_MAX = 3 };
+/* Of a host's addresses, half of them of each family where it has both. */
+enum { TRIED_IPS_MAX = 6 };
 
 static void end(gi_fetch_job *job, glint_status st) {
     job->is_over = true;

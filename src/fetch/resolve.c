@@ -36,16 +36,36 @@ static void add(gi_resolve *r, const struct sockaddr *sa) {
         r->has_stranger = true;
 }
 
+/* The first node from `a` on that is of IPv4, or that is not. */
+static const struct ares_addrinfo_node *of_family(const struct ares_addrinfo_node *a, bool is_v4) {
+    while (a && (a->ai_family == AF_INET) != is_v4) a = a->ai_next;
+    return a;
+}
+
+/* One of each family in turn: where one of them has no route, its addresses are not all tried
+ * first.
+ */
+static void add_all(gi_resolve *r, const struct ares_addrinfo_node *nodes) {
+    const struct ares_addrinfo_node *v4 = of_family(nodes, true), *v6 = of_family(nodes, false);
+    while (v4 || v6) {
+        if (v4) {
+            add(r, v4->ai_addr);
+            v4 = of_family(v4->ai_next, true);
+        }
+        if (v6) {
+            add(r, v6->ai_addr);
+            v6 = of_family(v6->ai_next, false);
+        }
+    }
+}
+
 static void on_answer(void *arg, int code, int timeouts, struct ares_addrinfo *answer) {
     (void)timeouts;
     gi_resolve *r = arg;
     r->is_done = true;
     r->code = code;
     if (!answer) return;
-    if (code == ARES_SUCCESS)
-        for (int v6 = 0; v6 <= 1; v6++)
-            for (const struct ares_addrinfo_node *a = answer->nodes; a; a = a->ai_next)
-                if ((a->ai_family != AF_INET) == v6) add(r, a->ai_addr);
+    if (code == ARES_SUCCESS) add_all(r, answer->nodes);
     ares_freeaddrinfo(answer);
 }
 

@@ -38,7 +38,8 @@ size_t gi_resolve_fds(const gi_resolve *r, struct pollfd *fds);
 /** Longest time until the next step is due. */
 int gi_resolve_wait_ms(const gi_resolve *r);
 
-/** All addresses of a lookup that is over, in the order of the answer, IPv4 first; none twice.
+/** All addresses of a lookup that is over, IPv4 and IPv6 in turn, IPv4 first, each in the order of
+ * the answer; none twice.
  * GLINT_ERR_IO when there is none or a family of address is unknown. */
 glint_status gi_resolve_result(const gi_resolve *r, gi_ip ret_ips[GI_RESOLVE_IPS_MAX],
                                size_t *ret_n_ips, glint_error *err);

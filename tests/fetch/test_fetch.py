@@ -16,6 +16,9 @@ from probe import Probe
 SUITES = os.environ["GLINT_SUITES"]
 PUBLIC = "93.184.216.34"
 PUBLIC6 = "2606:4700::1111"
+# Public addresses without a route to them.
+FAR = [f"93.184.219.{i}" for i in range(1, 9)]
+FAR6 = [f"2606:4700:dead::{i}" for i in range(1, 9)]
 # One of each kind that must not be reached, as a name server may give it.
 REFUSED = """0.0.0.0 0.1.2.3 10.1.2.3 100.64.0.1 100.100.100.200 127.0.0.1 127.9.9.9 169.254.1.1
 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1 192.0.0.192 192.0.2.1 192.88.99.1 192.168.1.1
@@ -30,6 +33,8 @@ NAMES = {
     "elsewhere.test": [PUBLIC], "mixed.pics.test": [PUBLIC, "10.0.0.1"], "mixed6.pics.test": [PUBLIC, "fd00::1"],
     "alias-in.pics.test": ["@internal.test", "10.0.0.1"], "dead.pics.test": lambda n: None,
     "many.pics.test": [f"93.184.217.{i}" for i in range(33)],
+    "far4.pics.test": [*FAR, PUBLIC6], "far6.pics.test": [*FAR6, PUBLIC], "third.pics.test": [*FAR[:2], PUBLIC],
+    "far.pics.test": [*FAR, *FAR6], "far-in.pics.test": [*FAR, "fd00::1"],
     "rebind.pics.test": lambda n: [PUBLIC] if n == 1 else ["10.0.0.1"],
     "rebind-back.pics.test": lambda n: ["10.0.0.1"] if n == 1 else [PUBLIC],
     "moved.pics.test": lambda n: ["93.184.216.40" if n == 1 else "93.184.216.41"],
@@ -40,6 +45,7 @@ NAMES = {
 }
 
 CERTIFICATES = Certificates(["ok.pics.test", "v6.pics.test", "rebind.pics.test", "*.pics.test"])
+world.cut_off("93.184.219.0/24", "2606:4700:dead::/48")
 WITNESS = world.Witness()
 DNS = world.Dns(NAMES)
 ORIGIN = Origin(CERTIFICATES, folder=os.path.join(SUITES, "http-curl-replies"))
@@ -70,6 +76,22 @@ class Fetching(Base):
                 self.assert_fetched(probe.get(f"https://{host}.pics.test/ok.png?host={host}"))
             self.assertEqual(probe.stats.lookups, 4)
         self.assertEqual(ORIGIN.asked("/ok.png?host=v6")[0].address, PUBLIC6)
+
+    def test_where_a_family_has_no_route(self):
+        """However many addresses of the other family stand before the one that can be reached."""
+        with Probe(*HTTP) as probe:
+            for host, n_tried in (("far4", 2), ("far6", 1), ("third", 3)):
+                before = probe.stats
+                self.assert_fetched(probe.get(f"http://{host}.pics.test/ok.png?far"))
+                self.assertEqual(probe.stats.transfers - before.transfers, n_tried, host)
+            self.assertEqual([r.address for r in ORIGIN.asked("/ok.png?far")], [PUBLIC6, PUBLIC, PUBLIC])
+            before = probe.stats
+            self.assert_failed(probe.get("http://far.pics.test/ok.png"), "connect")
+            self.assertEqual(probe.stats.transfers - before.transfers, 6)
+            self.assert_failed(probe.get("http://far-in.pics.test/ok.png"), "fd00::1] is refused")
+            self.assertEqual(probe.stats.transfers - before.transfers, 6)
+        for host in ("far4", "far6", "third", "far"):
+            self.assertEqual((DNS.asked[f"{host}.pics.test", 1], DNS.asked[f"{host}.pics.test", 28]), (1, 1))
 
     def test_says_little(self):
         """Nothing of the environment, and nothing that names the machine."""

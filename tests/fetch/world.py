@@ -57,6 +57,13 @@ def build():
         os.unlink(file.name)
 
 
+def cut_off(*networks):
+    """No route leads to these any more."""
+    for network in networks:
+        family = "-6" if ":" in network else "-4"
+        subprocess.run(["ip", family, "route", "add", "unreachable", network, "table", "local"], check=True)
+
+
 class Dns:
     """Answers A and AAAA. `names[name]` is a list of addresses, a callable that gets the number of
     the question (from 1, by name and type) and gives one, or None for silence; "@name" in a list
