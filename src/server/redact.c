@@ -257,13 +257,14 @@ static const char *number_at(const reader *r, size_t at, size_t *ret_end) {
 
 /* ---- the pass ---- */
 
-/* What begins at `at` and must go, NULL when *ret_end - at bytes may stay. */
-static const char *look(const reader *r, size_t at, bool is_word_start, size_t *ret_end) {
+/* What begins at `at` and must go, NULL when *ret_end - at bytes may stay. *io_looked is where the
+ * last run of bytes of a local part ends: one that began earlier is not looked at again. */
+static const char *look(const reader *r, size_t at, size_t *io_looked, size_t *ret_end) {
     size_t n, end;
     const unsigned char c = r->s[at];
     const bool is_digit = digit_at(r, at, &n) >= 0;
-    if (is_word_start && is_local(c)) {
-        local_end(r, at, ret_end);
+    if (at >= *io_looked && is_local(c)) {
+        *io_looked = local_end(r, at, ret_end);
         if (*ret_end > 0) return "[email]";
     }
     const bool is_signed = (c == '+' || c == '-') && at + 1 < r->n && digit_at(r, at + 1, &n) >= 0;
@@ -278,11 +279,9 @@ static const char *look(const reader *r, size_t at, bool is_word_start, size_t *
 
 glint_status gi_redact(const char *text, size_t n_bytes, gi_buf *ret, glint_error *err) {
     const reader r = {(const unsigned char *)text, n_bytes};
-    size_t from = 0, end;
-    bool is_word_start = true;
+    size_t from = 0, looked = 0, end;
     for (size_t at = 0; at < n_bytes; at = end) {
-        const char *name = look(&r, at, is_word_start, &end);
-        is_word_start = !is_local(r.s[end - 1]);
+        const char *name = look(&r, at, &looked, &end);
         if (!name) continue;
         GI_TRY(gi_buf_push(ret, text + from, at - from, err));
         GI_TRY(gi_buf_puts(ret, name, err));

@@ -43,6 +43,10 @@ static void test_addresses(void **state) {
     redacts("邮箱abc@qq.com谢谢", "邮箱[email]谢谢");
     redacts("<a@b.cn>, c_d@e-f.org.", "<[email]>, [email].");
     redacts("13800138000@163.com", "[email]");
+    /* Right behind something else. */
+    redacts("010 12345678li@example.cn", "[phone][email]");
+    redacts("39.9042, 116.4074li@example.cn", "[gps][email]");
+    redacts("a@b.cn_x@c.de", "[email][email]");
     stays("a@b");
     stays("@someone hello");
     stays("x @ y.z");
