@@ -97,6 +97,7 @@ bool gi_reply_head_line(gi_reply_head *h, const char *line, size_t n) {
         return true;
     }
     if (n > 0 && (line[0] == ' ' || line[0] == '\t')) return false;
+    if (!memchr(line, ':', n)) return true; /* no field */
     span value;
     const span name = cut((span){line, n}, ':', &value);
     value = trim(value);

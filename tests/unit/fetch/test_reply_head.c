@@ -68,6 +68,7 @@ static void how_long_to_keep(void **state) {
     } rows[] = {
         {"X: y", -1},
         {"ETag: \"a\"", 0},
+        {"ETag: \"a\"|ETag", 0},
         {"Last-Modified: yesterday", 0},
         {"Cache-Control: max-age=60", 60},
         {"Cache-Control: public , MAX-AGE = 60", 60},
