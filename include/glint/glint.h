@@ -74,6 +74,8 @@ typedef struct glint_picture_store {
      */
     bool (*find)(void *ctx, const uint8_t key[32], const void **ret_bytes, size_t *ret_n_bytes,
                  void **ret_handle);
+    /** What `find` found is not read any more. Called once for each that returned true, on the
+     * same thread. */
     void (*done)(void *ctx, void *handle);
     /** Store a copy. Called on a thread that the engine has for this alone: it may take its time;
      * pictures that come meanwhile are not stored when there are many. */
@@ -242,8 +244,7 @@ typedef struct glint_request {
 /** A token and how likely it was: the natural logarithm of its probability under the model, before
  * temperature, limits and schema. */
 typedef struct glint_token {
-    const char
-        *bytes; /**< n_bytes long, perhaps part of a character; lives as long as the engine */
+    const char *bytes; /**< [n_bytes], perhaps part of a character; the engine's */
     size_t n_bytes;
     double logprob;
 } glint_token;
@@ -279,9 +280,10 @@ typedef struct glint_result {
     const char *text; /**< the answer, thinking and box markers taken out; never NULL */
     size_t n_text_bytes;
     const char *reasoning; /**< what a thinking model thought, or NULL */
-    const char
-        *data_json;    /**< the answer as JSON when the task has a schema and it fits; or NULL */
-    double confidence; /**< 0..1: see design: label probability, or mean token probability */
+    const char *data_json; /**< the answer as JSON, if the task has a schema and it fits it; or
+                                NULL */
+    double confidence;     /**< 0..1: the probability of the verdict among those the task allows;
+                                without one, the geometric mean of the tokens' probabilities */
     glint_finish finish;
     glint_usage usage;
     glint_timing timing;

@@ -63,8 +63,7 @@ void gi_sha256_f64(gi_sha256 *h, double value);
 /** n_bytes may be 0, and `bytes` NULL then. */
 void gi_sha256_bytes(gi_sha256 *h, const void *bytes, size_t n_bytes);
 
-/** The digest of all since begin. GLINT_ERR_INTERNAL if any step failed, or without a
- * begin. */
+/** The digest of all since begin. GLINT_ERR_INTERNAL if any step failed, or without a begin. */
 glint_status gi_sha256_end(gi_sha256 *h, gi_digest *ret, glint_error *err);
 
 /** The digest of one domain and one field of bytes. Errors as init and end. */

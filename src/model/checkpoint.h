@@ -44,8 +44,9 @@ typedef struct gi_weight {
     const float *scales;   /**< S8: [panels, 64]; else NULL */
 } gi_weight;
 
-/** Decoder layer: x += post_attn_norm(attn(input_norm(x))); x +=
- * post_mlp_norm(mlp(pre_mlp_norm(x)))
+/**
+ * Decoder layer: x += post_attn_norm(attn(input_norm(x)));
+ *                x += post_mlp_norm(mlp(pre_mlp_norm(x)))
  */
 typedef struct gi_text_layer_weights {
     gi_weight input_norm;     /**< [C] input_layernorm */

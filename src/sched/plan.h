@@ -19,7 +19,7 @@
  *
  *     gi_plan_add(plan, seq)                          a prepared request joins
  *     while (gi_plan_next(plan, &step)) {             what to do now
- *         ... run step->vision and step->feeds ...
+ *         ... run step.pictures, step.n_vision_layers and step.feeds ...
  *         gi_plan_done(plan, vision_ms, text_ms);
  *         ... for each feed that wanted logits: gi_plan_extend(seq, n) or gi_plan_remove(seq)
  *     }
@@ -55,8 +55,7 @@
  * second is zero at first. */
 typedef struct gi_plan_seq {
     gi_kv_sequence *kv;    /**< empty; kv->n_tokens is n_stored */
-    const gi_kv_key *keys; /**< [n_keys] of the full blocks of the prompt; NULL: share
-                                       nothing */
+    const gi_kv_key *keys; /**< [n_keys] of the full blocks of the prompt; NULL: share nothing */
     size_t n_keys;         /**< at most n_prompt / block_tokens */
     size_t n_prompt;       /**< tokens, at least 1 */
     size_t n_known;        /**< n_prompt at first; gi_plan_extend adds to it */

@@ -38,8 +38,7 @@ void gi_jsonscan_init(gi_jsonscan *s, const void *data, size_t n_bytes, const ch
 /** Expect `bracket` ('{' or '[') next. */
 glint_status gi_jsonscan_open(gi_jsonscan *s, char bracket, glint_error *err);
 
-/** Before element `i` (counted from 0): eats the comma, or the closing bracket (*ret_more false).
- */
+/** Before element `i`, counted from 0: eats the comma, or the closing bracket (*ret_more false). */
 glint_status gi_jsonscan_next(gi_jsonscan *s, char bracket, size_t i, bool *ret_more,
                               glint_error *err);
 
