@@ -9,15 +9,16 @@
 
 #include "base/filemap.h"
 #include "base/json.h"
+#include "model/config_rope.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
     FILE_BYTES_MAX = 1024 * 1024,
     LAYERS_MAX = 1024,
     HEADS_MAX = 1024,
-    HEAD_DIM_MAX = 1024,
     WIDTH_MAX = 1 << 17, /* hidden sizes */
     FFN_MAX = 1 << 20,   /* MLP widths */
     VOCAB_MAX = 1 << 24,
@@ -26,7 +27,6 @@ enum {
     MERGE_MAX = 8,
     TEMPORAL_MAX = 8,
     IMAGE_SIDE_MAX = 1 << 14,
-    ROTARY_PAIRS_MAX = HEAD_DIM_MAX / 2,
     WHAT_BYTES = 64,
 };
 
@@ -119,71 +119,6 @@ static glint_status read_architecture(section root, gi_config *c) {
     return GLINT_OK;
 }
 
-/* Rope settings lie in rope_parameters (transformers 5), or in rope_scaling and the section. */
-static glint_status read_rope(section text, gi_text_config *t) {
-    const json_t *obj = NULL;
-    const char *key = "rope_parameters";
-    GI_TRY(gi_json_get_object(text.obj, text.what, key, false, &obj, text.err));
-    if (!obj) {
-        key = "rope_scaling";
-        GI_TRY(gi_json_get_object(text.obj, text.what, key, false, &obj, text.err));
-    }
-    char what[WHAT_BYTES];
-    snprintf(what, sizeof what, "%s.%s", text.what, key);
-    const section rope = {obj, what, text.err};
-
-    double partial = 1.0;
-    t->rope_theta = 10000.0;
-    const section places[] = {text, rope}; /* the inner one wins */
-    for (size_t i = 0; i < 2; i++) {
-        const section s = places[i];
-        GI_TRY(gi_json_get_double(s.obj, s.what, "rope_theta", false, 1.0, 1e12, &t->rope_theta,
-                                  s.err));
-        GI_TRY(gi_json_get_double(s.obj, s.what, "partial_rotary_factor", false, 0.0, 1.0, &partial,
-                                  s.err));
-    }
-    const char *type = "default";
-    GI_TRY(gi_json_get_string(rope.obj, rope.what, "type", false, &type, rope.err));
-    GI_TRY(gi_json_get_string(rope.obj, rope.what, "rope_type", false, &type, rope.err));
-    if (strcmp(type, "default") != 0 && strcmp(type, "mrope") != 0)
-        return gi_fail(rope.err, GLINT_ERR_UNSUPPORTED,
-                       "%s: \"rope_type\" is \"%.40s\", expected \"default\"", rope.what, type);
-
-    t->rotary_dim = (size_t)((double)t->head_dim * partial);
-    if (t->rotary_dim < 2 || t->rotary_dim % 2 != 0)
-        return gi_fail(
-            text.err, GLINT_ERR_FORMAT,
-            "%s: \"partial_rotary_factor\" %g rotates %zu of %zu dimensions, expected an "
-            "even number, 2 or more",
-            text.what, partial, t->rotary_dim, t->head_dim);
-
-    const json_t *sections = NULL;
-    GI_TRY(gi_json_get_array(rope.obj, rope.what, "mrope_section", false, &sections, rope.err));
-    const size_t usual[3] = {8, 12, 12};
-    memcpy(t->mrope_section, usual, sizeof usual);
-    if (sections && json_array_size(sections) != 3)
-        return gi_fail(rope.err, GLINT_ERR_FORMAT,
-                       "%s: \"mrope_section\" has %zu numbers, expected 3", rope.what,
-                       json_array_size(sections));
-    size_t sum = 0;
-    for (size_t i = 0; i < 3; i++) {
-        const json_t *n = sections ? json_array_get(sections, i) : NULL;
-        if (n && (!json_is_integer(n) || json_integer_value(n) < 0 ||
-                  json_integer_value(n) > ROTARY_PAIRS_MAX))
-            return gi_fail(rope.err, GLINT_ERR_FORMAT,
-                           "%s: \"mrope_section\" must hold whole numbers, 0 to %d", rope.what,
-                           ROTARY_PAIRS_MAX);
-        if (n) t->mrope_section[i] = (size_t)json_integer_value(n);
-        sum += t->mrope_section[i];
-    }
-    if (sum != t->rotary_dim / 2)
-        return gi_fail(rope.err, GLINT_ERR_FORMAT,
-                       "%s: \"mrope_section\" adds up to %zu, expected half of the %zu rotated "
-                       "dimensions",
-                       rope.what, sum, t->rotary_dim);
-    return GLINT_OK;
-}
-
 static glint_status read_text(section s, gi_text_config *t) {
     GI_TRY(want_string(s, "hidden_act", "silu"));
     GI_TRY(get_size(s, "hidden_size", true, 1, WIDTH_MAX, &t->hidden));
@@ -213,12 +148,12 @@ static glint_status read_text(section s, gi_text_config *t) {
                        "%zu, or a \"head_dim\"",
                        s.what, t->hidden, t->n_heads);
     t->head_dim = t->hidden / t->n_heads;
-    GI_TRY(get_size(s, "head_dim", false, 2, HEAD_DIM_MAX, &t->head_dim));
-    if (t->head_dim < 2 || t->head_dim > HEAD_DIM_MAX || t->head_dim % 2 != 0)
+    GI_TRY(get_size(s, "head_dim", false, 2, GI_CONFIG_HEAD_DIM_MAX, &t->head_dim));
+    if (t->head_dim < 2 || t->head_dim > GI_CONFIG_HEAD_DIM_MAX || t->head_dim % 2 != 0)
         return gi_fail(s.err, GLINT_ERR_FORMAT,
                        "%s: head dimension is %zu, expected an even number, 2 to %d", s.what,
-                       t->head_dim, HEAD_DIM_MAX);
-    return read_rope(s, t);
+                       t->head_dim, GI_CONFIG_HEAD_DIM_MAX);
+    return gi_config_read_rope(s.obj, s.what, t, s.err);
 }
 
 static glint_status check_vision(section s, const gi_text_config *t, const gi_vision_config *v) {

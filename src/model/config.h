@@ -28,6 +28,9 @@
 /** Most end-of-answer ids a checkpoint may name. */
 #define GI_CONFIG_EOS_MAX 16
 
+/** Largest head of the decoder. */
+#define GI_CONFIG_HEAD_DIM_MAX 1024
+
 /** The decoder. Letters as in the design: H heads, K kv heads, D head dim, C hidden, F, V. */
 typedef struct gi_text_config {
     size_t hidden;        /**< C */
