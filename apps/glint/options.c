@@ -18,6 +18,7 @@ enum {
     ARENA_BYTES_MAX = 1024 * 1024,
     FLAGS_MAX = 256,
     NAME_BYTES_MAX = 64,
+    SOURCE_BYTES_MAX = 4096 + 128, /* a path, a line and a name */
     HELP_COLUMN = 28,
     HELP_WIDTH = 68, /* of the right column */
     VALUES_BYTES = 512,
@@ -287,11 +288,18 @@ static glint_status copy_text(const parse_run *r, const char *text, size_t len, 
     return *ret ? GLINT_OK : gi_fail(r->err, GLINT_ERR_MEMORY, "no memory for the options");
 }
 
+/* Remember where a value came from; the last source wins. */
+static glint_status note_source(const parse_run *r, const gi_option *s, const char *source) {
+    if (s < r->o->specs || s >= r->o->specs + r->o->n_specs) return GLINT_OK;
+    return copy_text(r, source, strlen(source), &r->o->sources[s - r->o->specs]);
+}
+
 static glint_status set_from_variable(const parse_run *r, const gi_option *s) {
     char name[NAME_BYTES_MAX];
     spell(name, "GLINT_", s->name, true);
     const char *text = getenv(name);
     if (!text || !*text) return GLINT_OK;
+    GI_TRY(note_source(r, s, name));
     if (s->kind != GI_OPTION_LIST) return set_value(r, s, name, text);
     ((gi_option_list *)s->target)->n = 0;
     for (const char *at = text; *at; at += *at == ',') {
@@ -365,6 +373,10 @@ static glint_status apply_config(const parse_run *r, const gi_json_text *config)
         const glint_status st = set_from_json(r, found, key, value);
         gi_json_at(config, config->root, key, st, r->err);
         GI_TRY(st);
+        char source[SOURCE_BYTES_MAX];
+        snprintf(source, sizeof source, "%s:%zu: %s", config->what,
+                 gi_json_line(config, config->root, key), key);
+        GI_TRY(note_source(r, found, source));
     }
     return GLINT_OK;
 }
@@ -388,6 +400,7 @@ static glint_status apply_flags(const parse_run *r, bool config_only) {
         for (size_t j = 0; j < i; j++) is_first &= r->flags[j].spec != s;
         if (is_first && s->kind == GI_OPTION_LIST) ((gi_option_list *)s->target)->n = 0;
         GI_TRY(set_value(r, s, source, r->flags[i].value));
+        GI_TRY(note_source(r, s, source));
     }
     return GLINT_OK;
 }
@@ -396,6 +409,10 @@ glint_status gi_options_parse(gi_options *o, int argc, char **argv, glint_error 
     parse_run r;
     init_run(&r, o, err);
     gi_arena_init(&o->arena, ARENA_BYTES_MAX);
+    o->sources = gi_arena_alloc(&o->arena, o->n_specs, sizeof *o->sources);
+    if (o->n_specs && !o->sources)
+        return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the options");
+    for (size_t i = 0; i < o->n_specs; i++) o->sources[i] = NULL;
     for (size_t i = 0; i < o->n_specs; i++)
         if (o->specs[i].fallback)
             GI_TRY(set_value(&r, &o->specs[i], o->specs[i].name, o->specs[i].fallback));
@@ -497,6 +514,39 @@ void gi_options_print_help(const gi_options *o, FILE *to) {
     }
     print_variables(o, to);
     if (o->footer) fprintf(to, "\n%s", o->footer);
+}
+
+const char *gi_options_source(const gi_options *o, const char *name) {
+    for (size_t i = 0; i < o->n_specs; i++)
+        if (strcmp(o->specs[i].name, name) == 0) return o->sources[i];
+    return NULL;
+}
+
+static bool is_same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool gi_option_equal(const gi_option *a, const gi_option *b) {
+    const gi_option_list *list = a->target, *other = b->target;
+    switch (a->kind) {
+    case GI_OPTION_HEADING:
+        return true;
+    case GI_OPTION_SWITCH:
+        return *(const bool *)a->target == *(const bool *)b->target;
+    case GI_OPTION_INT:
+        return *(const int64_t *)a->target == *(const int64_t *)b->target;
+    case GI_OPTION_NUMBER:
+        return *(const double *)a->target == *(const double *)b->target;
+    case GI_OPTION_TEXT:
+    case GI_OPTION_CHOICE:
+        return is_same_text(*(const char *const *)a->target, *(const char *const *)b->target);
+    case GI_OPTION_LIST:
+        if (list->n != other->n) return false;
+        for (size_t i = 0; i < list->n; i++)
+            if (strcmp(list->values[i], other->values[i]) != 0) return false;
+        return true;
+    }
+    return true;
 }
 
 void gi_options_done(gi_options *o) {

@@ -69,8 +69,9 @@ typedef struct gi_options {
 
     const char *operands[GI_OPTION_VALUES_MAX]; /**< what is not an option, in order */
     size_t n_operands;
-    bool help_wanted; /**< -h or --help was there: the caller prints help and exits with 0 */
-    gi_arena arena;   /**< strings from variables and the config file */
+    const char **sources; /**< [n_specs] see gi_options_source */
+    bool help_wanted;     /**< -h or --help was there: the caller prints help and exits with 0 */
+    gi_arena arena;       /**< strings from variables and the config file */
 } gi_options;
 
 /**
@@ -85,6 +86,15 @@ glint_status gi_options_parse(gi_options *o, int argc, char **argv, glint_error 
 
 /** Print usage, about, options with range and default, and footer. */
 void gi_options_print_help(const gi_options *o, FILE *to);
+
+/**
+ * Where an option's value came from, as messages about it begin: "--listen", "GLINT_LISTEN" or
+ * "serve.json:3: listen"; NULL when it is the default.
+ */
+const char *gi_options_source(const gi_options *o, const char *name);
+
+/** Whether two targets of one row of a table, parsed apart, hold the same value. */
+bool gi_option_equal(const gi_option *a, const gi_option *b);
 
 /** Free strings; targets must not be used any more. */
 void gi_options_done(gi_options *o);

@@ -9,6 +9,7 @@
 #include "fetch_args.h"
 #include "redis_args.h"
 #include "serve_lists.h"
+#include "serve_reload.h"
 
 #include "base/log.h"
 #include "server/server.h"
@@ -40,8 +41,9 @@ static const char ABOUT[] =
     "--list routes tells, over HTTP. Listens at once and becomes ready when the model is loaded.\n"
     "SIGTERM or Ctrl-C: refuses new requests, finishes those under way, exits; a second one exits "
     "at\n"
-    "once. SIGHUP: reads keys, templates, --image-urls and --log-level again, and opens the audit\n"
-    "log again.\n";
+    "once. SIGHUP: reads the config file, keys and templates again, and opens the audit log "
+    "again;\n"
+    "the log says which settings that changed, and which take a restart.\n";
 
 static const char FOOTER[] =
     "Examples:\n"
@@ -162,11 +164,21 @@ enum {
               GI_REDIS_ARGS_OPTIONS
 };
 
+/* Options that were read. Not copied: the table points into it. */
+typedef struct setup {
+    serve_options values;
+    gi_option specs[N_SPECS];
+    gi_options options;
+} setup;
+
 /* ---- a server and the thread that loads its model ---- */
 
 typedef struct run {
     gi_server *server;
     const char *model_dir;
+    const setup *started;
+    setup reloads[2]; /* in turns: the last one and the next */
+    setup *reloaded;  /* what holds after the last SIGHUP; NULL: nothing came of one yet */
     int argc;
     char **argv;
     bool has_audit, has_templates;
@@ -253,27 +265,36 @@ static void reload_templates(run *r) {
                    gi_server_reload_tasks);
 }
 
-static void init_options(serve_options *s, gi_option specs[N_SPECS], gi_options *o);
+static void init_setup(setup *to);
+static glint_status resolve(setup *from, gi_server_settings *ret, glint_error *err);
 
-/* Those settings that may change while the server runs; a restart takes the others. */
+static void apply_log(const serve_options *o) {
+    gi_log_set_level((gi_log_level)gi_log_level_parse(o->log_level));
+    gi_log_set_json(strcmp(o->log_format, "json") == 0);
+}
+
+/* Those settings that may change while the server runs; the log names what takes a restart. */
 static void reload_settings(run *r) {
-    serve_options s = {0};
-    gi_option specs[N_SPECS];
-    gi_options o;
+    setup *next = &r->reloads[r->reloaded == &r->reloads[0]];
+    gi_server_settings settings;
     glint_error err = {0};
-    init_options(&s, specs, &o);
-    const bool ok = gi_options_parse(&o, r->argc, r->argv, &err) == GLINT_OK;
-    gi_server_count_reload(r->server, ok);
-    if (ok) {
-        gi_log_set_level((gi_log_level)gi_log_level_parse(s.log_level));
-        gi_server_set_image_urls(r->server, gi_fetch_args_are_on(&s.fetch));
-        gi_log(GI_LOG_INFO, "serve",
-               "SIGHUP: the settings were read again: image-urls %s, log-level %s", s.fetch.urls,
-               s.log_level);
-    } else {
+    init_setup(next);
+    glint_status st = gi_options_parse(&next->options, r->argc, r->argv, &err);
+    if (st == GLINT_OK) st = resolve(next, &settings, &err);
+    gi_server_count_reload(r->server, st == GLINT_OK);
+    if (st != GLINT_OK) {
         gi_log(GI_LOG_ERROR, "serve", "SIGHUP: the old settings stay: %s", err.message);
+        gi_options_done(&next->options);
+        return;
     }
-    gi_options_done(&o);
+    apply_log(&next->values);
+    gi_server_set_image_urls(r->server, gi_fetch_args_are_on(&next->values.fetch));
+    gi_server_change(r->server, &settings);
+    gi_serve_reload_tell(&r->started->options,
+                         r->reloaded ? &r->reloaded->options : &r->started->options,
+                         &next->options);
+    if (r->reloaded) gi_options_done(&r->reloaded->options);
+    r->reloaded = next;
 }
 
 static void reload(run *r) {
@@ -351,31 +372,38 @@ static glint_status check_access(gi_access_settings *a, glint_error *err) {
     return GLINT_OK;
 }
 
-/* What the options mean together. Not GI_EXIT_OK: why was said. */
-static int resolve(serve_options *o, gi_server_settings *ret, glint_error *err) {
-    *ret = o->settings;
-    if (check_access(&ret->access, err) != GLINT_OK ||
-        gi_fetch_args_resolve(&o->fetch, &ret->fetch, err) != GLINT_OK ||
-        gi_audit_args_resolve(&o->audit, &ret->audit, err) != GLINT_OK ||
-        gi_redis_args_resolve(&o->redis, ret, err) != GLINT_OK)
-        return gi_command_fail("serve", GI_EXIT_USAGE, err);
-    if (gi_engine_args_resolve(&o->engine, &ret->engine, err) != GLINT_OK)
-        return gi_command_fail("serve", GI_EXIT_MODEL, err);
-    ret->engine.on_progress = on_progress;
-    ret->engine.sequences_max = (int)o->sequences_max;
-    ret->engine.kv_tokens_max = (int)o->kv_tokens_max;
-    ret->body_bytes_max = o->body_max_mib * MIB;
-    ret->body_bytes_total_max = o->body_total_max_mib * MIB;
-    ret->answer_cache_bytes = o->answer_cache_mib * MIB;
-    return GI_EXIT_OK;
+/* The settings that options mean, but for the engine's. They point into `from`. */
+static glint_status resolve(setup *from, gi_server_settings *ret, glint_error *err) {
+    serve_options *o = &from->values;
+    gi_server_settings settings = o->settings;
+    GI_TRY(check_access(&settings.access, err));
+    GI_TRY(gi_fetch_args_resolve(&o->fetch, &settings.fetch, err));
+    GI_TRY(gi_audit_args_resolve(&o->audit, &settings.audit, err));
+    GI_TRY(gi_redis_args_resolve(&o->redis, &settings, err));
+    settings.body_bytes_max = o->body_max_mib * MIB;
+    settings.body_bytes_total_max = o->body_total_max_mib * MIB;
+    settings.answer_cache_bytes = o->answer_cache_mib * MIB;
+    *ret = settings;
+    return GLINT_OK;
 }
 
-static int start(serve_options *o, int argc, char **argv) {
+static glint_status resolve_engine(serve_options *o, glint_engine_options *ret, glint_error *err) {
+    GI_TRY(gi_engine_args_resolve(&o->engine, ret, err));
+    ret->on_progress = on_progress;
+    ret->sequences_max = (int)o->sequences_max;
+    ret->kv_tokens_max = (int)o->kv_tokens_max;
+    return GLINT_OK;
+}
+
+static int start(setup *from, int argc, char **argv) {
     gi_server_settings settings;
-    run r = {.loaded_fd = -1, .argc = argc, .argv = argv};
+    run r = {.loaded_fd = -1, .started = from, .argc = argc, .argv = argv};
+    int exit_code;
     keep_heap_small();
-    int exit_code = resolve(o, &settings, &r.err);
-    if (exit_code != GI_EXIT_OK) return exit_code;
+    if (resolve(from, &settings, &r.err) != GLINT_OK)
+        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
+    if (resolve_engine(&from->values, &settings.engine, &r.err) != GLINT_OK)
+        return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
     r.model_dir = settings.engine.model_dir;
     r.has_audit = settings.audit.path != NULL;
     r.has_templates = settings.engine.template_dir != NULL;
@@ -395,9 +423,10 @@ static int start(serve_options *o, int argc, char **argv) {
         exit_code = gi_command_fail("serve", is_usage ? GI_EXIT_USAGE : GI_EXIT_INPUT, &r.err);
         goto done;
     }
-    gi_server_set_image_urls(r.server, gi_fetch_args_are_on(&o->fetch));
+    gi_server_set_image_urls(r.server, gi_fetch_args_are_on(&from->values.fetch));
     exit_code = serve_until_signal(&r, signal_fd, &signals);
     gi_server_close(r.server);
+    if (r.reloaded) gi_options_done(&r.reloaded->options);
     if (exit_code == GI_EXIT_OK) gi_log(GI_LOG_INFO, "serve", "stopped");
 done:
     if (signal_fd >= 0) close(signal_fd);
@@ -405,7 +434,10 @@ done:
     return exit_code;
 }
 
-static void init_options(serve_options *s, gi_option specs[N_SPECS], gi_options *o) {
+static void init_setup(setup *to) {
+    *to = (setup){0};
+    serve_options *s = &to->values;
+    gi_option *specs = to->specs;
     size_t n_specs = 0;
     gi_engine_args_options(&s->engine, specs, &n_specs);
     for (size_t i = 0; i < N_ROWS; i++)
@@ -422,7 +454,7 @@ static void init_options(serve_options *s, gi_option specs[N_SPECS], gi_options 
     gi_fetch_args_options(&s->fetch, specs, &n_specs);
     gi_audit_args_options(&s->audit, specs, &n_specs);
     gi_redis_args_options(&s->redis, specs, &n_specs);
-    *o = (gi_options){
+    to->options = (gi_options){
         .command = "serve",
         .usage = "glint serve [OPTION]...",
         .about = ABOUT,
@@ -434,16 +466,15 @@ static void init_options(serve_options *s, gi_option specs[N_SPECS], gi_options 
 }
 
 int gi_command_serve(int argc, char **argv) {
-    serve_options s = {0};
-    gi_option specs[N_SPECS];
-    gi_options o;
+    setup s;
     int exit_code;
-    init_options(&s, specs, &o);
-    if (!gi_command_begin(&o, argc, argv, &exit_code)) return exit_code;
-    gi_log_set_level((gi_log_level)gi_log_level_parse(s.log_level));
-    gi_log_set_json(strcmp(s.log_format, "json") == 0);
-    if (s.lists_routes) s.list = "routes";
-    exit_code = s.list ? gi_serve_list(s.list, specs, o.n_specs) : start(&s, argc, argv);
-    gi_options_done(&o);
+    init_setup(&s);
+    if (!gi_command_begin(&s.options, argc, argv, &exit_code)) return exit_code;
+    serve_options *o = &s.values;
+    apply_log(o);
+    if (o->lists_routes) o->list = "routes";
+    exit_code =
+        o->list ? gi_serve_list(o->list, s.specs, s.options.n_specs) : start(&s, argc, argv);
+    gi_options_done(&s.options);
     return exit_code;
 }

@@ -35,8 +35,9 @@
  * An item moves on by gi_line_take and gi_line_put; with a reason to stop it leaves instead, found
  * by gi_line_reap in the stages where it only waits (ARRIVED, WAITING, READY).
  *
- * Invariants: the items before RUNNING are at most queue_max; an item is in exactly one list, that
- * of its state; an item with a reason to stop never enters another stage.
+ * Invariants: the items before RUNNING are at most queue_max, but for those that were there when
+ * the caller lowered it; an item is in exactly one list, that of its state; an item with a reason
+ * to stop never enters another stage.
  */
 #ifndef GI_SCHED_LINE_H
 #define GI_SCHED_LINE_H

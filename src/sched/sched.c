@@ -243,9 +243,12 @@ static bool start_threads(gi_sched *s, int n_crew) {
     return ok;
 }
 
+static bool are_in_range(size_t queue_max, size_t ready_max) {
+    return queue_max >= 1 && queue_max <= QUEUE_MAX_MAX && ready_max >= 1 && ready_max <= queue_max;
+}
+
 glint_status gi_sched_create(const gi_sched_config *config, gi_sched **ret, glint_error *err) {
-    if (config->queue_max < 1 || config->queue_max > QUEUE_MAX_MAX || config->ready_max < 1 ||
-        config->ready_max > config->queue_max || config->n_crew < 1 ||
+    if (!are_in_range(config->queue_max, config->ready_max) || config->n_crew < 1 ||
         config->n_crew > GI_SCHED_CREW_MAX)
         return gi_fail(err, GLINT_ERR_ARG, "scheduler: a limit is out of range");
     gi_sched *s = gi_calloc(1, sizeof *s);
@@ -274,6 +277,15 @@ glint_status gi_sched_create(const gi_sched_config *config, gi_sched **ret, glin
 done:
     gi_sched_free(s);
     return st;
+}
+
+void gi_sched_set_limits(gi_sched *s, size_t queue_max, size_t ready_max) {
+    gi_assert(are_in_range(queue_max, ready_max));
+    pthread_mutex_lock(&s->lock);
+    s->line.queue_max = queue_max;
+    s->line.ready_max = ready_max;
+    pthread_cond_broadcast(&s->crew_cv); /* more may be prepared than before */
+    pthread_mutex_unlock(&s->lock);
 }
 
 glint_status gi_sched_submit(gi_sched *s, gi_sched_request *r, glint_error *err) {

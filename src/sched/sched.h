@@ -85,6 +85,12 @@ typedef struct gi_sched_stats {
 glint_status gi_sched_create(const gi_sched_config *config, gi_sched **ret, glint_error *err);
 
 /**
+ * Change queue_max and ready_max, within the ranges of gi_sched_config. What is in the line stays,
+ * also above a lower limit. Any thread.
+ */
+void gi_sched_set_limits(gi_sched *s, size_t queue_max, size_t ready_max);
+
+/**
  * Hand in a request; item.deadline_ms (gi_clock_ms, 0 = none) and tenant are the caller's to set.
  * @return GLINT_ERR_BUSY when the line is full or draining, GLINT_ERR_LIMIT when only its tenant
  *         has too many requests in it: the request then stays the caller's and is never finished.

@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +27,16 @@ enum {
     REASONS_MAX = 64, /* more than there are */
 };
 
+/* What gi_access_change changes. */
+typedef struct rules {
+    gi_tenant_limits limits;
+    double failures_per_s;
+    int64_t n_proxies;
+} rules;
+
 struct gi_access {
-    gi_access_settings settings;
+    pthread_mutex_t lock;
+    rules rules;   /* under the lock */
     gi_auth *auth; /* NULL: nobody is asked */
     gi_rate_limiter *tenants, *failures;
     /* Why credentials were refused; written by the network thread alone. */
@@ -77,11 +86,18 @@ static glint_status make_limiter(gi_store *store, const char *domain, size_t n_k
                  : gi_rate_limiter_create_local(n_keys_max, ret, err);
 }
 
+static rules rules_of(const gi_access_settings *settings) {
+    return (rules){.limits = settings->auth.limits,
+                   .failures_per_s = settings->auth_failures_per_s,
+                   .n_proxies = settings->n_proxies};
+}
+
 glint_status gi_access_create(const gi_access_settings *settings, gi_store *store, gi_access **ret,
                               glint_error *err) {
     gi_access *a = gi_calloc(1, sizeof *a);
     if (!a) return gi_fail(err, GLINT_ERR_MEMORY, "access: no memory");
-    a->settings = *settings;
+    pthread_mutex_init(&a->lock, NULL);
+    a->rules = rules_of(settings);
     glint_status st = make_limiter(store, "tenants", 2 * TENANTS_MAX, &a->tenants, err);
     if (st == GLINT_OK) st = make_limiter(store, "failures", ADDRESSES_MAX, &a->failures, err);
     if (st == GLINT_OK && (settings->auth.jwt_keys || settings->auth.api_keys))
@@ -99,6 +115,7 @@ void gi_access_free(gi_access *a) {
     gi_auth_free(a->auth);
     if (a->tenants) a->tenants->free(a->tenants);
     if (a->failures) a->failures->free(a->failures);
+    pthread_mutex_destroy(&a->lock);
     gi_free(a);
 }
 
@@ -108,6 +125,20 @@ bool gi_access_has_auth(const gi_access *a) {
 
 glint_status gi_access_reload(gi_access *a, glint_error *err) {
     return a->auth ? gi_auth_reload(a->auth, err) : GLINT_OK;
+}
+
+void gi_access_change(gi_access *a, const gi_access_settings *settings) {
+    pthread_mutex_lock(&a->lock);
+    a->rules = rules_of(settings);
+    pthread_mutex_unlock(&a->lock);
+    if (a->auth) gi_auth_set_limits(a->auth, &settings->auth.limits);
+}
+
+static rules get_rules(gi_access *a) {
+    pthread_mutex_lock(&a->lock);
+    const rules now = a->rules;
+    pthread_mutex_unlock(&a->lock);
+    return now;
 }
 
 /* ---- addresses ---- */
@@ -132,11 +163,11 @@ static bool forwarded_address(const char *value, int64_t n, char out[GI_HTTP_PEE
     return inet_pton(AF_INET, out, &scratch) == 1 || inet_pton(AF_INET6, out, &scratch) == 1;
 }
 
-static void client_address(const gi_access *a, const gi_http_request *r,
+static void client_address(int64_t n_proxies, const gi_http_request *r,
                            char out[GI_HTTP_PEER_BYTES]) {
-    const char *value = a->settings.n_proxies > 0 ? gi_http_header(r, "X-Forwarded-For") : NULL;
+    const char *value = n_proxies > 0 ? gi_http_header(r, "X-Forwarded-For") : NULL;
     char forwarded[GI_HTTP_PEER_BYTES];
-    if (value && forwarded_address(value, a->settings.n_proxies, forwarded))
+    if (value && forwarded_address(value, n_proxies, forwarded))
         memcpy(out, forwarded, sizeof forwarded);
     else
         gi_http_peer(r, out);
@@ -194,7 +225,7 @@ bool gi_access_get_failures(const gi_access *a, size_t i, const char **ret_reaso
 }
 
 /* Who asks, or an answer that refuses. */
-static bool authenticate(gi_access *a, gi_http_request *r, gi_principal *ret) {
+static bool authenticate(gi_access *a, const rules *now, gi_http_request *r, gi_principal *ret) {
     const gi_auth_headers headers = {
         .authorization = gi_http_header(r, "Authorization"),
         .n_authorization = gi_http_header_count(r, "Authorization"),
@@ -205,10 +236,10 @@ static bool authenticate(gi_access *a, gi_http_request *r, gi_principal *ret) {
         count_refusal(a, "no credential");
         return answer(r, GI_API_UNAUTHENTICATED, 0);
     }
-    const double per_s = a->settings.auth_failures_per_s, now_ms = gi_clock_ms();
+    const double per_s = now->failures_per_s, now_ms = gi_clock_ms();
     const gi_rate_rule rule = {per_s, gi_rate_default_burst(per_s)};
     char address[GI_HTTP_PEER_BYTES], key[GI_RATE_KEY_BYTES_MAX + 1];
-    client_address(a, r, address);
+    client_address(now->n_proxies, r, address);
     failure_key(address, key);
     const gi_rate_verdict blocked = a->failures->peek(a->failures, key, rule, 1, now_ms);
     if (!blocked.is_allowed) {
@@ -228,9 +259,10 @@ static bool authenticate(gi_access *a, gi_http_request *r, gi_principal *ret) {
 }
 
 bool gi_access_check(gi_access *a, gi_http_request *r, gi_access_level level) {
-    gi_principal p = {.scopes = GI_SCOPE_ALL, .limits = a->settings.auth.limits};
     if (level == GI_ACCESS_OPEN) return true;
-    if (a->auth && !authenticate(a, r, &p)) return false;
+    const rules now = get_rules(a);
+    gi_principal p = {.scopes = GI_SCOPE_ALL, .limits = now.limits};
+    if (a->auth && !authenticate(a, &now, r, &p)) return false;
     if (!is_allowed(level, p.scopes)) {
         count_refusal(a, "it lacks the scope");
         gi_log(GI_LOG_INFO, "auth", "id=%s key=%s refused: it lacks the scope",

@@ -47,6 +47,12 @@ bool gi_access_has_auth(const gi_access *a);
 /** As gi_auth_reload; without authentication nothing happens. */
 glint_status gi_access_reload(gi_access *a, glint_error *err);
 
+/**
+ * Take over what may change while requests come in: auth.limits, auth_failures_per_s and n_proxies;
+ * the rest stays as it is. Requests that are in keep what they came in with. Any thread.
+ */
+void gi_access_change(gi_access *a, const gi_access_settings *settings);
+
 /** How often credentials were refused for the i-th reason, constant words; false behind the last.
  * Any thread. */
 bool gi_access_get_failures(const gi_access *a, size_t i, const char **ret_reason, uint64_t *ret_n);

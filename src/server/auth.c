@@ -22,6 +22,7 @@ typedef struct key_set {
 struct gi_auth {
     gi_auth_settings settings;
     pthread_mutex_t lock;
+    gi_tenant_limits limits; /* under the lock: in place of those of the settings */
     key_set *current;
 };
 
@@ -39,10 +40,11 @@ static glint_status load(const gi_auth_settings *settings, key_set **ret, glint_
     return GLINT_OK;
 }
 
-static key_set *take_ref(gi_auth *a) {
+static key_set *take_ref(gi_auth *a, gi_tenant_limits *ret_limits) {
     pthread_mutex_lock(&a->lock);
     key_set *set = a->current;
     set->n_refs++;
+    *ret_limits = a->limits;
     pthread_mutex_unlock(&a->lock);
     return set;
 }
@@ -66,6 +68,7 @@ glint_status gi_auth_create(const gi_auth_settings *settings, gi_auth **ret, gli
         return gi_fail(err, GLINT_ERR_MEMORY, "authentication: no memory");
     }
     a->settings = *settings;
+    a->limits = settings->limits;
     a->current = set;
     pthread_mutex_init(&a->lock, NULL);
     *ret = a;
@@ -88,6 +91,12 @@ glint_status gi_auth_reload(gi_auth *a, glint_error *err) {
     pthread_mutex_unlock(&a->lock);
     drop_ref(a, old);
     return GLINT_OK;
+}
+
+void gi_auth_set_limits(gi_auth *a, const gi_tenant_limits *limits) {
+    pthread_mutex_lock(&a->lock);
+    a->limits = *limits;
+    pthread_mutex_unlock(&a->lock);
 }
 
 bool gi_auth_sha256(const void *bytes, size_t n, uint8_t out[GI_AUTH_SHA256_BYTES]) {
@@ -147,9 +156,10 @@ gi_auth_outcome gi_auth_check(gi_auth *a, const gi_auth_headers *headers, int64_
     if (headers->n_authorization + headers->n_api_key == 0) return GI_AUTH_NOT_GIVEN;
     *why = (gi_jwt_refusal){0};
     gi_principal p = {0};
-    key_set *set = take_ref(a);
+    gi_tenant_limits limits;
+    key_set *set = take_ref(a, &limits);
     const bool ok = check_one(a, set->keys, headers, now_s, &p, why);
-    if (ok) p.limits = gi_auth_keys_limits(set->keys, p.tenant, &a->settings.limits);
+    if (ok) p.limits = gi_auth_keys_limits(set->keys, p.tenant, &limits);
     drop_ref(a, set);
     if (ok) *ret = p;
     return ok ? GI_AUTH_ACCEPTED : why->is_memory ? GI_AUTH_NO_MEMORY : GI_AUTH_REFUSED;

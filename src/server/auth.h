@@ -34,6 +34,9 @@ void gi_auth_free(gi_auth *a);
  */
 glint_status gi_auth_reload(gi_auth *a, glint_error *err);
 
+/** Limits of tenants without an entry of their own, from now on. Any thread. */
+void gi_auth_set_limits(gi_auth *a, const gi_tenant_limits *limits);
+
 /** The headers of a request that may hold a credential. */
 typedef struct gi_auth_headers {
     const char *authorization, *api_key; /**< value, or NULL */

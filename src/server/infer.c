@@ -37,7 +37,8 @@
 enum { RETRY_AFTER_MAX_S = 60 };
 
 struct gi_infer {
-    gi_infer_config config;
+    gi_infer_config config;     /* but for what gi_infer_set_limits sets */
+    _Atomic int64_t timeout_ms; /* in place of config.limits.timeout_ms */
     gi_engine_ops *engine_ops;
     gi_sched *sched;
     gi_answer_cache *answers;
@@ -177,8 +178,9 @@ static bool admit(void *ctx, gi_sched_request *r) {
     asking *a = c->asking;
     if (c->i > 0) return true; /* the first call has read it */
     a->tasks = glint_engine_tasks(s->config.engine);
-    if (!gi_asked_read(&a->asked, a->http, &s->config.limits, &c->error) || !check_names(c))
-        return false;
+    gi_field_limits limits = s->config.limits;
+    limits.timeout_ms = atomic_load(&s->timeout_ms);
+    if (!gi_asked_read(&a->asked, a->http, &limits, &c->error) || !check_names(c)) return false;
     const gi_infer_fields *f = &a->asked.fields;
     r->item.deadline_ms = gi_http_received_ms(a->http) + (double)f->timeout_ms;
     a->responder.is_stream = gi_http_record(a->http)->is_stream = f->stream;
@@ -446,7 +448,7 @@ void gi_infer_submit(gi_infer *s, const gi_infer_route *route, gi_http_request *
         gi_api_fail(&error, GI_API_OVERLOADED, NULL);
     } else if (gi_asked_begin(&a->asked, route->fields, r, &error)) {
         gi_http_set_user(r, a);
-        if (submit(a, 0, gi_http_received_ms(r) + (double)s->config.limits.timeout_ms, &error))
+        if (submit(a, 0, gi_http_received_ms(r) + (double)atomic_load(&s->timeout_ms), &error))
             return;
         gi_http_set_user(r, NULL);
     }
@@ -467,6 +469,7 @@ glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glin
     gi_infer *s = gi_calloc(1, sizeof *s);
     if (!s) return gi_fail(err, GLINT_ERR_MEMORY, "inference: no memory");
     s->config = *config;
+    atomic_init(&s->timeout_ms, config->limits.timeout_ms);
     glint_status st;
     GI_TRY_DONE(
         gi_answer_cache_create(config->answer_cache_bytes, config->answer_store, &s->answers, err));
@@ -486,6 +489,11 @@ glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glin
 done:
     gi_infer_free(s);
     return st;
+}
+
+void gi_infer_set_limits(gi_infer *s, size_t queue_max, size_t ready_max, int64_t timeout_ms) {
+    gi_sched_set_limits(s->sched, queue_max, ready_max);
+    atomic_store(&s->timeout_ms, timeout_ms);
 }
 
 void gi_infer_get_stats(gi_infer *s, gi_sched_stats *ret_sched, gi_cache_stats *ret_answers) {

@@ -37,6 +37,9 @@ typedef struct gi_infer_config {
 /** Start the scheduler. Errors as gi_sched_create. */
 glint_status gi_infer_create(const gi_infer_config *config, gi_infer **ret, glint_error *err);
 
+/** Change queue_max, ready_max (see gi_sched_set_limits) and limits.timeout_ms. Any thread. */
+void gi_infer_set_limits(gi_infer *s, size_t queue_max, size_t ready_max, int64_t timeout_ms);
+
 /** What sets a route apart. */
 typedef struct gi_infer_route {
     const gi_field_table *fields;

@@ -23,7 +23,7 @@ enum {
 
 gi_field_limits gi_server_field_limits(const gi_server *s) {
     return (gi_field_limits){.max_side_px = s->settings.engine.max_side_px,
-                             .timeout_ms = s->settings.timeout_ms};
+                             .timeout_ms = atomic_load(&s->timeout_ms)};
 }
 
 static glint_status check_address(const gi_server_settings *settings, const gi_listen_address *a,
@@ -73,6 +73,7 @@ static void free_parts(gi_server *s) {
     gi_access_free(s->access);
     gi_page_free(s->page);
     gi_store_free(s->store); /* the others use it */
+    pthread_mutex_destroy(&s->limits_lock);
     gi_free(s);
 }
 
@@ -87,12 +88,29 @@ static glint_status make_parts(gi_server *s, const gi_listen_address *a, glint_e
     return fetch.n_hosts > 0 ? gi_fetcher_create(&fetch, &s->fetcher, err) : GLINT_OK;
 }
 
+/* Under limits_lock, once there is more than one thread. */
+static void take_limits(gi_server *s, const gi_server_settings *settings) {
+    const int64_t queue_max = settings->queue_max, ready_max = settings->ready_max;
+    s->limits = (gi_server_limits){.queue_max = queue_max,
+                                   .ready_max = ready_max < queue_max ? ready_max : queue_max,
+                                   .drain_ms = settings->drain_ms,
+                                   .drain_delay_ms = settings->drain_delay_ms};
+    atomic_store(&s->timeout_ms, settings->timeout_ms);
+}
+
+static void tell_limits(gi_server *s, gi_infer *infer) {
+    gi_infer_set_limits(infer, (size_t)s->limits.queue_max, (size_t)s->limits.ready_max,
+                        atomic_load(&s->timeout_ms));
+}
+
 glint_status gi_server_open(const gi_server_settings *settings, gi_server **ret, glint_error *err) {
     gi_listen_address a;
     GI_TRY(gi_listen_parse(settings->listen, &a, err));
     gi_server *s = gi_calloc(1, sizeof *s);
     if (!s) return gi_fail(err, GLINT_ERR_MEMORY, "server: no memory");
     s->settings = *settings;
+    pthread_mutex_init(&s->limits_lock, NULL);
+    take_limits(s, settings);
     int fd = -1;
     glint_status st = gi_page_create(&s->page, err);
     if (st == GLINT_OK) st = make_parts(s, &a, err);
@@ -118,6 +136,15 @@ glint_status gi_server_reopen_audit(gi_server *s, glint_error *err) {
 
 void gi_server_set_image_urls(gi_server *s, bool is_on) {
     if (s->fetcher) gi_fetcher_set_off(s->fetcher, !is_on);
+}
+
+void gi_server_change(gi_server *s, const gi_server_settings *settings) {
+    gi_access_change(s->access, &settings->access);
+    pthread_mutex_lock(&s->limits_lock);
+    take_limits(s, settings);
+    gi_infer *infer = atomic_load(&s->infer);
+    if (infer) tell_limits(s, infer);
+    pthread_mutex_unlock(&s->limits_lock);
 }
 
 void gi_server_count_reload(gi_server *s, bool ok) {
@@ -180,7 +207,10 @@ glint_status gi_server_load(gi_server *s, glint_error *err) {
     s->engine = engine;
     count_tasks(s);
     s->loaded_s = (int64_t)time(NULL);
+    pthread_mutex_lock(&s->limits_lock);
+    tell_limits(s, infer); /* they may have changed meanwhile */
     atomic_store(&s->infer, infer);
+    pthread_mutex_unlock(&s->limits_lock);
     int expected = GI_SERVER_LOADING;
     atomic_compare_exchange_strong(&s->state, &expected, GI_SERVER_READY);
     return GLINT_OK;
@@ -200,8 +230,8 @@ static void drain(gi_server *s, double grace_ms) {
 void gi_server_drain(gi_server *s) {
     gi_http_begin_drain(s->http);
     atomic_store(&s->state, GI_SERVER_LEAVING);
-    usleep((unsigned)s->settings.drain_delay_ms * 1000);
-    drain(s, (double)s->settings.drain_ms);
+    usleep((unsigned)s->limits.drain_delay_ms * 1000);
+    drain(s, (double)s->limits.drain_ms);
 }
 
 void gi_server_close(gi_server *s) {

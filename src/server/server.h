@@ -80,6 +80,13 @@ glint_status gi_server_reload_tasks(gi_server *s, glint_error *err);
  */
 void gi_server_set_image_urls(gi_server *s, bool is_on);
 
+/**
+ * Take over what may change while the server runs: access as gi_access_change says, queue_max,
+ * ready_max, timeout_ms, drain_ms and drain_delay_ms; the rest stays as it is. The thread of
+ * gi_server_drain.
+ */
+void gi_server_change(gi_server *s, const gi_server_settings *settings);
+
 /** Open the audit log again under its name; the old file is used when that fails. Any thread. */
 glint_status gi_server_reopen_audit(gi_server *s, glint_error *err);
 

@@ -13,6 +13,7 @@
 #include "server/page.h"
 #include "server/server.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* LEAVING: nobody should send more, but what comes is still taken. */
@@ -23,8 +24,17 @@ typedef enum gi_server_state {
     GI_SERVER_DRAINING
 } gi_server_state;
 
+/* What gi_server_change changes, beside access. */
+typedef struct gi_server_limits {
+    int64_t queue_max, ready_max;
+    int64_t drain_ms, drain_delay_ms;
+} gi_server_limits;
+
 struct gi_server {
-    gi_server_settings settings;
+    gi_server_settings settings; /* as at the start */
+    pthread_mutex_t limits_lock; /* of who changes them or makes `infer` */
+    gi_server_limits limits;
+    _Atomic int64_t timeout_ms;
     _Atomic(gi_http *) http; /* its thread may ask for it before it is there */
     gi_store *store;         /* NULL: no Redis */
     gi_access *access;

@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from harness import FAKE, GLINT, PATIENCE_S, ROOT, ROUTE, Server, read_all, wait_until
+from harness import GLINT, PATIENCE_S, ROOT, ROUTE, Server, read_all, wait_until
 
 TINY = os.path.join(ROOT, "tests/golden/tiny/model")
 
@@ -168,19 +168,6 @@ class Mistakes(ReloadTest):
         shutil.copytree(TINY, model)
         self.write("model/config.json", '{"model_type": "glm4v",\n "text_config": }')
         self.refuse(4, "config.json:2: not valid JSON", "--model", model)
-
-
-class Settings(ReloadTest):
-    def test_log_level(self):
-        path = self.write("serve.json", {"log_level": "warn"})
-        server = Server("--config", path, "--log-level", "info", model="fake")  # the flag wins
-        self.addCleanup(server.stop, signal.SIGKILL)
-        self.reload(server, "log-level info")
-        server = self.start("--config", self.write("serve.json", {"log_level": "info"}), binary=FAKE, model="fake")
-        self.write("serve.json", {"log_level": "debug"})
-        self.reload(server, "log-level debug")
-        self.write("serve.json", '{"log_level": "debug",\n"queue_max": 0}')
-        self.assertIn("serve.json:2: queue_max is 0", self.reload(server, "the old settings stay"))
 
 
 if __name__ == "__main__":

@@ -238,6 +238,36 @@ static void freeing_drains_without_grace(void **state) {
     assert_false(waiting.has_run);
 }
 
+static void limits_change_meanwhile(void **state) {
+    engine e = {0};
+    gi_sched *s = start(&e, 2, 1, 1);
+    job running = {.run_us = 5000000}, jobs[5] = {0};
+    assert_int_equal(gi_sched_submit(s, &running.request, NULL), GLINT_OK);
+    wait_running(&running);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(gi_sched_submit(s, &jobs[i].request, NULL), GLINT_OK);
+    while (gi_sched_get_stats(s).n[GI_SCHED_READY] == 0) usleep(100);
+    assert_int_equal(gi_sched_submit(s, &jobs[2].request, NULL), GLINT_ERR_BUSY);
+    /* Nothing but the change wakes the crew, which finds room for a second one. */
+    while (gi_sched_get_stats(s).n[GI_SCHED_WAITING] == 0) usleep(100);
+    usleep(20000);
+    gi_sched_set_limits(s, 4, 2);
+    for (int i = 0; i < 20000 && gi_sched_get_stats(s).n[GI_SCHED_READY] < 2; i++) usleep(500);
+    assert_int_equal(gi_sched_get_stats(s).n[GI_SCHED_READY], 2);
+    for (int i = 2; i < 4; i++)
+        assert_int_equal(gi_sched_submit(s, &jobs[i].request, NULL), GLINT_OK);
+    assert_int_equal(gi_sched_submit(s, &jobs[4].request, NULL), GLINT_ERR_BUSY);
+    /* Lower than what is there: all stay, and none comes in until there is a place. */
+    gi_sched_set_limits(s, 1, 1);
+    assert_int_equal(gi_sched_submit(s, &jobs[4].request, NULL), GLINT_ERR_BUSY);
+    gi_sched_cancel(s, &running.request);
+    for (int i = 0; i < 4; i++) wait_finished(&jobs[i]);
+    assert_int_equal(gi_sched_submit(s, &jobs[4].request, NULL), GLINT_OK);
+    wait_finished(&jobs[4]);
+    for (int i = 0; i < 5; i++) assert_true(jobs[i].has_run);
+    stop(s, &e);
+}
+
 static void cancel_at_each_stage(void **state) {
     engine e = {0};
     gi_sched *s = start(&e, 8, 2, 1);
@@ -452,6 +482,7 @@ int main(void) {
         cmocka_unit_test(refused_by_prepare_never_runs),
         cmocka_unit_test(full_is_busy),
         cmocka_unit_test(freeing_drains_without_grace),
+        cmocka_unit_test(limits_change_meanwhile),
         cmocka_unit_test(cancel_at_each_stage),
         cmocka_unit_test(expires_while_waiting),
         cmocka_unit_test(admitted_while_the_line_stands),
