@@ -10,7 +10,7 @@
 #include "server/audit.h"
 
 /** Rows that gi_audit_args_options appends. */
-#define GI_AUDIT_ARGS_OPTIONS 6
+#define GI_AUDIT_ARGS_OPTIONS 7
 
 /** Their values. Zero-initialise. */
 typedef struct gi_audit_args {

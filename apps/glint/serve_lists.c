@@ -53,6 +53,7 @@ static const char *const LIMIT_OPTIONS[] = {
     "drain-ms",
     "drain-delay-ms",
     "limit-megapixels-per-s",
+    "audit-timeout-ms",
 };
 
 static bool is_limit(const gi_option *o) {

@@ -57,7 +57,8 @@ typedef struct gi_http_ops {
      * nobody wants to know.
      * @param may_hold false: the answer is on its way already (it was due at once, or the client
      *                 is gone).
-     * @return true, when that may be, to hold the answer back: gi_http_release is due.
+     * @return true, when that may be, to hold the answer back: gi_http_release is due, in bounded
+     *         time.
      */
     bool (*on_answer)(void *ctx, gi_http_request *r, bool may_hold);
 } gi_http_ops;
@@ -100,8 +101,8 @@ glint_status gi_http_open(const gi_http_config *config, gi_http **ret, glint_err
 void gi_http_begin_drain(gi_http *h);
 
 /**
- * Take no more connections, give the answers under way up to grace_ms to be taken, close all. Every
- * request must have been answered. NULL is fine.
+ * Take no more connections, wait for answers that are held back, give the client up to grace_ms to
+ * take them, close all. Every request must have been answered. NULL is fine.
  */
 void gi_http_close(gi_http *h, double grace_ms);
 

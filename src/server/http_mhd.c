@@ -299,9 +299,15 @@ void gi_http_close(gi_http *h, double grace_ms) {
     if (!h) return;
     gi_http_begin_drain(h);
     const int fd = MHD_quiesce_daemon(h->daemon);
+    while (atomic_load(&h->n_held) > 0) usleep(CLOSE_POLL_MS * 1000);
     const double until_ms = gi_clock_ms() + grace_ms;
     while (atomic_load(&h->n_requests) > 0 && gi_clock_ms() < until_ms)
         usleep(CLOSE_POLL_MS * 1000);
+    gi_http_watch_lock(h->watch);
+    h->is_closing = true;
+    gi_http_watch_unlock(h->watch);
+    /* The library would abort over a suspended request. */
+    while (atomic_load(&h->n_held) > 0) usleep(CLOSE_POLL_MS * 1000);
     MHD_stop_daemon(h->daemon);
     if (fd >= 0) close(fd);
     gi_http_watch_free(h->watch);

@@ -57,6 +57,8 @@ struct gi_http {
     _Atomic bool draining;
     _Atomic uint64_t n_connections_taken, body_bytes_in, body_bytes_out;
     _Atomic int n_connections;
+    _Atomic int n_held; /**< answers held back; whoever releases one touches this last */
+    bool is_closing;    /**< nobody gets a new answer; under the watch's lock */
 };
 
 /** An answer sent piece by piece; under the watch's lock. bytes[n_taken..] wait for the client. */
@@ -117,6 +119,10 @@ void gi_http_request_free(gi_http_request *r);
 /** Fill in what became of a request. True the first time: gi_http_request_tell is due. Under the
  * lock. */
 bool gi_http_request_record(gi_http_request *r, gi_api_code code);
+
+/** An answer is given that may be held back; gi_http_release is due, whether it is or not. Under
+ * the lock. */
+void gi_http_hold(gi_http_request *r);
 
 /** Say what became of a request. True: its answer is held back. Any thread. */
 bool gi_http_request_tell(gi_http_request *r, bool may_hold);

@@ -21,7 +21,7 @@ void gi_http_respond(gi_http_request *r, gi_http_reply *reply) {
     r->reply = *reply;
     *reply = (gi_http_reply){0};
     r->is_answered = true;
-    r->is_held = true;
+    gi_http_hold(r);
     const bool is_mine = gi_http_request_record(r, code);
     if (r->connection->phase == GI_HTTP_HANDLING)
         gi_http_set_phase(r->connection, GI_HTTP_SETTLING, 0);
@@ -65,6 +65,7 @@ void gi_http_release(gi_http_request *r, bool ok) {
     gi_http_watch_unlock(h->watch);
     gi_buf_done(&body);
     if (!c) gi_http_request_free(r);
+    atomic_fetch_sub(&h->n_held, 1);
 }
 
 void gi_http_respond_error(gi_http_request *r, const gi_api_error *error, const char *allow) {

@@ -215,6 +215,13 @@ bool gi_http_request_record(gi_http_request *r, gi_api_code code) {
     return true;
 }
 
+void gi_http_hold(gi_http_request *r) {
+    atomic_fetch_add(&r->http->n_held, 1);
+    r->is_held = true;
+    /* It would be too late to wait for it: who asked in the last moment is not answered. */
+    if (r->http->is_closing) r->is_gone = true;
+}
+
 bool gi_http_request_tell(gi_http_request *r, bool may_hold) {
     const gi_http_config *config = &r->http->config;
     return config->ops.on_answer && config->ops.on_answer(config->ctx, r, may_hold);

@@ -89,7 +89,7 @@ void gi_http_stream_end(gi_http_request *r, gi_api_code code, gi_buf *tail) {
     gi_assert(r->stream.is_begun && !r->stream.is_ended && !r->is_held);
     r->reply.body = *tail;
     *tail = (gi_buf){.max_bytes = tail->max_bytes};
-    r->is_held = true;
+    gi_http_hold(r);
     const bool is_mine = gi_http_request_record(r, code);
     gi_http_watch_unlock(h->watch);
     if (!is_mine || !gi_http_request_tell(r, true)) gi_http_release(r, true);

@@ -89,14 +89,14 @@ bool gi_observer_on_answer(gi_observer *o, gi_http_request *r, bool may_hold) {
     gi_buf_init(&line, GI_AUDIT_LINE_BYTES_MAX);
     const glint_status st =
         gi_audit_line_write(record, gi_http_request_id(r), gi_http_principal(r), &line, NULL);
-    bool ok = st == GLINT_OK;
-    if (ok)
-        ok = gi_audit_push(o->audit, &line, may_hold ? r : NULL);
+    gi_audit_fate fate = GI_AUDIT_LOST;
+    if (st == GLINT_OK)
+        fate = gi_audit_push(o->audit, &line, may_hold ? r : NULL);
     else
         gi_audit_lost(o->audit);
     gi_buf_done(&line);
-    if (ok && may_hold) return true;
-    if (!ok && may_hold) {
+    if (fate == GI_AUDIT_TOLD) return true;
+    if (fate == GI_AUDIT_LOST && may_hold) {
         on_written(o, r, false);
         return true;
     }

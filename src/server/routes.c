@@ -273,12 +273,14 @@ static void on_hangup(void *ctx, gi_http_request *r) {
     gi_infer_hangup(atomic_load(&s->infer), r);
 }
 
-/* Probes and pages do not wait for the audit log: whether the process lives is not for a disk to
- * say. */
+/* Probes, pages and figures do not wait for the audit log: whether the process lives, and whether
+ * the log does, is not for a disk to say. */
 static bool on_answer(void *ctx, gi_http_request *r, bool may_hold) {
     gi_server *s = ctx;
-    const route *to = find_route(gi_http_record(r)->route);
-    const bool is_open = to && to->access == GI_ACCESS_OPEN;
+    const gi_record *record = gi_http_record(r);
+    const route *to = find_route(record->route);
+    const bool is_open = to && (to->access == GI_ACCESS_OPEN ||
+                                (to->access == GI_ACCESS_METRICS && record->code == GI_API_OK));
     return gi_observer_on_answer(s->observer, r, may_hold && !is_open);
 }
 

@@ -1,4 +1,5 @@
 """What an operator sees: audit log, metrics, traces, logs, reload, draining; and what documents say of them."""
+import fcntl
 import hashlib
 import http.client
 import json
@@ -296,6 +297,117 @@ class Audit(OpsTest):
                                   capture_output=True, text=True, timeout=PATIENCE_S)
             self.assertIn(done.returncode, (2, 3), options)
             self.assertIn(words, done.stderr)
+
+
+class Pipe:
+    """A pipe in place of the audit log's file: a disk that hangs for as long as nobody reads."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, 4096)
+        self.raw = b""
+        self.reads = threading.Event()
+        self.reads.set()
+        self.is_over = False
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        while not self.is_over:
+            time.sleep(0.005)
+            try:
+                if self.reads.is_set():
+                    self.raw += os.read(self.fd, 65536)
+            except BlockingIOError:
+                pass
+
+    def close(self):
+        self.is_over = True
+        self.thread.join()
+        os.close(self.fd)
+
+    def lines(self):
+        """All of them, each whole; the last may be on its way."""
+        return [json.loads(line) for line in self.raw.split(b"\n")[:-1]]
+
+
+class HangingAudit(OpsTest):
+    def hang(self, *options):
+        """A server whose disk has begun to hang, which it has not noticed yet."""
+        self.pipe = Pipe(self.path)
+        self.addCleanup(self.pipe.close)
+        server = self.start(*options)
+        self.assertEqual(server.post({"prompt": "say=x"}, **{"X-Request-Id": "before"}).status, 200)
+        self.pipe.reads.clear()
+        for _ in range(40):
+            self.assertEqual(server.get("/live").status, 200)
+        return server
+
+    def ids(self):
+        ids = [line["id"] for line in self.pipe.lines()]
+        self.assertEqual(len(ids), len(set(ids)))
+        return ids
+
+    def test_refuses_and_heals(self):
+        server = self.hang("--audit-timeout-ms", "500", "--audit-durable")
+        for stream in (False, True):
+            answer = server.post({"prompt": "say=secret", "task": "ask", "stream": stream})
+            self.assertIn(b"audit_unavailable", answer.body)
+            self.assertNotIn(b"finish_reason", answer.body)
+        ready = server.get("/ready")
+        self.assertEqual((ready.status, ready.json), (503, {"status": "audit_unavailable"}))
+        figures = Figures(server)
+        self.assertEqual((figures["glint_audit_ok", {}], figures["glint_ready", {}]), (0, 0))
+        self.assertGreaterEqual(figures["glint_audit_lost_lines_total", {}], 1)
+        begun = time.monotonic()
+        answer = server.post({"prompt": "x"}, **{"X-Request-Id": "refused"})
+        self.assertEqual((answer.status, answer.error["code"]), (503, "audit_unavailable"))
+        self.assertLess(time.monotonic() - begun, 0.4)  # nothing is waited for any more
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: any("the old audit log stays" in line for line in server.lines), "it is told", 20)
+        self.pipe.reads.set()
+        wait_until(lambda: server.get("/ready").status == 200, "it heals", 20)
+        self.assertEqual(Figures(server)["glint_audit_ok", {}], 1)
+        self.assertEqual(server.post({"prompt": "x"}, **{"X-Request-Id": "after"}).status, 200)
+        wait_until(lambda: "after" in self.ids(), "the log goes on", 20)
+        self.assertIn("before", self.ids())
+        self.assertNotIn("refused", self.ids())
+
+    def test_serves_when_told_to(self):
+        server = self.hang("--audit-timeout-ms", "500", "--audit-on-error", "serve")
+        names = [f"n{i}" for i in range(5)]
+        for name in names:
+            self.assertEqual(server.post({"prompt": "x"}, **{"X-Request-Id": name}).status, 200)
+        self.assertEqual(server.get("/ready").status, 200)
+        figures = Figures(server)
+        self.assertEqual((figures["glint_audit_ok", {}], figures["glint_audit_lost_lines_total", {}]), (0, 0))
+        self.pipe.reads.set()
+        wait_until(lambda: set(names) <= set(self.ids()), "the lines come after all", 20)
+        self.assertEqual(Figures(server)["glint_audit_ok", {}], 1)
+
+    def test_stops(self):
+        """An answer is held back when the signals come: it gets its end, and the process a clean one."""
+        server = self.hang("--audit-timeout-ms", "1500")
+        held = server.in_background({"prompt": "say=secret"})
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGHUP)
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        self.assertEqual(server.process.wait(60), 0)
+        self.assertLess(time.monotonic() - begun, 30)
+        answer = held.result()
+        self.assertEqual((answer.status, answer.error["code"]), (503, "audit_unavailable"))
+
+    def test_another_file_ends_it(self):
+        server = self.hang("--audit-timeout-ms", "500")
+        self.assertEqual(server.post({"prompt": "x"}).status, 503)
+        os.remove(self.path)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: any("opened again" in line for line in server.lines), "the log is opened again", 20)
+        wait_until(lambda: server.get("/ready").status == 200, "it heals", 20)
+        self.assertEqual(server.post({"prompt": "x"}, **{"X-Request-Id": "after"}).status, 200)
+        self.assertEqual([line["id"] for line in self.asked()], ["after"])
 
 
 class Figures:
