@@ -49,7 +49,9 @@ static enum MHD_Result on_head(gi_http_request *r, const char *target, const cha
     if (f.fault != GI_API_OK) {
         /* Where this request ends is not certain, so neither is where the next one begins. */
         gi_http_refuse(r, f.fault);
-        return gi_http_reply_queue(r, true);
+        r->is_last = true;
+        const bool has_body = f.n_content_length > 0 || f.n_transfer_encoding > 0;
+        return has_body ? gi_http_reply_queue(r, true) : MHD_YES;
     }
     h->config.ops.on_headers(h->config.ctx, r);
     if (f.content_length > 0 && (r->is_answered || f.content_length > r->body_bytes_max)) {
@@ -112,7 +114,7 @@ static enum MHD_Result on_whole(gi_http_request *r) {
     }
     gi_http_watch_unlock(h->watch);
     if (must_wait) return MHD_YES;
-    return is_over ? MHD_NO : gi_http_reply_queue(r, false);
+    return is_over ? MHD_NO : gi_http_reply_queue(r, r->is_last);
 }
 
 static enum MHD_Result on_access(void *ctx, struct MHD_Connection *mhd, const char *target,

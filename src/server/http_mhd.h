@@ -88,6 +88,7 @@ struct gi_http_request {
     gi_principal principal;
     int64_t rate_limit, rate_remaining, rate_reset_s; /**< limit 0: not told */
     bool is_head;
+    bool is_last; /**< its answer closes the connection */
     /* Under the watch's lock. The status stays 0 when the library ended the request by itself. */
     bool is_answered, is_raw, is_suspended, is_gone;
     bool is_held;     /**< answered, and gi_http_release is due */

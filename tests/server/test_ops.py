@@ -247,6 +247,9 @@ class Audit(OpsTest):
             self.assertEqual((answer.status, answer.error["code"]), (503, "audit_unavailable"))
             self.assertIn("Retry-After", answer.headers)
         self.assertEqual(server.get("/nothing").status, 503)
+        # A head that can be read in two ways has its line before its answer, too.
+        for head in (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y", b"GET / HTTP/1.1"):
+            self.assertIn(b" 503 ", server.raw(head + b"\r\n\r\n").split(b"\r\n")[0], head)
         ready = server.get("/ready")
         self.assertEqual((ready.status, ready.json), (503, {"status": "audit_unavailable"}))
         self.assertEqual(server.get("/live").status, 200)
