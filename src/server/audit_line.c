@@ -38,7 +38,9 @@ static glint_status put_asked(const gi_record *r, gi_buf *b, glint_error *err) {
     }
     GI_TRY(gi_buf_puts(b, "],\"prompt\":", err));
     GI_TRY(put_digest(b, &r->prompt, err));
-    return r->prompt_text ? put(b, "prompt_text", r->prompt_text, err) : GLINT_OK;
+    if (!r->prompt_text) return GLINT_OK;
+    GI_TRY(gi_buf_puts(b, ",\"prompt_text\":", err));
+    return gi_json_out_string(b, r->prompt_text, r->n_prompt_bytes, err);
 }
 
 static glint_status put_answer(const gi_record *r, gi_buf *b, glint_error *err) {

@@ -85,16 +85,16 @@ static bool note_prompt(noting *n, const gi_asked *asked) {
     return end(n, &n->prompt);
 }
 
-/* The beginning of the redacted text as a string of the record's own. */
+/* The beginning of the redacted text, as the record's own. */
 static void take_text(noting *n, gi_record *record) {
     if (!n->notes->with_prompt || n->text.len == 0) return;
     size_t n_bytes = n->text.len;
     if (n_bytes > PROMPT_BYTES_MAX)
         n_bytes = gi_utf8_complete_prefix(n->text.data, PROMPT_BYTES_MAX);
-    record->prompt_text = gi_alloc(n_bytes + 1);
+    record->prompt_text = gi_alloc(n_bytes);
     if (!record->prompt_text) return;
     memcpy(record->prompt_text, n->text.data, n_bytes);
-    record->prompt_text[n_bytes] = '\0';
+    record->n_prompt_bytes = n_bytes;
 }
 
 void gi_audit_note(const gi_audit_notes *notes, const gi_asked *asked, gi_record *record) {

@@ -43,8 +43,9 @@ typedef struct gi_record {
     gi_record_digest pictures[GLINT_IMAGES_MAX];
     size_t n_pictures;
     gi_record_digest prompt;
-    bool has_digests;  /**< pictures and prompt are set */
-    char *prompt_text; /**< redacted; owned; NULL = not wanted */
+    bool has_digests;      /**< pictures and prompt are set */
+    char *prompt_text;     /**< redacted, any bytes; owned; NULL = not wanted */
+    size_t n_prompt_bytes; /**< of prompt_text */
     double queue_ms, fetch_ms;
 
     /* Of those that it answered. */

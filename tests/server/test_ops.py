@@ -82,8 +82,11 @@ class Audit(OpsTest):
         server.post({"prompt": "say=x;联系电话：138 0013 8000，邮箱 li.lei@example.com"})
         chat = {"messages": [{"role": "user", "content": "my card 4111 1111 1111 1111"}]}
         server.request("POST", "/v1/chat/completions", json.dumps(chat), {"Content-Type": "application/json"})
+        # A zero hides nothing of what follows.
+        server.post({"prompt": "\0call 13800138000 \0 now"})
         texts = [line["prompt_text"] for line in self.lines() if line["method"] == "POST"]
-        self.assertEqual(texts, ["say=x;联系电话：[phone]，邮箱 [email]", "my card [card]\n"])
+        self.assertEqual(texts, ["say=x;联系电话：[phone]，邮箱 [email]", "my card [card]\n",
+                                 "\0call [phone] \0 now"])
 
     def test_refusals_have_lines(self):
         server = self.start("--body-max-mib", "1", "--queue-max", "1", "--prepare-threads", "1", "--sequences-max", "1",
