@@ -27,6 +27,11 @@ static void fail(gi_fetch_job *job, glint_status st, const char *what) {
     end(job, st);
 }
 
+static void fail_late(gi_fetch_job *job, const char *what) {
+    job->is_late = true;
+    fail(job, GLINT_ERR_IO, what);
+}
+
 static bool may_connect(const gi_fetch_env *env, const gi_ip *ip, const char **ret_name) {
     const gi_ip_class class = gi_ip_classify(ip, ret_name);
     return class == GI_IP_PUBLIC || (class == GI_IP_PRIVATE && env->config.allow_private);
@@ -71,7 +76,7 @@ static void start_transfer(gi_fetch_job *job, double now_ms) {
     gi_fetch_env *env = job->env;
     const double left_ms = job->deadline_ms - now_ms;
     if (left_ms < 1) {
-        fail(job, GLINT_ERR_IO, "took too long");
+        fail_late(job, "took too long");
         return;
     }
     const gi_transfer_request request = {
@@ -212,6 +217,10 @@ void gi_fetch_job_on_transfer(gi_fetch_job *job, CURLcode code, double now_ms) {
             t->could_not_connect && job->i_ip + 1 < job->n_ips && job->i_ip + 1 < TRIED_IPS_MAX;
         gi_transfer_free(job->env->multi, t);
         job->transfer = NULL;
+        if (now_ms > job->deadline_ms - 1) { /* libcurl counts in whole milliseconds */
+            fail_late(job, why.message);
+            return;
+        }
         if (!can_try_another) {
             fail(job, st, why.message);
             return;
@@ -253,7 +262,7 @@ void gi_fetch_job_start(gi_fetch_job *job, double now_ms) {
 void gi_fetch_job_step(gi_fetch_job *job, double now_ms) {
     if (!job->has_started || job->is_over) return;
     if (now_ms >= job->deadline_ms) {
-        fail(job, GLINT_ERR_IO, "took too long");
+        fail_late(job, "took too long");
         return;
     }
     if (!job->resolve || !gi_resolve_step(job->resolve)) return;
@@ -265,6 +274,16 @@ void gi_fetch_job_step(gi_fetch_job *job, double now_ms) {
         fail(job, st, why.message);
     else
         check_and_connect(job, now_ms);
+}
+
+void gi_fetch_job_reset(gi_fetch_job *job) {
+    end_hop(job);
+    gi_fetch_bytes_unref(job->bytes);
+    job->bytes = NULL;
+    job->url = job->first;
+    job->n_redirects = 0;
+    job->has_started = job->is_over = job->is_late = false;
+    job->err = (glint_error){0};
 }
 
 void gi_fetch_job_free(gi_fetch_job *job) {

@@ -3,6 +3,7 @@
  * One URL on its way, hop by hop. For the fetcher's thread alone; the fetcher turns the wheel:
  *
  *     create -> start -> step (whenever a lookup may have moved) and on_transfer -> is_over
+ *     is_late -> reset -> start ...
  */
 #ifndef GI_FETCH_FETCH_JOB_H
 #define GI_FETCH_FETCH_JOB_H
@@ -41,6 +42,7 @@ typedef struct gi_fetch_job {
     gi_kept *kept; /**< a copy of this hop's file that must be asked about */
     gi_transfer *transfer;
     bool is_over;
+    bool is_late;        /**< it is over because its total_ms are */
     glint_status status; /**< once over, with err or bytes */
     glint_error err;
     gi_fetch_bytes *bytes;
@@ -67,6 +69,9 @@ void gi_fetch_job_step(gi_fetch_job *job, double now_ms);
 
 /** The job's transfer ended. */
 void gi_fetch_job_on_transfer(gi_fetch_job *job, CURLcode code, double now_ms);
+
+/** Give up what is under way, and be as new: to be started once more. */
+void gi_fetch_job_reset(gi_fetch_job *job);
 
 /** Give up what is under way; free. NULL is fine. */
 void gi_fetch_job_free(gi_fetch_job *job);

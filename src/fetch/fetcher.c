@@ -31,7 +31,9 @@ struct gi_fetch {
     gi_digest scope;
     gi_url url;
     bool no_cache;
-    double deadline_ms;
+    double deadline_ms;     /* the request's */
+    double left_ms;         /* of total_ms, when its job last stood still */
+    double until_ms;        /* when that ends; INFINITY while its job has not started */
     gi_fetch_bytes *stored; /* found in the store, until it is delivered */
     gi_fetch_done_fn on_done;
     void *ctx;
@@ -98,6 +100,7 @@ static void take_waiter(gi_fetcher *f, gi_fetch *w) {
     while (*at && !is_same(*at, w)) at = &(*at)->next;
     if (*at) {
         atomic_fetch_add(&f->n_joined, 1);
+        if ((*at)->has_started) w->until_ms = gi_clock_ms() + w->left_ms;
     } else {
         *at = gi_fetch_job_create(&f->env, &w->scope, &w->url, w->no_cache);
         if (!*at) {
@@ -127,6 +130,12 @@ static void take_inbox(gi_fetcher *f) {
     }
 }
 
+/* When a waiter must be sent away. Who has as much time as the job ends with it. */
+static double last_ms_of(const gi_fetch *w, const gi_fetch_job *job) {
+    const bool ends_first = !job->is_over && w->until_ms < job->deadline_ms;
+    return ends_first ? fmin(w->deadline_ms, w->until_ms) : w->deadline_ms;
+}
+
 /* Send those away who are cancelled or out of time, all when fetching is off; the earliest deadline
  * of the others. */
 static double reap_waiters(const gi_fetcher *f, gi_fetch_job *job, double now_ms) {
@@ -136,8 +145,9 @@ static double reap_waiters(const gi_fetcher *f, gi_fetch_job *job, double now_ms
     while (*at) {
         gi_fetch *w = *at;
         const bool is_cancelled = atomic_load(&w->is_cancelled);
-        if (!is_off && !is_cancelled && now_ms < w->deadline_ms) {
-            next_ms = fmin(next_ms, w->deadline_ms);
+        const double last_ms = last_ms_of(w, job);
+        if (!is_off && !is_cancelled && now_ms < last_ms) {
+            next_ms = fmin(next_ms, last_ms);
             at = &w->next;
             continue;
         }
@@ -146,10 +156,36 @@ static double reap_waiters(const gi_fetcher *f, gi_fetch_job *job, double now_ms
             deliver_failure(w, GLINT_ERR_CANCELLED, "cancelled");
         else if (is_off)
             deliver_failure(w, GLINT_ERR_UNSUPPORTED, SWITCHED_OFF);
-        else
+        else if (now_ms >= w->deadline_ms)
             deliver_failure(w, GLINT_ERR_DEADLINE, "the request's deadline passed");
+        else
+            deliver_failure(w, GLINT_ERR_IO, "took too long");
     }
     return next_ms;
+}
+
+static void start(gi_fetch_job *job, double now_ms) {
+    for (gi_fetch *w = job->waiters; w; w = w->next) w->until_ms = now_ms + w->left_ms;
+    gi_fetch_job_start(job, now_ms);
+}
+
+/* A job's time is over, and with it that of those who were there from its start. For those who
+ * joined it later it is made ready to begin anew. */
+static void make_ready_for_the_rest(gi_fetch_job *job, double now_ms) {
+    const gi_fetch_result result = {.status = job->status, .err = job->err};
+    gi_fetch **at = &job->waiters;
+    while (*at) {
+        gi_fetch *w = *at;
+        w->left_ms = w->until_ms - now_ms;
+        w->until_ms = INFINITY;
+        if (w->left_ms >= 1) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        deliver(w, &result);
+    }
+    gi_fetch_job_reset(job);
 }
 
 static void deliver_all(gi_fetch_job *job) {
@@ -175,6 +211,15 @@ static bool may_start(const gi_fetcher *f, const gi_fetch_job *job, size_t n_run
     return n_own < n_free;
 }
 
+/* Others who wait go before it. */
+static void move_to_the_end(gi_fetch_job **at) {
+    gi_fetch_job *job = *at;
+    *at = job->next;
+    job->next = NULL;
+    while (*at) at = &(*at)->next;
+    *at = job;
+}
+
 /* Move every job on that can move without waiting; how long the rest may wait. */
 static double step_jobs(gi_fetcher *f) {
     double next_ms = INFINITY;
@@ -186,10 +231,17 @@ static double step_jobs(gi_fetcher *f) {
         const double now_ms = gi_clock_ms();
         next_ms = fmin(next_ms, reap_waiters(f, job, now_ms));
         if (job->waiters && !job->has_started && may_start(f, job, n_running)) {
-            gi_fetch_job_start(job, now_ms);
+            start(job, now_ms);
             n_running++;
         }
         if (job->waiters) gi_fetch_job_step(job, now_ms);
+        if (job->is_over && job->is_late) {
+            make_ready_for_the_rest(job, now_ms);
+            n_running--;
+            move_to_the_end(at);
+            next_ms = 0;
+            continue;
+        }
         if (job->is_over) deliver_all(job);
         if (!job->waiters) {
             *at = job->next;
@@ -408,6 +460,8 @@ glint_status gi_fetch_begin(gi_fetcher *f, const gi_fetch_request *request, gi_f
     w->owner = f;
     w->no_cache = request->no_cache;
     w->deadline_ms = gi_clock_ms() + request->timeout_ms;
+    w->left_ms = (double)f->env.config.total_ms;
+    w->until_ms = INFINITY;
     w->on_done = request->on_done;
     w->ctx = request->ctx;
     atomic_init(&w->is_cancelled, false);

@@ -11,7 +11,10 @@
  *   - no proxy, cookie, credential, other protocol or setting from the environment.
  *
  * One thread does all of it. Requests of one scope for a URL that is being fetched join that fetch;
- * it is given up when the last of them is gone. Replies are kept as their headers allow
+ * it is given up when the last of them is gone. Each of them has total_ms for itself, which pass
+ * while its URL is fetched and not while it waits for its turn. When the total_ms of the fetch are
+ * over, those who were there from its start fail; for those who joined it later it begins anew, in
+ * its turn, and they may have what is left of theirs. Replies are kept as their headers allow
  * (fetch/kept.h).
  *
  *     gi_fetcher_create(&config, &fetcher, &err);

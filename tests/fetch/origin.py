@@ -185,6 +185,14 @@ class Origin:
     def do_silence(self, c, args, head):
         time.sleep(30)
 
+    def do_second(self, c, args, head):
+        """Nothing for whoever comes first."""
+        path = head.split(" ")[1]
+        if len(self.asked(path)) == 1:
+            time.sleep(30)
+        c.sendall(reply(PNG))
+        return True
+
     def do_drip(self, c, args, head):
         c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         for _ in range(300):

@@ -62,6 +62,16 @@ class Base(unittest.TestCase):
     def assert_fetched(self, result, n_bytes=len(PNG)):
         self.assertEqual((result.status, result.n_bytes), ("ok", n_bytes), result)
 
+    def wait_for(self, is_so):
+        until = time.monotonic() + 10
+        while not is_so():
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.01)
+
+    def assert_nothing_held(self, probe):
+        """The fetcher lets go of its own share after it has told of the end."""
+        self.wait_for(lambda: probe.stats.used_bytes == 0)
+
     def assert_failed(self, result, words, status=None):
         self.assertNotEqual(result.status, "ok", result)
         self.assertIn(words, result.message)
@@ -246,7 +256,7 @@ class Limits(Base):
                 result = probe.end(numbers[path])
                 self.assert_failed(result, why)
                 self.assertLess(result.ms, 3800, path)
-            self.assertEqual(probe.stats.used_bytes, 0)
+            self.assert_nothing_held(probe)
             self.assert_fetched(probe.get("http://ok.pics.test/ok.png"))
 
     def test_dead_name_server_and_dead_host(self):
@@ -283,7 +293,7 @@ class Limits(Base):
             self.assertLessEqual(probe.stats.used_bytes, 250000)
             statuses = sorted(probe.end(number).status for number in numbers)
             self.assertEqual(statuses, ["busy", "ok", "ok"])
-            self.assertEqual(probe.stats.used_bytes, 0)
+            self.assert_nothing_held(probe)
             self.assert_fetched(probe.get("http://ok.pics.test/size?n=100000"), 100000)
 
     def test_how_many_at_once(self):
@@ -336,6 +346,38 @@ class Sharing(Base):
                 self.assertLess(result.ms, 1000)
             self.assert_fetched(probe.get("http://ok.pics.test/ok.png"))  # its place is free
 
+    def test_who_joins_late_has_his_own_time(self):
+        with Probe(*HTTP, "--total-ms", 1500, "--transfers", 1) as probe:
+            url = "http://ok.pics.test/second?late"
+            early = probe.begin(url)
+            time.sleep(1.1)
+            late = [probe.begin(url) for _ in range(2)]
+            other = probe.begin("http://ok.pics.test/ok.png?late")
+            result = probe.end(early)
+            self.assert_failed(result, "ok.pics.test: ", "input/output error")
+            self.assertGreater(result.ms, 1400)
+            for number in late:
+                result = probe.end(number)
+                self.assert_fetched(result)
+                self.assertLess(result.ms, 1500)
+            self.assert_fetched(probe.end(other))
+            self.assertEqual(probe.stats.joined, 2)
+        self.assertEqual([r.path for r in ORIGIN.requests[-3:]], ["/second?late", "/ok.png?late", "/second?late"])
+
+    def test_who_joins_late_has_no_more_than_that(self):
+        with Probe(*HTTP, "--total-ms", 1500) as probe:
+            numbers = []
+            for _ in range(4):
+                numbers.append(probe.begin("http://ok.pics.test/silence?later"))
+                time.sleep(0.5)
+            hasty = probe.begin("http://ok.pics.test/silence?later", timeout_ms=100)
+            self.assert_failed(probe.end(hasty), "deadline passed", "deadline")
+            for number in numbers:
+                result = probe.end(number)
+                self.assert_failed(result, "ok.pics.test: ", "input/output error")
+                self.assertIn(result.ms, range(1400, 2300))
+            self.assert_nothing_held(probe)
+
     def test_end_of_the_fetcher(self):
         with Probe(*HTTP) as probe:
             for i in range(5):
@@ -378,6 +420,7 @@ class Keeping(Base):
             for scope in ("one", "two", "one"):
                 probe.ask("scope", scope)
                 numbers.append(probe.begin("http://ok.pics.test/gated?scoped"))
+            self.wait_for(lambda: probe.stats.joined == 1)
             ORIGIN.gate.set()
             for number in numbers:
                 self.assert_fetched(probe.end(number))
@@ -421,9 +464,7 @@ class Keeping(Base):
             for word in ("on", "off", "off", "on"):
                 probe.ask("cache", word)
                 numbers.append(probe.begin("http://ok.pics.test/gated?alone"))
-            until = time.monotonic() + 10
-            while len(ORIGIN.asked("/gated?alone")) < 3 and time.monotonic() < until:
-                time.sleep(0.02)
+            self.wait_for(lambda: len(ORIGIN.asked("/gated?alone")) == 3 and probe.stats.joined == 1)
             ORIGIN.gate.set()
             for number in numbers:
                 self.assert_fetched(probe.end(number))
@@ -432,7 +473,7 @@ class Keeping(Base):
     def test_within_its_bytes(self):
         with Probe(*HTTP, "--kept-bytes", 0) as probe:
             self.assertEqual(len(self.fetch(probe, "off", send="Cache-Control: max-age=60")), 2)
-            self.assertEqual(probe.stats.used_bytes, 0)
+            self.assert_nothing_held(probe)
         with Probe(*HTTP, "--kept-bytes", 2000) as probe:
             for i in range(10):
                 self.fetch(probe, f"evict{i}", send="Cache-Control: max-age=60")
