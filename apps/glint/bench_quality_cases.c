@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/filemap.h"
-#include "base/json.h"
+#include "base/json_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,9 +18,11 @@ glint_status gi_quality_verdict(const json_t *verdict, char **ret, glint_error *
     char *text = NULL;
     if (json_is_string(result) && json_is_array(reasons)) {
         json_t *both = json_pack("{sOsO}", "result", result, "reasons", reasons);
-        const size_t n = json_dumpb(both, NULL, 0, JSON_COMPACT);
-        text = both ? gi_calloc(n + 1, 1) : NULL;
-        if (text) (void)json_dumpb(both, text, n, JSON_COMPACT);
+        gi_buf out;
+        gi_buf_init(&out, GI_QUALITY_CASES_BYTES_MAX);
+        if (both && gi_json_dump(both, JSON_COMPACT, &out, NULL) == GLINT_OK)
+            text = (char *)gi_buf_take(&out, NULL);
+        gi_buf_done(&out);
         json_decref(both);
         if (!text) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a verdict");
     }

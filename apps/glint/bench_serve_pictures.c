@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/filemap.h"
-#include "base/json.h"
+#include "base/json_text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -64,13 +64,13 @@ static glint_status list(const char *dir, char ***ret, size_t *ret_n, glint_erro
 glint_status gi_load_quote(const char *text, char **ret, glint_error *err) {
     json_t *value = json_string(text);
     if (!value) return gi_fail(err, GLINT_ERR_FORMAT, "the question is not UTF-8");
-    const size_t n = json_dumpb(value, NULL, 0, JSON_ENCODE_ANY);
-    char *quoted = gi_calloc(n + 1, 1);
-    if (quoted) (void)json_dumpb(value, quoted, n, JSON_ENCODE_ANY);
+    gi_buf quoted;
+    gi_buf_init(&quoted, 6 * strlen(text) + 3); /* the longest escape of a byte has six */
+    const glint_status st = gi_json_dump(value, JSON_ENCODE_ANY, &quoted, err);
+    if (st == GLINT_OK) *ret = (char *)gi_buf_take(&quoted, NULL);
+    gi_buf_done(&quoted);
     json_decref(value);
-    if (!quoted) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a question");
-    *ret = quoted;
-    return GLINT_OK;
+    return st;
 }
 
 /* The case of `task` about the picture; NULL when there is none. */

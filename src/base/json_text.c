@@ -7,6 +7,8 @@
 
 #include "base/filemap.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct walk {
@@ -92,6 +94,19 @@ void gi_json_at(const gi_json_text *t, const json_t *obj, const char *key, glint
     gi_fail(err, st, "%s:%zu: %s", t->what, gi_json_line(t, obj, key), why.message);
 }
 
+#undef gi_json_fail_at
+glint_status gi_json_fail_at(const gi_json_text *t, const json_t *obj, const char *key,
+                             glint_error *err, glint_status code, const char *fmt, ...) {
+    char message[GLINT_ERROR_MESSAGE_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(message, sizeof message, fmt, args);
+    va_end(args);
+    gi_fail(err, code, "%s", message);
+    gi_json_at(t, obj, key, code, err);
+    return code;
+}
+
 const char *gi_json_unknown_key(const json_t *obj, const char *const *known) {
     const char *key;
     json_t *value;
@@ -101,6 +116,30 @@ const char *gi_json_unknown_key(const json_t *obj, const char *const *known) {
         if (!*k) return key;
     }
     return NULL;
+}
+
+/* ---- writing ---- */
+
+typedef struct dump {
+    gi_buf *to;
+    glint_error *err;
+    glint_status st;
+} dump;
+
+static int push(const char *bytes, size_t n, void *ctx) {
+    dump *d = ctx;
+    d->st = gi_buf_push(d->to, bytes, n, d->err);
+    return d->st == GLINT_OK ? 0 : -1;
+}
+
+glint_status gi_json_dump(const json_t *value, size_t flags, gi_buf *ret, glint_error *err) {
+    const size_t n_before = ret->len;
+    dump d = {.to = ret, .err = err};
+    if (json_dump_callback(value, push, &d, flags) == 0) return GLINT_OK;
+    ret->len = n_before;
+    if (ret->data) ret->data[n_before] = 0;
+    if (d.st == GLINT_OK) d.st = gi_fail(err, GLINT_ERR_MEMORY, "no memory to write JSON");
+    return d.st;
 }
 
 /* ---- files ---- */

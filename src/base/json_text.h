@@ -1,6 +1,6 @@
 /**
  * @file
- * Lines of a JSON text: jansson tells the line of a syntax error, but not where a value stands
+ * JSON and its text. Lines: jansson tells the line of a syntax error, but not where a value stands
  * that means nothing. So values are found again in the text they came from, when something is
  * wrong with one.
  *
@@ -52,7 +52,24 @@ size_t gi_json_line(const gi_json_text *t, const json_t *obj, const char *key);
 void gi_json_at(const gi_json_text *t, const json_t *obj, const char *key, glint_status st,
                 glint_error *err);
 
+/** Fail with code and message about `key` of `obj`: gi_fail, then gi_json_at. */
+glint_status gi_json_fail_at(const gi_json_text *t, const json_t *obj, const char *key,
+                             glint_error *err, glint_status code, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+
+#ifdef __clang_analyzer__ /* as gi_fail */
+#define gi_json_fail_at(t, obj, key, err, code, ...)                                               \
+    (gi_json_fail_at((t), (obj), (key), (err), (code), __VA_ARGS__), (code))
+#endif
+
 /** The first key of `obj` that is not among `known`, a list that ends with NULL; or NULL. */
 const char *gi_json_unknown_key(const json_t *obj, const char *const *known);
+
+/**
+ * Append a value as text.
+ * @param flags jansson's: JSON_COMPACT, JSON_INDENT(n), JSON_ENCODE_ANY...
+ * @return GLINT_ERR_LIMIT, GLINT_ERR_MEMORY; nothing is appended then.
+ */
+glint_status gi_json_dump(const json_t *value, size_t flags, gi_buf *ret, glint_error *err);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/json_text.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -300,10 +301,6 @@ static void strip_fence(const char **s, size_t *n) {
     *s = line_end;
 }
 
-static int append(const char *bytes, size_t n, void *ctx) {
-    return gi_buf_push(ctx, bytes, n, NULL) == GLINT_OK ? 0 : -1;
-}
-
 /* The text as compact JSON into a->data_json. GLINT_ERR_FORMAT when it does not fit. */
 static glint_status read_json(gi_answer *a, const gi_schema *schema, glint_error *err) {
     const char *text = (const char *)a->bytes + a->text_start;
@@ -314,12 +311,9 @@ static glint_status read_json(gi_answer *a, const gi_schema *schema, glint_error
     glint_status st = gi_schema_check(schema, value, err);
     if (st == GLINT_OK) {
         gi_buf out;
-        size_t n_out;
         gi_buf_init(&out, 6 * n + 64); /* the longest escape of a byte has six */
-        if (json_dump_callback(value, append, &out, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
-            st = gi_fail(err, GLINT_ERR_MEMORY, "no memory for the answer's JSON");
-        else
-            a->data_json = gi_buf_take(&out, &n_out);
+        st = gi_json_dump(value, JSON_COMPACT | JSON_ENCODE_ANY, &out, err);
+        if (st == GLINT_OK) a->data_json = gi_buf_take(&out, NULL);
         gi_buf_done(&out);
     }
     json_decref(value);

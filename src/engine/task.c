@@ -65,10 +65,11 @@ static glint_status check_keys(const reader *r) {
         "name",           "description", "languages", "system", "prompt",
         "default_prompt", "max_tokens",  "schema",    "label",  NULL};
     if (!json_is_object(r->json))
-        return at(r, NULL, gi_fail(r->err, GLINT_ERR_FORMAT, "not an object"));
+        return gi_json_fail_at(&r->place, r->json, NULL, r->err, GLINT_ERR_FORMAT, "not an object");
     const char *key = gi_json_unknown_key(r->json, known);
     if (!key) return GLINT_OK;
-    return at(r, key, gi_fail(r->err, GLINT_ERR_UNSUPPORTED, "unknown key \"%.80s\"", key));
+    return gi_json_fail_at(&r->place, r->json, key, r->err, GLINT_ERR_UNSUPPORTED,
+                           "unknown key \"%.80s\"", key);
 }
 
 static glint_status read_name(const reader *r, const char **ret) {
@@ -77,9 +78,8 @@ static glint_status read_name(const reader *r, const char **ret) {
     const size_t n = strlen(name);
     if (n == 0 || n > TASK_NAME_BYTES_MAX ||
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != n)
-        return at(r, "name",
-                  gi_fail(r->err, GLINT_ERR_FORMAT, "\"name\" must be 1 to %d of a-z 0-9 _ -",
-                          TASK_NAME_BYTES_MAX));
+        return gi_json_fail_at(&r->place, r->json, "name", r->err, GLINT_ERR_FORMAT,
+                               "\"name\" must be 1 to %d of a-z 0-9 _ -", TASK_NAME_BYTES_MAX);
     *ret = gi_arena_strndup(&r->tasks->arena, name, n);
     return *ret ? GLINT_OK : no_memory(r);
 }
@@ -98,15 +98,15 @@ static glint_status read_languages(const reader *r, gi_task *t) {
     GI_TRY(at(r, "languages", gi_json_get_array(r->json, NULL, "languages", false, &list, r->err)));
     const size_t n = json_array_size(list);
     if (n > LANGUAGES_MAX)
-        return at(r, "languages",
-                  gi_fail(r->err, GLINT_ERR_LIMIT, "more than %d languages", LANGUAGES_MAX));
+        return gi_json_fail_at(&r->place, r->json, "languages", r->err, GLINT_ERR_LIMIT,
+                               "more than %d languages", LANGUAGES_MAX);
     const char **tags = gi_arena_alloc(&r->tasks->arena, n ? n : 1, sizeof *tags);
     if (!tags) return no_memory(r);
     for (size_t i = 0; i < n; i++) {
         const json_t *tag = json_array_get(list, i);
         if (!json_is_string(tag))
-            return at(r, "languages",
-                      gi_fail(r->err, GLINT_ERR_FORMAT, "\"languages\" must hold strings"));
+            return gi_json_fail_at(&r->place, r->json, "languages", r->err, GLINT_ERR_FORMAT,
+                                   "\"languages\" must hold strings");
         tags[i] =
             gi_arena_strndup(&r->tasks->arena, json_string_value(tag), json_string_length(tag));
         if (!tags[i]) return no_memory(r);
@@ -132,9 +132,8 @@ static bool slot_is(const char *slot, size_t n, const char *name) {
 }
 
 static glint_status bad_slot(const reader *r, const char *key, const char *slot, size_t n) {
-    return at(r, key,
-              gi_fail(r->err, GLINT_ERR_FORMAT, "\"%s\": slot %.*s has no place here", key, (int)n,
-                      slot));
+    return gi_json_fail_at(&r->place, r->json, key, r->err, GLINT_ERR_FORMAT,
+                           "\"%s\": slot %.*s has no place here", key, (int)n, slot);
 }
 
 /*
@@ -181,7 +180,8 @@ static glint_status read_texts(const reader *r, gi_task *t) {
     }
     GI_TRY(fill_slots(r, "prompt", prompt, parts));
     if (!parts[1])
-        return at(r, "prompt", gi_fail(r->err, GLINT_ERR_FORMAT, "\"prompt\" has no {prompt}"));
+        return gi_json_fail_at(&r->place, r->json, "prompt", r->err, GLINT_ERR_FORMAT,
+                               "\"prompt\" has no {prompt}");
     t->prompt_before = parts[0];
     t->prompt_behind = parts[1];
     return GLINT_OK;
@@ -192,10 +192,9 @@ static glint_status read_label(const reader *r, gi_task *t) {
     if (!t->label_field) return GLINT_OK;
     if (t->schema) t->labels = gi_schema_labels(t->schema, t->label_field, &t->n_labels);
     if (t->labels) return GLINT_OK;
-    return at(r, "label",
-              gi_fail(r->err, GLINT_ERR_FORMAT,
-                      "\"label\": the schema has no required property \"%.80s\" with an enum",
-                      t->label_field));
+    return gi_json_fail_at(&r->place, r->json, "label", r->err, GLINT_ERR_FORMAT,
+                           "\"label\": the schema has no required property \"%.80s\" with an enum",
+                           t->label_field);
 }
 
 /* Everything but the schema, which the caller has put into t->schema. */
@@ -212,10 +211,6 @@ static glint_status read_task(const reader *r, gi_task *t) {
     return read_label(r, t);
 }
 
-static int append(const char *bytes, size_t n, void *ctx) {
-    return gi_buf_push(ctx, bytes, n, NULL) == GLINT_OK ? 0 : -1;
-}
-
 static glint_status read_schema(reader *r, gi_schema **ret) {
     const json_t *schema = NULL;
     GI_TRY(at(r, "schema", gi_json_get_object(r->json, NULL, "schema", false, &schema, r->err)));
@@ -223,7 +218,7 @@ static glint_status read_schema(reader *r, gi_schema **ret) {
     gi_buf text;
     size_t n = 0;
     gi_buf_init(&text, TASK_TEXT_BYTES_MAX);
-    if (json_dump_callback(schema, append, &text, JSON_COMPACT) == 0)
+    if (gi_json_dump(schema, JSON_COMPACT, &text, NULL) == GLINT_OK)
         r->schema_text = (char *)gi_buf_take(&text, &n);
     gi_buf_done(&text);
     if (!r->schema_text) return no_memory(r);

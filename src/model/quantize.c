@@ -7,7 +7,7 @@
 #include "model/quantize.h"
 
 #include "base/alloc.h"
-#include "base/json.h"
+#include "base/json_text.h"
 #include "kernels/pack.h"
 #include "model/st_writer.h"
 
@@ -249,18 +249,13 @@ static glint_status write_config(const char *src_dir, const char *dst_dir, glint
     json_t *note = json_pack("{s:s, s:i, s:s, s:s}", "quant_method", GI_CONFIG_QUANT_METHOD,
                              "version", 1, "text", "int8", "vision", "bf16");
     glint_status st = GLINT_OK;
-    size_t n = 0;
-    char *text = NULL;
-    const size_t flags = JSON_INDENT(2) | JSON_PRESERVE_ORDER;
-    if (note && json_object_set_new(config, "quantization_config", note) == 0) {
-        n = json_dumpb(config, NULL, 0, flags);
-        text = n > 0 ? gi_alloc(n) : NULL;
-    }
-    if (text && json_dumpb(config, text, n, flags) == n)
-        st = write_file(dst_dir, "config.json", text, n, err);
-    else
+    gi_buf text;
+    gi_buf_init(&text, SETTINGS_BYTES_MAX);
+    if (!note || json_object_set_new(config, "quantization_config", note) != 0)
         st = gi_fail(err, GLINT_ERR_MEMORY, "no memory for config.json");
-    gi_free(text);
+    if (st == GLINT_OK) st = gi_json_dump(config, JSON_INDENT(2) | JSON_PRESERVE_ORDER, &text, err);
+    if (st == GLINT_OK) st = write_file(dst_dir, "config.json", text.data, text.len, err);
+    gi_buf_done(&text);
     json_decref(config);
     return st;
 }

@@ -5,6 +5,7 @@
 #include "server/asked.h"
 
 #include "base/alloc.h"
+#include "base/json_text.h"
 #include "server/base64.h"
 #include "server/header_value.h"
 
@@ -61,16 +62,13 @@ static bool write_schema(gi_asked *a, gi_api_error *error) {
     static const char ANY_OBJECT[] = "{\"type\":\"object\"}";
     const json_t *schema = a->fields.schema;
     if (!schema && !a->fields.any_object) return true;
-    const size_t n = schema ? json_dumpb(schema, NULL, 0, JSON_COMPACT) : sizeof ANY_OBJECT - 1;
-    a->schema_json = gi_alloc(n + 1);
-    if (!a->schema_json) return gi_api_fail(error, GI_API_OVERLOADED, NULL);
-    if (schema)
-        json_dumpb(schema, a->schema_json, n, JSON_COMPACT);
-    else
-        memcpy(a->schema_json, ANY_OBJECT, n);
-    a->schema_json[n] = '\0';
-    a->n_schema_bytes = n;
-    return true;
+    gi_buf text;
+    gi_buf_init(&text, GI_SCHEMA_BYTES_MAX);
+    const glint_status st = schema ? gi_json_dump(schema, JSON_COMPACT, &text, NULL)
+                                   : gi_buf_puts(&text, ANY_OBJECT, NULL);
+    if (st == GLINT_OK) a->schema_json = (char *)gi_buf_take(&text, &a->n_schema_bytes);
+    gi_buf_done(&text);
+    return st == GLINT_OK || gi_api_fail(error, GI_API_OVERLOADED, NULL);
 }
 
 /* Fields that mean nothing without others. */

@@ -22,13 +22,13 @@ static const double RATE_MAX = 1e9;
 
 /* An entry being read. */
 typedef struct entry {
-    const gi_json_file *file;
+    const gi_json_text *text;
     const json_t *obj;
 } entry;
 
 /* Pass a status through; a failure is said to be about a member of the entry, or all of it. */
 static glint_status at(const entry *e, const char *key, glint_status st, glint_error *err) {
-    gi_json_at(&e->file->place, e->obj, key, st, err);
+    gi_json_at(e->text, e->obj, key, st, err);
     return st;
 }
 
@@ -41,10 +41,11 @@ static glint_status get_string(const entry *e, const char *key, bool required, c
 /* An object whose members are all among `known`. */
 static glint_status check_members(const entry *e, const char *const *known, glint_error *err) {
     if (!json_is_object(e->obj))
-        return at(e, NULL, gi_fail(err, GLINT_ERR_FORMAT, "must be an object"), err);
+        return gi_json_fail_at(e->text, e->obj, NULL, err, GLINT_ERR_FORMAT, "must be an object");
     const char *key = gi_json_unknown_key(e->obj, known);
     if (!key) return GLINT_OK;
-    return at(e, key, gi_fail(err, GLINT_ERR_FORMAT, "unknown member \"%.40s\"", key), err);
+    return gi_json_fail_at(e->text, e->obj, key, err, GLINT_ERR_FORMAT, "unknown member \"%.40s\"",
+                           key);
 }
 
 bool gi_auth_is_name(const char *s, size_t n) {
@@ -68,10 +69,8 @@ static glint_status get_name(const entry *e, const char *key, bool required,
     GI_TRY(get_string(e, key, required, &s, err));
     if (!s) return GLINT_OK;
     if (!gi_auth_is_name(s, strlen(s)))
-        return at(
-            e, key,
-            gi_fail(err, GLINT_ERR_FORMAT, "\"%s\" must be 1 to 64 of A-Z a-z 0-9 . _ : @ -", key),
-            err);
+        return gi_json_fail_at(e->text, e->obj, key, err, GLINT_ERR_FORMAT,
+                               "\"%s\" must be 1 to 64 of A-Z a-z 0-9 . _ : @ -", key);
     memcpy(out, s, strlen(s) + 1);
     return GLINT_OK;
 }
@@ -79,13 +78,13 @@ static glint_status get_name(const entry *e, const char *key, bool required,
 /* The array "keys", with room for its elements. */
 static glint_status begin_keys(const gi_json_file *f, size_t entry_bytes, const json_t **ret_array,
                                void **ret_entries, glint_error *err) {
-    const entry e = {f, f->root};
+    const entry e = {&f->place, f->root};
     const json_t *array = NULL;
     GI_TRY(at(&e, "keys", gi_json_get_array(f->root, NULL, "keys", true, &array, err), err));
     const size_t n = json_array_size(array);
     if (n > GI_AUTH_KEYS_MAX)
-        return at(&e, "keys",
-                  gi_fail(err, GLINT_ERR_LIMIT, "%zu keys, at most %d", n, GI_AUTH_KEYS_MAX), err);
+        return gi_json_fail_at(e.text, e.obj, "keys", err, GLINT_ERR_LIMIT, "%zu keys, at most %d",
+                               n, GI_AUTH_KEYS_MAX);
     *ret_entries = gi_calloc(n ? n : 1, entry_bytes);
     if (!*ret_entries) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->place.what);
     *ret_array = array;
@@ -97,7 +96,7 @@ static glint_status begin_keys(const gi_json_file *f, size_t entry_bytes, const 
 /* A path in the file is seen from the file's folder. */
 static glint_status read_pem(const entry *e, const char *name, gi_buf *ret, glint_error *err) {
     char path[GI_PATH_BYTES];
-    const char *file = e->file->place.what, *slash = strrchr(file, '/');
+    const char *file = e->text->what, *slash = strrchr(file, '/');
     const int n_dir = name[0] == '/' || !slash ? 0 : (int)(slash - file + 1);
     const int n = snprintf(path, sizeof path, "%.*s%s", n_dir, file, name);
     if (n < 0 || (size_t)n >= sizeof path)
@@ -146,14 +145,12 @@ static glint_status read_token_key(const entry *e, gi_token_key *k, glint_error 
     GI_TRY(get_string(e, "secret", false, &secret, err));
     const gi_auth_alg alg = gi_auth_alg_parse(alg_name);
     if (alg == GI_AUTH_ALG_NONE)
-        return at(e, "alg",
-                  gi_fail(err, GLINT_ERR_FORMAT, "\"alg\" must be HS256, RS256, ES256 or EdDSA"),
-                  err);
+        return gi_json_fail_at(e->text, e->obj, "alg", err, GLINT_ERR_FORMAT,
+                               "\"alg\" must be HS256, RS256, ES256 or EdDSA");
     if (alg == GI_AUTH_HS256 ? !secret || pem : !pem || secret)
-        return at(e, "alg",
-                  gi_fail(err, GLINT_ERR_FORMAT, "%s takes \"%s\" and nothing else",
-                          gi_auth_alg_name(alg), alg == GI_AUTH_HS256 ? "secret" : "pem"),
-                  err);
+        return gi_json_fail_at(e->text, e->obj, "alg", err, GLINT_ERR_FORMAT,
+                               "%s takes \"%s\" and nothing else", gi_auth_alg_name(alg),
+                               alg == GI_AUTH_HS256 ? "secret" : "pem");
     if (secret) return at(e, "secret", load_secret(secret, &k->key, err), err);
     return at(e, "pem", load_public(e, alg, pem, &k->key, err), err);
 }
@@ -165,13 +162,11 @@ static glint_status add_token_key(gi_auth_keys *keys, const entry *e, glint_erro
     for (size_t i = 0; i + 1 < keys->n_token_keys; i++) {
         const gi_token_key *other = &keys->token_keys[i];
         if (strcmp(other->kid, k->kid) == 0)
-            return at(e, "kid",
-                      gi_fail(err, GLINT_ERR_FORMAT, "the kid \"%s\" is given twice", k->kid), err);
+            return gi_json_fail_at(e->text, e->obj, "kid", err, GLINT_ERR_FORMAT,
+                                   "the kid \"%s\" is given twice", k->kid);
         if ((other->key.alg == GI_AUTH_HS256) != (k->key.alg == GI_AUTH_HS256))
-            return at(e, "alg",
-                      gi_fail(err, GLINT_ERR_FORMAT,
-                              "secrets (HS256) and public keys do not go into one file"),
-                      err);
+            return gi_json_fail_at(e->text, e->obj, "alg", err, GLINT_ERR_FORMAT,
+                                   "secrets (HS256) and public keys do not go into one file");
     }
     return GLINT_OK;
 }
@@ -182,7 +177,7 @@ static glint_status read_token_keys(const gi_json_file *f, gi_auth_keys *keys, g
     GI_TRY(begin_keys(f, sizeof *keys->token_keys, &array, &entries, err));
     keys->token_keys = entries;
     for (size_t i = 0; i < json_array_size(array); i++) {
-        const entry e = {f, json_array_get(array, i)};
+        const entry e = {&f->place, json_array_get(array, i)};
         GI_TRY(add_token_key(keys, &e, err));
     }
     return GLINT_OK;
@@ -201,7 +196,8 @@ static glint_status get_hash(const entry *e, uint8_t out[GI_AUTH_SHA256_BYTES], 
         if (ok) out[i] = (uint8_t)(high << 4 | low);
     }
     if (ok) return GLINT_OK;
-    return at(e, "sha256", gi_fail(err, GLINT_ERR_FORMAT, "\"sha256\" must be 64 of 0-9 a-f"), err);
+    return gi_json_fail_at(e->text, e->obj, "sha256", err, GLINT_ERR_FORMAT,
+                           "\"sha256\" must be 64 of 0-9 a-f");
 }
 
 static glint_status get_scopes(const entry *e, unsigned *ret, glint_error *err) {
@@ -213,10 +209,8 @@ static glint_status get_scopes(const entry *e, unsigned *ret, glint_error *err) 
         const unsigned scope =
             json_is_string(s) ? gi_scope_parse(json_string_value(s), json_string_length(s)) : 0;
         if (!scope)
-            return at(
-                e, "scopes",
-                gi_fail(err, GLINT_ERR_FORMAT, "\"scopes\" may hold \"infer\" and \"metrics\""),
-                err);
+            return gi_json_fail_at(e->text, e->obj, "scopes", err, GLINT_ERR_FORMAT,
+                                   "\"scopes\" may hold \"infer\" and \"metrics\"");
         scopes |= scope;
     }
     *ret = scopes;
@@ -236,10 +230,8 @@ static glint_status get_expiry(const entry *e, int64_t *ret, glint_error *err) {
     if (when > 0 && gmtime_r(&when, &back))
         strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%SZ", &back);
     if (strcmp(again, s) != 0)
-        return at(e, "expires",
-                  gi_fail(err, GLINT_ERR_FORMAT,
-                          "\"expires\" must be a time of the form 2027-01-31T00:00:00Z"),
-                  err);
+        return gi_json_fail_at(e->text, e->obj, "expires", err, GLINT_ERR_FORMAT,
+                               "\"expires\" must be a time of the form 2027-01-31T00:00:00Z");
     *ret = when;
     return GLINT_OK;
 }
@@ -256,12 +248,11 @@ static glint_status add_api_key(gi_auth_keys *keys, const entry *e, glint_error 
     GI_TRY(get_expiry(e, &k->expires_s, err));
     for (size_t i = 0; i < keys->n_api_keys; i++) {
         if (strcmp(keys->api_keys[i].id, k->id) == 0)
-            return at(e, "id",
-                      gi_fail(err, GLINT_ERR_FORMAT, "the id \"%s\" is given twice", k->id), err);
+            return gi_json_fail_at(e->text, e->obj, "id", err, GLINT_ERR_FORMAT,
+                                   "the id \"%s\" is given twice", k->id);
         if (memcmp(keys->api_keys[i].sha256, k->sha256, sizeof k->sha256) == 0)
-            return at(e, "sha256",
-                      gi_fail(err, GLINT_ERR_FORMAT, "the key of \"%s\" is given twice", k->id),
-                      err);
+            return gi_json_fail_at(e->text, e->obj, "sha256", err, GLINT_ERR_FORMAT,
+                                   "the key of \"%s\" is given twice", k->id);
     }
     keys->n_api_keys++;
     return GLINT_OK;
@@ -273,7 +264,7 @@ static glint_status read_api_keys(const gi_json_file *f, gi_auth_keys *keys, gli
     GI_TRY(begin_keys(f, sizeof *keys->api_keys, &array, &entries, err));
     keys->api_keys = entries;
     for (size_t i = 0; i < json_array_size(array); i++) {
-        const entry e = {f, json_array_get(array, i)};
+        const entry e = {&f->place, json_array_get(array, i)};
         GI_TRY(add_api_key(keys, &e, err));
     }
     return GLINT_OK;
@@ -290,8 +281,8 @@ static glint_status get_rule(const entry *e, const char *rate, const char *burst
     GI_TRY(at(e, burst,
               gi_json_get_double(e->obj, NULL, burst, false, 1, RATE_MAX, &rule.burst, err), err));
     if (rule.per_s < 0 && json_object_get(e->obj, burst))
-        return at(e, burst, gi_fail(err, GLINT_ERR_FORMAT, "\"%s\" without \"%s\"", burst, rate),
-                  err);
+        return gi_json_fail_at(e->text, e->obj, burst, err, GLINT_ERR_FORMAT,
+                               "\"%s\" without \"%s\"", burst, rate);
     *ret = rule;
     return GLINT_OK;
 }
@@ -302,34 +293,30 @@ static glint_status add_tenant(gi_auth_keys *keys, const entry *e, const char *n
                                         "megapixels_burst", NULL};
     gi_tenant_entry *t = &keys->tenants[keys->n_tenants];
     if (!gi_auth_is_name(name, strlen(name)))
-        return at(
-            e, NULL,
-            gi_fail(err, GLINT_ERR_FORMAT, "a tenant's name is 1 to 64 of A-Z a-z 0-9 . _ : @ -"),
-            err);
+        return gi_json_fail_at(e->text, e->obj, NULL, err, GLINT_ERR_FORMAT,
+                               "a tenant's name is 1 to 64 of A-Z a-z 0-9 . _ : @ -");
     memcpy(t->tenant, name, strlen(name) + 1);
     GI_TRY(check_members(e, known, err));
     GI_TRY(get_rule(e, known[0], known[1], &t->limits.requests, err));
     GI_TRY(get_rule(e, known[2], known[3], &t->limits.megapixels, err));
     for (size_t i = 0; i < keys->n_tenants; i++)
         if (strcmp(keys->tenants[i].tenant, name) == 0)
-            return at(e, NULL,
-                      gi_fail(err, GLINT_ERR_FORMAT, "the tenant \"%s\" is in both files", name),
-                      err);
+            return gi_json_fail_at(e->text, e->obj, NULL, err, GLINT_ERR_FORMAT,
+                                   "the tenant \"%s\" is in both files", name);
     keys->n_tenants++;
     return GLINT_OK;
 }
 
 static glint_status read_tenants(const gi_json_file *f, gi_auth_keys *keys, glint_error *err) {
     const json_t *all = NULL;
-    const entry top = {f, f->root};
+    const entry top = {&f->place, f->root};
     GI_TRY(
         at(&top, "tenants", gi_json_get_object(f->root, NULL, "tenants", false, &all, err), err));
     const size_t n = json_object_size(all);
     if (n == 0) return GLINT_OK;
     if (n > GI_AUTH_KEYS_MAX)
-        return at(&top, "tenants",
-                  gi_fail(err, GLINT_ERR_LIMIT, "%zu tenants, at most %d", n, GI_AUTH_KEYS_MAX),
-                  err);
+        return gi_json_fail_at(top.text, top.obj, "tenants", err, GLINT_ERR_LIMIT,
+                               "%zu tenants, at most %d", n, GI_AUTH_KEYS_MAX);
     gi_tenant_entry *more =
         gi_realloc_array(keys->tenants, keys->n_tenants + n, sizeof *keys->tenants);
     if (!more) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->place.what);
@@ -337,7 +324,7 @@ static glint_status read_tenants(const gi_json_file *f, gi_auth_keys *keys, glin
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)all, name, value) {
-        const entry e = {f, value};
+        const entry e = {&f->place, value};
         GI_TRY(add_tenant(keys, &e, name, err));
     }
     return GLINT_OK;
@@ -353,7 +340,7 @@ static glint_status load_file(const char *path, read_keys_fn read_keys, gi_auth_
     gi_json_file f = {0};
     if (!path) return GLINT_OK;
     GI_TRY(gi_json_file_open(path, GI_AUTH_FILE_BYTES_MAX, &f, err));
-    const entry top = {&f, f.root};
+    const entry top = {&f.place, f.root};
     glint_status st = check_members(&top, known, err);
     if (st == GLINT_OK) st = read_keys(&f, keys, err);
     if (st == GLINT_OK) st = read_tenants(&f, keys, err);

@@ -7,7 +7,7 @@
  */
 #include "server/openapi.h"
 
-#include "base/json.h"
+#include "base/json_text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -150,10 +150,6 @@ static int put_limits(json_t *info, const gi_openapi_limits *limits) {
                          (json_int_t)limits->fields.max_side_px, "images", GLINT_IMAGES_MAX));
 }
 
-static int push(const char *bytes, size_t n, void *ctx) {
-    return gi_buf_push(ctx, bytes, n, NULL) == GLINT_OK ? 0 : -1;
-}
-
 glint_status gi_openapi_write(const gi_openapi_limits *limits, gi_buf *ret, glint_error *err) {
     json_t *doc = NULL;
     GI_TRY(gi_json_parse(gi_openapi_base[0].data, gi_openapi_base[0].size_bytes,
@@ -166,10 +162,9 @@ glint_status gi_openapi_write(const gi_openapi_limits *limits, gi_buf *ret, glin
     failed |= put_fields(schemas, "ChatRequest", &gi_chat_table, &limits->fields);
     failed |= put_errors(errors);
     failed |= refer_to_errors(json_object_get(doc, "paths"), errors);
-    const size_t n_before = ret->len;
-    failed |= failed || json_dump_callback(doc, push, ret, JSON_COMPACT);
+    const glint_status st =
+        failed ? gi_fail(err, GLINT_ERR_MEMORY, "no memory to describe the interface")
+               : gi_json_dump(doc, JSON_COMPACT, ret, err);
     json_decref(doc);
-    if (!failed) return GLINT_OK;
-    ret->len = n_before;
-    return gi_fail(err, GLINT_ERR_MEMORY, "no memory to describe the interface");
+    return st;
 }

@@ -3,6 +3,7 @@
  */
 #include "../cm.h"
 
+#include "base/alloc.h"
 #include "base/json_text.h"
 #include "base/parse.h"
 
@@ -142,9 +143,49 @@ static void messages_name_file_and_line(void **state) {
     gi_json_at(&t, b, "c", GLINT_OK, &err);
     assert_memory_equal(err.message, "f.json:2: not valid JSON", 24);
     gi_json_at(&t, b, "c", GLINT_ERR_IO, NULL);
+    st = gi_json_fail_at(&t, b, "c", &err, GLINT_ERR_LIMIT, "%d\n%s", 7, "x");
+    assert_int_equal(st, GLINT_ERR_LIMIT);
+    assert_int_equal(err.code, GLINT_ERR_LIMIT);
+    assert_string_equal(err.message, "f.json:4: 7?x");
+    assert_int_equal(gi_json_fail_at(&t, b, "c", NULL, GLINT_ERR_IO, "x"), GLINT_ERR_IO);
     static const char *const known[] = {"a", "b", NULL};
     assert_string_equal(gi_json_unknown_key(root, known), "d");
     assert_null(gi_json_unknown_key(json_object_get(root, "a"), known));
+    json_decref(root);
+}
+
+static void dump_appends_or_leaves_alone(void **state) {
+    static const char text[] = "{\"a\":[1,true,null],\"b\":\"\\u0001 long enough to be cut\"}";
+    json_t *root = NULL;
+    assert_int_equal(gi_json_parse(text, sizeof text - 1, "text", &root, NULL), GLINT_OK);
+    for (size_t max = 0; max < 2 * sizeof text; max++) {
+        glint_error err = {0};
+        gi_buf b;
+        gi_buf_init(&b, max);
+        const bool has_room = max >= 1 && gi_buf_puts(&b, "x", NULL) == GLINT_OK;
+        const glint_status st = gi_json_dump(root, JSON_COMPACT, &b, &err);
+        if (max >= sizeof text) {
+            assert_int_equal(st, GLINT_OK);
+            assert_int_equal(b.data[0], 'x');
+            assert_string_equal((char *)b.data + 1, text);
+        } else {
+            assert_int_equal(st, GLINT_ERR_LIMIT);
+            assert_int_equal(err.code, GLINT_ERR_LIMIT);
+            assert_int_equal(b.len, has_room);
+            if (has_room) assert_string_equal((char *)b.data, "x");
+        }
+        gi_buf_done(&b);
+    }
+    gi_buf b;
+    gi_buf_init(&b, SIZE_MAX);
+    gi_alloc_fail_at(1);
+    assert_int_equal(gi_json_dump(root, JSON_COMPACT, &b, NULL), GLINT_ERR_MEMORY);
+    gi_alloc_fail_at(0);
+    assert_int_equal(gi_json_dump(json_object_get(root, "b"), JSON_ENCODE_ANY, &b, NULL), GLINT_OK);
+    assert_string_equal((char *)b.data, "\"\\u0001 long enough to be cut\"");
+    /* jansson itself refuses: a value that is no document. */
+    assert_int_equal(gi_json_dump(json_object_get(root, "b"), 0, &b, NULL), GLINT_ERR_MEMORY);
+    gi_buf_done(&b);
     json_decref(root);
 }
 
@@ -152,6 +193,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_member_is_found),
         cmocka_unit_test(messages_name_file_and_line),
+        cmocka_unit_test(dump_appends_or_leaves_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
