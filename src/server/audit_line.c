@@ -16,11 +16,6 @@ static glint_status put(gi_buf *b, const char *key, const char *text, glint_erro
                            : gi_buf_puts(b, "null", err);
 }
 
-static glint_status put_ms(gi_buf *b, const char *key, double ms, glint_error *err) {
-    GI_TRY(gi_buf_printf(b, err, "%s\"%s\":", b->data[b->len - 1] == '{' ? "" : ",", key));
-    return gi_json_out_ms(b, ms, err);
-}
-
 static glint_status put_digest(gi_buf *b, const gi_record_digest *d, glint_error *err) {
     char hex[GI_DIGEST_HEX_BYTES];
     gi_digest_hex(&d->sha256, hex);
@@ -44,34 +39,24 @@ static glint_status put_asked(const gi_record *r, gi_buf *b, glint_error *err) {
 }
 
 static glint_status put_answer(const gi_record *r, gi_buf *b, glint_error *err) {
-    const glint_usage *u = &r->usage;
     GI_TRY(put(b, "finish_reason", gi_reply_finish_name(r->finish), err));
     GI_TRY(gi_buf_printf(b, err, ",\"kept\":%s", r->is_kept ? "true" : "false"));
     GI_TRY(put(b, "verdict", r->verdict, err));
     GI_TRY(gi_buf_puts(b, ",\"confidence\":", err));
     GI_TRY(gi_json_out_unit(b, r->confidence, err));
-    return gi_buf_printf(b, err,
-                         ",\"usage\":{\"prompt_tokens\":%d,\"image_tokens\":%d,"
-                         "\"completion_tokens\":%d,\"forced_tokens\":%d,\"cached_tokens\":%d}",
-                         u->prompt_tokens, u->image_tokens, u->completion_tokens, u->forced_tokens,
-                         u->cached_tokens);
+    GI_TRY(gi_buf_puts(b, ",", err));
+    return gi_reply_put_usage(b, &r->usage, err);
 }
 
+/* As many stages as it went through. */
 static glint_status put_timing(const gi_record *r, gi_buf *b, glint_error *err) {
-    GI_TRY(gi_buf_puts(b, ",\"timing_ms\":{", err));
-    if (r->is_inference) {
-        GI_TRY(put_ms(b, "queue", r->queue_ms, err));
-        GI_TRY(put_ms(b, "fetch", r->fetch_ms, err));
-    }
-    if (r->has_result) {
-        GI_TRY(put_ms(b, "decode_image", r->timing.decode_image_ms, err));
-        GI_TRY(put_ms(b, "preprocess", r->timing.preprocess_ms, err));
-        GI_TRY(put_ms(b, "encode", r->timing.encode_ms, err));
-        GI_TRY(put_ms(b, "prefill", r->timing.prefill_ms, err));
-        GI_TRY(put_ms(b, "decode", r->timing.decode_ms, err));
-    }
-    GI_TRY(put_ms(b, "total", r->total_ms, err));
-    return gi_buf_puts(b, "}", err);
+    double stages_ms[GI_RECORD_STAGES];
+    gi_record_stages(r->queue_ms, r->fetch_ms, &r->timing, stages_ms);
+    const size_t n_stages = r->has_result     ? GI_RECORD_STAGES
+                            : r->is_inference ? GI_RECORD_STAGES_SERVER
+                                              : 0;
+    GI_TRY(gi_buf_puts(b, ",", err));
+    return gi_reply_put_timing(b, stages_ms, n_stages, r->total_ms, err);
 }
 
 glint_status gi_audit_line_write(const gi_record *r, const char *id, const gi_principal *who,

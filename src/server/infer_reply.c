@@ -131,27 +131,24 @@ void gi_reply_record(const gi_reply *a, bool is_ok, gi_record *record) {
     if (is_verdict_due(a)) record_verdict(first, record);
 }
 
-static glint_status put_timing(gi_buf *b, const gi_reply *a, glint_error *err) {
-    const glint_timing *t = &a->results[0]->timing;
-    const struct {
-        const char *key;
-        double ms;
-    } rows[] = {
-        {"queue", a->queue_ms},
-        {"fetch", a->fetch_ms},
-        {"decode_image", t->decode_image_ms},
-        {"preprocess", t->preprocess_ms},
-        {"encode", t->encode_ms},
-        {"prefill", t->prefill_ms},
-        {"decode", t->decode_ms},
-        {"total", a->total_ms},
-    };
-    GI_TRY(gi_buf_puts(b, ",\"timing_ms\":{", err));
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (i > 0) GI_TRY(gi_buf_puts(b, ",", err));
-        GI_TRY(put_key(b, rows[i].key, err));
-        GI_TRY(gi_json_out_ms(b, rows[i].ms, err));
+glint_status gi_reply_put_usage(gi_buf *b, const glint_usage *u, glint_error *err) {
+    return gi_buf_printf(b, err,
+                         "\"usage\":{\"prompt_tokens\":%d,\"image_tokens\":%d,"
+                         "\"completion_tokens\":%d,\"forced_tokens\":%d,\"cached_tokens\":%d}",
+                         u->prompt_tokens, u->image_tokens, u->completion_tokens, u->forced_tokens,
+                         u->cached_tokens);
+}
+
+glint_status gi_reply_put_timing(gi_buf *b, const double *stages_ms, size_t n_stages,
+                                 double total_ms, glint_error *err) {
+    GI_TRY(gi_buf_puts(b, "\"timing_ms\":{", err));
+    for (size_t i = 0; i < n_stages; i++) {
+        GI_TRY(put_key(b, gi_record_stage_names[i], err));
+        GI_TRY(gi_json_out_ms(b, stages_ms[i], err));
+        GI_TRY(gi_buf_puts(b, ",", err));
     }
+    GI_TRY(put_key(b, "total", err));
+    GI_TRY(gi_json_out_ms(b, total_ms, err));
     return gi_buf_puts(b, "}", err);
 }
 
@@ -166,20 +163,19 @@ static glint_status put_names(const gi_reply *a, gi_buf *b, glint_error *err) {
 
 static glint_status write_whole(const gi_reply *a, gi_buf *b, glint_error *err) {
     const glint_result *r = a->results[0];
-    const glint_usage *u = &r->usage;
     GI_TRY(put_names(a, b, err));
     GI_TRY(gi_buf_puts(b, ",", err));
     GI_TRY(is_verdict_due(a) ? put_audit(b, r, err) : put_other(b, r, err));
     const double worked_ms = fmax(0, a->total_ms - a->queue_ms - a->fetch_ms);
     GI_TRY(gi_buf_printf(b, err,
                          ",\"inference_time_ms\":%.0f,\"tokens_generated\":%d,"
-                         "\"finish_reason\":\"%s\",\"usage\":{\"prompt_tokens\":%d,"
-                         "\"image_tokens\":%d,\"completion_tokens\":%d,\"forced_tokens\":%d,"
-                         "\"cached_tokens\":%d}",
-                         worked_ms, u->completion_tokens, gi_reply_finish_name(r->finish),
-                         u->prompt_tokens, u->image_tokens, u->completion_tokens, u->forced_tokens,
-                         u->cached_tokens));
-    GI_TRY(put_timing(b, a, err));
+                         "\"finish_reason\":\"%s\",",
+                         worked_ms, r->usage.completion_tokens, gi_reply_finish_name(r->finish)));
+    GI_TRY(gi_reply_put_usage(b, &r->usage, err));
+    GI_TRY(gi_buf_puts(b, ",", err));
+    double stages_ms[GI_RECORD_STAGES];
+    gi_record_stages(a->queue_ms, a->fetch_ms, &r->timing, stages_ms);
+    GI_TRY(gi_reply_put_timing(b, stages_ms, GI_RECORD_STAGES, a->total_ms, err));
     return gi_buf_puts(b, "}", err);
 }
 

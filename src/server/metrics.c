@@ -18,7 +18,6 @@ static const double BUCKETS_S[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 
 enum {
     N_BUCKETS = sizeof BUCKETS_S / sizeof BUCKETS_S[0],
-    N_STAGES = 7,
     N_KINDS = 5,
     N_CODES = GI_API_CODE_COUNT + 1, /* the last: the client was gone */
     CODE_GONE = GI_API_CODE_COUNT,
@@ -32,7 +31,7 @@ typedef struct histogram {
 
 /* Requests of one route and task. */
 typedef struct cell {
-    histogram total, stages[N_STAGES];
+    histogram total, stages[GI_RECORD_STAGES];
 } cell;
 
 struct gi_metrics {
@@ -45,8 +44,6 @@ struct gi_metrics {
     _Atomic(cell *) *cells;     /* [n_routes + 1][N_TASKS] */
 };
 
-static const char *const STAGES[N_STAGES] = {"queue",  "fetch",   "decode_image", "preprocess",
-                                             "encode", "prefill", "decode"};
 static const char *const KINDS[N_KINDS] = {"prompt", "image", "completion", "forced", "cached"};
 
 /* ---- the table ---- */
@@ -186,12 +183,11 @@ void gi_metrics_count(gi_metrics *m, const gi_record *r) {
     observe(&c->total, r->total_ms);
     if (!r->has_result) return;
     count_tokens(m, &r->usage);
-    const glint_timing *t = &r->timing;
-    const double stages_ms[N_STAGES] = {r->queue_ms,      r->fetch_ms,  t->decode_image_ms,
-                                        t->preprocess_ms, t->encode_ms, t->prefill_ms,
-                                        t->decode_ms};
+    double stages_ms[GI_RECORD_STAGES];
+    gi_record_stages(r->queue_ms, r->fetch_ms, &r->timing, stages_ms);
     /* A kept answer went through none of the model's stages. */
-    for (size_t i = 0; i < (r->is_kept ? 2 : N_STAGES); i++) observe(&c->stages[i], stages_ms[i]);
+    const size_t n_stages = r->is_kept ? GI_RECORD_STAGES_SERVER : GI_RECORD_STAGES;
+    for (size_t i = 0; i < n_stages; i++) observe(&c->stages[i], stages_ms[i]);
 }
 
 /* ---- writing ---- */
@@ -282,11 +278,11 @@ static glint_status put_cell(const gi_metrics *m, size_t r, size_t t, bool is_to
     gi_buf labels;
     gi_buf_init(&labels, LABELS_BYTES);
     glint_status st = GLINT_OK;
-    for (size_t i = 0; st == GLINT_OK && i < (is_total ? 1 : N_STAGES); i++) {
+    for (size_t i = 0; st == GLINT_OK && i < (is_total ? 1 : GI_RECORD_STAGES); i++) {
         const histogram *h = is_total ? &c->total : &c->stages[i];
         if (is_empty(h)) continue;
         gi_buf_clear(&labels);
-        if (!is_total) st = gi_buf_printf(&labels, err, "stage=\"%s\",", STAGES[i]);
+        if (!is_total) st = gi_buf_printf(&labels, err, "stage=\"%s\",", gi_record_stage_names[i]);
         if (st == GLINT_OK)
             st = gi_buf_printf(&labels, err, "route=\"%s\",task=\"%s\"", route_name(m, r),
                                task_name(m, t));

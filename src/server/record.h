@@ -61,4 +61,15 @@ typedef struct gi_record {
 /** Free what it owns. */
 void gi_record_done(gi_record *r);
 
+/** Parts of a request's time. The first two are the server's, the others the model's. */
+#define GI_RECORD_STAGES        7
+#define GI_RECORD_STAGES_SERVER 2
+
+/** Their names, in answers, audit lines and metrics. */
+extern const char *const gi_record_stage_names[GI_RECORD_STAGES];
+
+/** Milliseconds of each stage. */
+void gi_record_stages(double queue_ms, double fetch_ms, const glint_timing *timing,
+                      double ret_ms[GI_RECORD_STAGES]);
+
 #endif

@@ -83,6 +83,13 @@ extern const gi_reply_form gi_chat_form;
 /** "stop", "length" or "invalid_answer". */
 const char *gi_reply_finish_name(glint_finish finish);
 
+/** Append "usage":{...}: counts of tokens. */
+glint_status gi_reply_put_usage(gi_buf *b, const glint_usage *usage, glint_error *err);
+
+/** Append "timing_ms":{...}: the first n_stages of gi_record_stages, and the total. */
+glint_status gi_reply_put_timing(gi_buf *b, const double *stages_ms, size_t n_stages,
+                                 double total_ms, glint_error *err);
+
 /** Put what was asked and answered into a record; `is_ok`: all choices are complete. */
 void gi_reply_record(const gi_reply *a, bool is_ok, gi_record *io_record);
 
