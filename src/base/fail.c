@@ -9,10 +9,21 @@
 #include <string.h>
 
 static const char *const STATUS_NAMES[] = {
-    "ok",          "bad argument", "input/output error", "bad format",
-    "unsupported", "over a limit", "out of memory",      "cancelled",
-    "deadline",    "busy",         "internal fault",
+    [-GLINT_OK] = "ok",
+    [-GLINT_ERR_ARG] = "bad argument",
+    [-GLINT_ERR_IO] = "input/output error",
+    [-GLINT_ERR_FORMAT] = "bad format",
+    [-GLINT_ERR_UNSUPPORTED] = "unsupported",
+    [-GLINT_ERR_LIMIT] = "over a limit",
+    [-GLINT_ERR_MEMORY] = "out of memory",
+    [-GLINT_ERR_CANCELLED] = "cancelled",
+    [-GLINT_ERR_DEADLINE] = "deadline",
+    [-GLINT_ERR_BUSY] = "busy",
+    [-GLINT_ERR_INTERNAL] = "internal fault",
 };
+
+_Static_assert(sizeof STATUS_NAMES / sizeof STATUS_NAMES[0] == 1 - GLINT_ERR_INTERNAL,
+               "the last status has a name");
 
 const char *glint_status_name(glint_status status) {
     const int i = -(int)status;

@@ -18,18 +18,25 @@
 #include "base/json_text.h"
 #include "base/utf8.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /* What a pattern does when it is complete. */
 typedef enum action { STOP, THINK_BEGIN, THINK_END, ANSWER_BEGIN, ANSWER_END, DROP } action;
 
-/* The markers, as letters. Each has an id too where the checkpoint knows it as a token. */
+/* The markers, as letters. Each has an id too, in gi_chat, where the checkpoint knows it as a
+ * token. */
 static const struct {
     const char *letters;
+    size_t id_offset;
     action action;
 } markers[] = {
-    {"<think>", THINK_BEGIN},  {"</think>", THINK_END},    {"<answer>", ANSWER_BEGIN},
-    {"</answer>", ANSWER_END}, {"<|begin_of_box|>", DROP}, {"<|end_of_box|>", DROP},
+    {"<think>", offsetof(gi_chat, think_begin), THINK_BEGIN},
+    {"</think>", offsetof(gi_chat, think_end), THINK_END},
+    {"<answer>", offsetof(gi_chat, answer_begin), ANSWER_BEGIN},
+    {"</answer>", offsetof(gi_chat, answer_end), ANSWER_END},
+    {"<|begin_of_box|>", offsetof(gi_chat, box_begin), DROP},
+    {"<|end_of_box|>", offsetof(gi_chat, box_end), DROP},
 };
 enum { N_MARKERS = sizeof markers / sizeof *markers };
 
@@ -70,13 +77,12 @@ static void add_pattern(gi_answer *a, const char *bytes, size_t n, action act) {
 }
 
 static glint_status add_patterns(gi_answer *a, const gi_answer_options *o, glint_error *err) {
-    const gi_chat *c = o->chat;
-    const int32_t ids[N_MARKERS] = {c->think_begin, c->think_end, c->answer_begin,
-                                    c->answer_end,  c->box_begin, c->box_end};
-    memcpy(a->marker_ids, ids, sizeof ids);
-    for (size_t i = 0; i < N_MARKERS && a->thinks; i++)
-        if (ids[i] < 0)
+    for (size_t i = 0; i < N_MARKERS; i++) {
+        const char *chat = (const char *)o->chat;
+        memcpy(&a->marker_ids[i], chat + markers[i].id_offset, sizeof a->marker_ids[i]);
+        if (a->marker_ids[i] < 0 && a->thinks)
             add_pattern(a, markers[i].letters, strlen(markers[i].letters), markers[i].action);
+    }
     if (o->n_stops > GLINT_STOPS_MAX)
         return gi_fail(err, GLINT_ERR_ARG, "more than %d stop strings", GLINT_STOPS_MAX);
     for (size_t i = 0; i < o->n_stops; i++) {

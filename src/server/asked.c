@@ -32,8 +32,7 @@ bool gi_asked_begin(gi_asked *a, const gi_field_table *table, gi_http_request *h
                     gi_api_error *error) {
     a->table = table;
     const char *type = known_type(gi_http_header(http, "Content-Type"), &a->is_form);
-    /* Turns cannot be said in a form. */
-    if (!type || (a->is_form && table == &gi_chat_table))
+    if (!type || (a->is_form && table->is_chat))
         return gi_api_fail(error, GI_API_UNSUPPORTED_MEDIA_TYPE, NULL);
     if (a->is_form && gi_multipart_boundary(type, strlen(type), a->boundary, NULL) != GLINT_OK)
         return gi_api_fail(error, GI_API_INVALID_MULTIPART, NULL);

@@ -4,9 +4,7 @@
  */
 #include "server/fields.h"
 
-#define AT(member)    offsetof(gi_infer_fields, member)
-#define LIMIT(member) offsetof(gi_field_limits, member)
-#define SEED_MAX      9007199254740991.0 /* 2^53 - 1 */
+#define AT(member) offsetof(gi_infer_fields, member)
 
 static const gi_field INFER_ROWS[] = {
     {"image", GI_FIELD_PICTURE, 0, 0, AT(pictures), 0, "none",
@@ -26,15 +24,15 @@ static const gi_field INFER_ROWS[] = {
      "With a temperature: sample among the likeliest tokens that together have this probability."},
     {"top_k", GI_FIELD_INT, 0, 1000000, AT(top_k), 0, "0",
      "With a temperature: sample among this many likeliest tokens; 0 = all."},
-    {"seed", GI_FIELD_INT, 0, SEED_MAX, AT(seed), 0, "0",
+    {"seed", GI_FIELD_INT, 0, GI_FIELD_INT_MAX, AT(seed), 0, "0",
      "With a temperature: the same seed gives the same answer."},
     {"stop", GI_FIELD_NAMES, 1, GLINT_STOP_BYTES_MAX, AT(stops), 0, "none",
      "A string, or up to 8, at which the answer ends; not part of the answer."},
-    {"max_side", GI_FIELD_INT, 28, 16384, AT(max_side_px), LIMIT(max_side_px), "the server's",
+    {"max_side", GI_FIELD_INT, 28, 16384, AT(max_side_px), GI_FIELD_LIMIT_SIDE, "the server's",
      "Longest side, in pixels, a picture is scaled down to."},
     {"schema", GI_FIELD_SCHEMA, 0, GI_SCHEMA_BYTES_MAX, AT(schema), 0, "none",
      "JSON schema that the answer will meet, in place of the task's; see schema.md."},
-    {"timeout_ms", GI_FIELD_INT, 1, 3600000, AT(timeout_ms), LIMIT(timeout_ms), "the server's",
+    {"timeout_ms", GI_FIELD_INT, 1, 3600000, AT(timeout_ms), GI_FIELD_LIMIT_TIMEOUT, "the server's",
      "Give up after this many milliseconds."},
     {"stream", GI_FIELD_BOOL, 0, 0, AT(stream), 0, "false",
      "Send the answer as it comes, as server-sent events."},
@@ -63,7 +61,7 @@ static const gi_field CHAT_ROWS[] = {
      "Sample among the likeliest tokens that together have this probability."},
     {"top_k", GI_FIELD_INT, 0, 1000000, AT(top_k), 0, "0",
      "Sample among this many likeliest tokens; 0 = all."},
-    {"seed", GI_FIELD_INT, -SEED_MAX, SEED_MAX, AT(seed), 0, "random",
+    {"seed", GI_FIELD_INT, -GI_FIELD_INT_MAX, GI_FIELD_INT_MAX, AT(seed), 0, "random",
      "The same seed gives the same answers. The i-th of n answers uses seed + i."},
     {"n", GI_FIELD_INT, 1, GI_CHOICES_MAX, AT(n_choices), 0, "1", "How many answers to give."},
     {"stop", GI_FIELD_NAMES, 1, GLINT_STOP_BYTES_MAX, AT(stops), 0, "none",
@@ -78,9 +76,9 @@ static const gi_field CHAT_ROWS[] = {
      "Give each token's probability, as a logarithm."},
     {"top_logprobs", GI_FIELD_INT, 0, GLINT_TOP_LOGPROBS_MAX, AT(top_logprobs), 0, "0",
      "With logprobs: so many of the likeliest tokens in place of each."},
-    {"max_side", GI_FIELD_INT, 28, 16384, AT(max_side_px), LIMIT(max_side_px), "the server's",
+    {"max_side", GI_FIELD_INT, 28, 16384, AT(max_side_px), GI_FIELD_LIMIT_SIDE, "the server's",
      "Longest side, in pixels, a picture is scaled down to."},
-    {"timeout_ms", GI_FIELD_INT, 1, 3600000, AT(timeout_ms), LIMIT(timeout_ms), "the server's",
+    {"timeout_ms", GI_FIELD_INT, 1, 3600000, AT(timeout_ms), GI_FIELD_LIMIT_TIMEOUT, "the server's",
      "Give up after this many milliseconds."},
     {"frequency_penalty", GI_FIELD_ONLY, 0, 0, 0, 0, "0", "Only 0."},
     {"presence_penalty", GI_FIELD_ONLY, 0, 0, 0, 0, "0", "Only 0."},
@@ -109,4 +107,4 @@ static const gi_infer_fields CHAT_DEFAULTS = {.prompt = {.s = ""},
                                               .n_choices = 1};
 
 const gi_field_table gi_chat_table = {CHAT_ROWS, sizeof CHAT_ROWS / sizeof CHAT_ROWS[0],
-                                      &CHAT_DEFAULTS};
+                                      &CHAT_DEFAULTS, .is_chat = true};

@@ -24,6 +24,8 @@
 #define GI_CHOICES_MAX      4
 /** Most bytes of a schema, written compactly. */
 #define GI_SCHEMA_BYTES_MAX (64 * 1024)
+/** Largest integer that every JSON reader keeps exactly: 2^53 - 1. */
+#define GI_FIELD_INT_MAX    9007199254740991.0
 /** A seed that stands for "another one each time". */
 #define GI_SEED_RANDOM      INT64_MIN
 
@@ -45,23 +47,29 @@ typedef enum gi_field_type {
     GI_FIELD_IGNORED,        /**< known and without effect */
 } gi_field_type;
 
+/** Limits that the server's settings put below the table's. */
+typedef struct gi_field_limits {
+    int64_t max_side_px;
+    int64_t timeout_ms;
+} gi_field_limits;
+
+/** Which of them a field is under. */
+typedef enum gi_field_limit {
+    GI_FIELD_LIMIT_NONE,
+    GI_FIELD_LIMIT_SIDE,
+    GI_FIELD_LIMIT_TIMEOUT,
+} gi_field_limit;
+
 /** A row of a table. */
 typedef struct gi_field {
     const char *name;
     gi_field_type type;
     double min, max;          /**< bytes for strings, else the value */
     size_t offset;            /**< of the member in gi_infer_fields */
-    size_t limit_offset;      /**< of an int64_t in gi_field_limits that lowers max; 0 = none */
+    gi_field_limit limit;     /**< what lowers max */
     const char *default_text; /**< as the documentation says it; JSON where it is a value */
     const char *doc;          /**< one line */
 } gi_field;
-
-/** Limits that the server's settings put below the table's. */
-typedef struct gi_field_limits {
-    int64_t unused; /**< so that no member has offset 0 */
-    int64_t max_side_px;
-    int64_t timeout_ms;
-} gi_field_limits;
 
 /** One picture as it came. */
 typedef struct gi_field_picture {
@@ -105,6 +113,7 @@ typedef struct gi_field_table {
     const gi_field *rows;
     size_t n;
     const gi_infer_fields *defaults;
+    bool is_chat; /**< asks by turns, which a form has no place for */
 } gi_field_table;
 
 /** POST /v1/multimodal/inference and POST /v1/chat/completions. */

@@ -10,9 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Largest integer that every JSON reader keeps exactly: 2^53 - 1. */
-static const double INT_EXACT_MAX = 9007199254740991.0;
-
 const gi_field *gi_fields_find(const gi_field_table *table, const char *name, size_t n) {
     for (size_t i = 0; i < table->n; i++)
         if (strlen(table->rows[i].name) == n && memcmp(table->rows[i].name, name, n) == 0)
@@ -21,10 +18,10 @@ const gi_field *gi_fields_find(const gi_field_table *table, const char *name, si
 }
 
 double gi_field_max(const gi_field *field, const gi_field_limits *limits) {
-    if (!field->limit_offset) return field->max;
-    const double limit =
-        (double)*(const int64_t *)(const void *)((const char *)limits + field->limit_offset);
-    return limit < field->max ? limit : field->max;
+    double limit = field->max;
+    if (field->limit == GI_FIELD_LIMIT_SIDE) limit = (double)limits->max_side_px;
+    if (field->limit == GI_FIELD_LIMIT_TIMEOUT) limit = (double)limits->timeout_ms;
+    return fmin(limit, field->max);
 }
 
 /* One field being read. */
@@ -50,7 +47,7 @@ static bool read_int(const reading *r, const json_t *v) {
     if (!json_is_number(v) || d != floor(d)) return wrong_type(r, "an integer");
     const double max = gi_field_max(r->field, r->limits);
     /* Beyond 2^53 the comparison in doubles could be off by one; nothing reaches that far. */
-    if (fabs(d) > INT_EXACT_MAX || d < r->field->min || d > max)
+    if (fabs(d) > GI_FIELD_INT_MAX || d < r->field->min || d > max)
         return gi_api_fail_detail(r->error, GI_API_INVALID_VALUE, r->field->name,
                                   "%s must be an integer from %.0f to %.0f.", r->field->name,
                                   r->field->min, max);
@@ -274,7 +271,7 @@ bool gi_fields_read(const gi_field_table *table, const gi_json_lifted *body,
         if (!read_field(&r, value)) return false;
     }
     f.has_seed = is_given(body->json, "seed");
-    if (!check_whole(body->json, &f, table == &gi_chat_table, error)) return false;
+    if (!check_whole(body->json, &f, table->is_chat, error)) return false;
     *ret = f;
     return true;
 }
