@@ -1,10 +1,8 @@
 /*
  * A base and a reference, separated by a line feed, through the URL parser: what is accepted stays
  * the same when parsed again, has none of the bytes that programs read differently, and is read by
- * libcurl, which gets it next, as the same host, port and path. The second half of the bytes also
- * goes, line by line, through the reader of reply headers.
+ * libcurl, which gets it next, as the same host, port and path.
  */
-#include "fetch/reply_head.h"
 #include "fetch/url.h"
 
 #include <curl/curl.h>
@@ -56,14 +54,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
         if (cut && gi_url_resolve(&base, cut + 1, n_bytes - n_base - 1, &url, NULL) == GLINT_OK)
             check(&url);
     }
-    gi_reply_head head = {0};
-    for (const char *line = cut; line; line = cut) {
-        line++;
-        const size_t n_left = (size_t)(text + n_bytes - line);
-        cut = memchr(line, '\n', n_left);
-        gi_reply_head_line(&head, line, cut ? (size_t)(cut - line) + 1 : n_left);
-    }
-    int64_t fresh_s = 0;
-    if (gi_reply_head_may_keep(&head, &fresh_s)) gi_assert(fresh_s >= 0 && fresh_s <= 86400);
     return 0;
 }
