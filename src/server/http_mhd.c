@@ -46,12 +46,15 @@ static enum MHD_Result on_head(gi_http_request *r, const char *target, const cha
     gi_http_framing f = {0};
     MHD_get_connection_values_n(r->connection->mhd, MHD_HEADER_KIND, check_header, &f);
     gi_http_framing_end(&f, method, target, version);
+    /* The library takes chunk lines that end in a bare LF, and what a proxy may read otherwise in
+     * chunk extensions: what then looks like a next request is never read. */
+    r->is_last = f.is_chunked;
     if (f.fault != GI_API_OK) {
         /* Where this request ends is not certain, so neither is where the next one begins. */
-        gi_http_refuse(r, f.fault);
         r->is_last = true;
+        gi_http_refuse(r, f.fault);
         const bool has_body = f.n_content_length > 0 || f.n_transfer_encoding > 0;
-        return has_body ? gi_http_reply_queue(r, true) : MHD_YES;
+        return has_body ? gi_http_reply_queue(r) : MHD_YES;
     }
     h->config.ops.on_headers(h->config.ctx, r);
     if (f.content_length > 0 && (r->is_answered || f.content_length > r->body_bytes_max)) {
@@ -59,7 +62,8 @@ static enum MHD_Result on_head(gi_http_request *r, const char *target, const cha
             gi_http_refuse(r, r->body_bytes_max ? GI_API_BODY_TOO_LARGE : GI_API_BODY_NOT_ALLOWED);
         /* A client that asked first has sent nothing yet, and one that announces more than any
          * route takes is not listened to; else the body is read and dropped. */
-        if (f.expects_continue) return gi_http_reply_queue(r, true);
+        r->is_last |= f.expects_continue;
+        if (f.expects_continue) return gi_http_reply_queue(r);
         if (f.content_length > h->config.body_bytes_max)
             gi_http_reply_raw(r, GI_API_BODY_TOO_LARGE);
     }
@@ -114,7 +118,7 @@ static enum MHD_Result on_whole(gi_http_request *r) {
     }
     gi_http_watch_unlock(h->watch);
     if (must_wait) return MHD_YES;
-    return is_over ? MHD_NO : gi_http_reply_queue(r, r->is_last);
+    return is_over ? MHD_NO : gi_http_reply_queue(r);
 }
 
 static enum MHD_Result on_access(void *ctx, struct MHD_Connection *mhd, const char *target,
@@ -187,7 +191,11 @@ static void on_due(void *ctx, gi_http_watched *watched) {
     case GI_HTTP_FIRST:
     case GI_HTTP_BODY:
         gi_http_make_id(h, made);
-        gi_api_fail(&error, GI_API_REQUEST_TIMEOUT, NULL);
+        /* Who was refused already learns why, rather than that the rest came too late. */
+        gi_api_fail(&error,
+                    c->request && c->request->reply.code ? c->request->reply.code
+                                                         : GI_API_REQUEST_TIMEOUT,
+                    NULL);
         gi_http_raw_answer(watched->fd, &error, c->request ? c->request->id : made);
         if (c->request) {
             c->request->is_raw = true;

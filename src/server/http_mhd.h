@@ -135,7 +135,7 @@ void gi_http_stream_finish(gi_http_request *r, const gi_buf *tail);
 void gi_http_request_gone(gi_http_request *r);
 
 /** Hand the answer that was given to the library. Network thread. */
-enum MHD_Result gi_http_reply_queue(gi_http_request *r, bool close);
+enum MHD_Result gi_http_reply_queue(gi_http_request *r);
 
 /** Answer past the library, in the middle of a body. */
 void gi_http_reply_raw(gi_http_request *r, gi_api_code code);

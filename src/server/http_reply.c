@@ -135,7 +135,7 @@ static struct MHD_Response *whole_response(gi_http_request *r) {
     return response;
 }
 
-enum MHD_Result gi_http_reply_queue(gi_http_request *r, bool close) {
+enum MHD_Result gi_http_reply_queue(gi_http_request *r) {
     if (!begin_reply(r)) return MHD_NO;
     const bool is_stream = r->stream.is_begun;
     struct MHD_Response *response = is_stream ? gi_http_stream_response(r) : whole_response(r);
@@ -155,7 +155,7 @@ enum MHD_Result gi_http_reply_queue(gi_http_request *r, bool close) {
         add_header(response, line->name, line->value);
     add_access_headers(response, r);
     if (r->reply.retry_after_s > 0) add_number(response, "Retry-After", r->reply.retry_after_s);
-    if (close || atomic_load(&r->http->draining)) add_header(response, "Connection", "close");
+    if (r->is_last || atomic_load(&r->http->draining)) add_header(response, "Connection", "close");
     const enum MHD_Result result =
         MHD_queue_response(r->connection->mhd, (unsigned)r->reply.status, response);
     MHD_destroy_response(response);

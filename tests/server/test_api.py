@@ -231,6 +231,17 @@ class Api(unittest.TestCase):
         self.assertEqual(json.loads(connection.getresponse().read())["text"], "chunks")
         connection.close()
 
+    def test_chunked_is_the_last(self):
+        """Whatever follows a chunked body is not a request: a proxy may have seen its end elsewhere, after
+        a bare LF for example."""
+        for end in (b"0\r\n\r\n", b"0\n\n", b"0;x=\n\r\n"):
+            out = self.server.raw(b"POST " + ROUTE.encode() + b" HTTP/1.1\r\nHost: a\r\nContent-Type: application/json"
+                                  b"\r\nTransfer-Encoding: chunked\r\n\r\n1f\r\n" b'{"task":"ask","prompt":"say=1"}'
+                                  b"\r\n" + end + b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", half_close=False)
+            self.assertEqual(out.count(b"HTTP/1."), 1, (end, out))
+            self.assertIn(b"200 OK", out)
+            self.assertIn(b"Connection: close", out)
+
     def test_expect_continue(self):
         head = (b"POST " + ROUTE.encode() + b" HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
                 b"Content-Type: %s\r\nContent-Length: 31\r\nConnection: close\r\n\r\n")
