@@ -64,6 +64,7 @@ typedef struct serve_options {
     gi_fetch_args fetch;
     gi_audit_args audit;
     gi_redis_args redis;
+    gi_option_list hosts;
     const char *log_level, *log_format, *list;
     int64_t body_max_mib, body_total_max_mib, sequences_max, kv_tokens_max, answer_cache_mib;
     bool lists_routes;
@@ -91,6 +92,10 @@ static const row ROWS[] = {
      0, 0, "allow an address that other machines\nreach, though nobody is asked who he is"},
     {"connections-max", 0, GI_OPTION_INT, AT(settings.connections_max), "N", "1024", NULL, 1, 65536,
      "open connections; more are closed"},
+    {"connections-per-address-max", 0, GI_OPTION_INT, AT(settings.connections_per_address_max), "N",
+     "256", NULL, 0, 65536,
+     "of these, from one address (IPv6: /64);\n0 = no limit. Not for this "
+     "machine's own,\nnor with --proxies"},
     {"body-max-mib", 0, GI_OPTION_INT, AT(body_max_mib), "MIB", "20", NULL, 1, 256,
      "largest request body in MiB, else 413"},
     {"body-total-max-mib", 0, GI_OPTION_INT, AT(body_total_max_mib), "MIB", "256", NULL, 1, 65536,
@@ -126,6 +131,10 @@ static const row ROWS[] = {
      1e6, "wrong credentials a second and address,\nelse 429; 0 = no limit"},
     {"proxies", 0, GI_OPTION_INT, ACCESS(n_proxies), "N", "0", NULL, 0, 8,
      "proxies in front that add to\nX-Forwarded-For; 0: it is not read"},
+    {"allow-host", 0, GI_OPTION_LIST, AT(hosts), "NAME", NULL, NULL, 0, 0,
+     "on loopback without keys: a name that\nbrowsers may call this server by, beside\nlocalhost "
+     "and "
+     "addresses; \"*\" = any"},
     {"list-routes", 0, GI_OPTION_SWITCH, AT(lists_routes), NULL, NULL, NULL, 0, 0,
      "print every route and whom it is for,\nand exit"},
     {"list", 0, GI_OPTION_CHOICE, AT(list), "WHAT", NULL, GI_SERVE_LISTS, 0, 0,
@@ -372,15 +381,27 @@ static glint_status check_access(gi_access_settings *a, glint_error *err) {
     return GLINT_OK;
 }
 
+static glint_status check_hosts(const gi_option_list *hosts, glint_error *err) {
+    for (size_t i = 0; i < hosts->n; i++)
+        if (!hosts->values[i][0] || strpbrk(hosts->values[i], ":/ "))
+            return gi_fail(err, GLINT_ERR_ARG,
+                           "--allow-host takes a name such as glint.example.com, not \"%s\"",
+                           hosts->values[i]);
+    return GLINT_OK;
+}
+
 /* The settings that options mean, but for the engine's. They point into `from`. */
 static glint_status resolve(setup *from, gi_server_settings *ret, glint_error *err) {
     serve_options *o = &from->values;
     gi_server_settings settings = o->settings;
     GI_TRY(check_access(&settings.access, err));
+    GI_TRY(check_hosts(&o->hosts, err));
     GI_TRY(gi_fetch_args_resolve(&o->fetch, &settings.fetch, err));
     GI_TRY(gi_audit_args_resolve(&o->audit, &settings.audit, err));
     GI_TRY(gi_redis_args_resolve(&o->redis, &settings, err));
     settings.body_bytes_max = o->body_max_mib * MIB;
+    settings.access.hosts = o->hosts.values;
+    settings.access.n_hosts = o->hosts.n;
     settings.body_bytes_total_max = o->body_total_max_mib * MIB;
     settings.answer_cache_bytes = o->answer_cache_mib * MIB;
     *ret = settings;

@@ -31,6 +31,7 @@ static void list_metrics(void) {
 /* Options that bound something. */
 static const char *const LIMIT_OPTIONS[] = {
     "connections-max",
+    "connections-per-address-max",
     "body-max-mib",
     "body-total-max-mib",
     "header-timeout-ms",

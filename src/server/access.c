@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "image/probe.h"
 #include "server/rate_limit_shared.h"
+#include "server/site.h"
 
 #include <arpa/inet.h>
 #include <math.h>
@@ -38,6 +39,9 @@ struct gi_access {
     pthread_mutex_t lock;
     rules rules;   /* under the lock */
     gi_auth *auth; /* NULL: nobody is asked */
+    const char *const *hosts;
+    size_t n_hosts;
+    bool checks_host;
     gi_rate_limiter *tenants, *failures;
     /* Why credentials were refused; written by the network thread alone. */
     struct {
@@ -98,6 +102,9 @@ glint_status gi_access_create(const gi_access_settings *settings, gi_store *stor
     if (!a) return gi_fail(err, GLINT_ERR_MEMORY, "access: no memory");
     pthread_mutex_init(&a->lock, NULL);
     a->rules = rules_of(settings);
+    a->hosts = settings->hosts;
+    a->n_hosts = settings->n_hosts;
+    a->checks_host = settings->checks_host;
     glint_status st = make_limiter(store, "tenants", 2 * TENANTS_MAX, &a->tenants, err);
     if (st == GLINT_OK) st = make_limiter(store, "failures", ADDRESSES_MAX, &a->failures, err);
     if (st == GLINT_OK && (settings->auth.jwt_keys || settings->auth.api_keys))
@@ -146,7 +153,6 @@ static rules get_rules(gi_access *a) {
 /* The n-th address from the right of "a, b, c"; false when it is none. */
 static bool forwarded_address(const char *value, int64_t n, char out[GI_HTTP_PEER_BYTES]) {
     const char *end = value + strlen(value), *begin;
-    if (end - value > FORWARDED_BYTES_MAX) return false;
     for (;; end = begin - 1) {
         begin = end;
         while (begin > value && begin[-1] != ',') begin--;
@@ -165,9 +171,9 @@ static bool forwarded_address(const char *value, int64_t n, char out[GI_HTTP_PEE
 
 static void client_address(int64_t n_proxies, const gi_http_request *r,
                            char out[GI_HTTP_PEER_BYTES]) {
-    const char *value = n_proxies > 0 ? gi_http_header(r, "X-Forwarded-For") : NULL;
-    char forwarded[GI_HTTP_PEER_BYTES];
-    if (value && forwarded_address(value, n_proxies, forwarded))
+    char list[FORWARDED_BYTES_MAX], forwarded[GI_HTTP_PEER_BYTES];
+    if (n_proxies > 0 && gi_http_header_list(r, "X-Forwarded-For", list, sizeof list) &&
+        forwarded_address(list, n_proxies, forwarded))
         memcpy(out, forwarded, sizeof forwarded);
     else
         gi_http_peer(r, out);
@@ -258,11 +264,24 @@ static bool authenticate(gi_access *a, const rules *now, gi_http_request *r, gi_
     return answer(r, GI_API_UNAUTHENTICATED, 0);
 }
 
+/* Where nobody is asked who he is: does a page of another site ask, through a browser here? */
+static bool check_site(gi_access *a, gi_http_request *r) {
+    const char *host = gi_http_header(r, "Host"), *origin = gi_http_header(r, "Origin");
+    if (a->checks_host && host && !gi_site_is_known(host, a->hosts, a->n_hosts)) {
+        count_refusal(a, "the name is not this server's");
+        return answer(r, GI_API_UNKNOWN_HOST, 0);
+    }
+    if (gi_http_header_count(r, "Origin") == 0) return true; /* no page, or only reading */
+    if (host && origin && gi_site_is_same(origin, host)) return true;
+    count_refusal(a, "another site's page asked");
+    return answer(r, GI_API_FOREIGN_ORIGIN, 0);
+}
+
 bool gi_access_check(gi_access *a, gi_http_request *r, gi_access_level level) {
     if (level == GI_ACCESS_OPEN) return true;
     const rules now = get_rules(a);
     gi_principal p = {.scopes = GI_SCOPE_ALL, .limits = now.limits};
-    if (a->auth && !authenticate(a, &now, r, &p)) return false;
+    if (!(a->auth ? authenticate(a, &now, r, &p) : check_site(a, r))) return false;
     if (!is_allowed(level, p.scopes)) {
         count_refusal(a, "it lacks the scope");
         gi_log(GI_LOG_INFO, "auth", "id=%s key=%s refused: it lacks the scope",

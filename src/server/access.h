@@ -29,11 +29,16 @@ typedef struct gi_access_settings {
     gi_auth_settings auth;      /**< without files: everybody may do everything */
     double auth_failures_per_s; /**< wrong credentials per address; 0 = no limit */
     int64_t n_proxies;          /**< in front, each adding to X-Forwarded-For */
+    /** Names of this server in browsers, where nobody is asked who he is: see server/site.h. */
+    const char *const *hosts;
+    size_t n_hosts;
+    bool checks_host; /**< only this machine connects, so that a strange name was rebound */
 } gi_access_settings;
 
 typedef struct gi_access gi_access;
 
-/** @param store  borrowed, where servers keep their limits together; NULL: each its own.
+/** @param settings  hosts is borrowed, the rest copied.
+ * @param store  borrowed, where servers keep their limits together; NULL: each its own.
  * Errors as gi_auth_create. */
 glint_status gi_access_create(const gi_access_settings *settings, gi_store *store, gi_access **ret,
                               glint_error *err);
@@ -59,7 +64,7 @@ bool gi_access_get_failures(const gi_access *a, size_t i, const char **ret_reaso
 
 /**
  * In on_headers: may this request go on? If so its principal is set; else it has been answered:
- * 401, 403, 429 or 503.
+ * 401, 403, 421, 429 or 503.
  */
 bool gi_access_check(gi_access *a, gi_http_request *r, gi_access_level level);
 

@@ -53,6 +53,8 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
                                 0},
     [GI_API_FORBIDDEN] = {403, "permission_error", "forbidden",
                           "The credential does not allow this.", 0},
+    [GI_API_FOREIGN_ORIGIN] = {403, "permission_error", "foreign_origin",
+                               "A page of another site may not use this server.", 0},
     [GI_API_NOT_FOUND] = {404, "not_found_error", "not_found", "There is nothing here.", 0},
     [GI_API_UNKNOWN_MODEL] = {404, "not_found_error", "model_not_found",
                               "There is no model of this name; GET /v1/models lists those there "
@@ -74,6 +76,10 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
                                   0},
     [GI_API_EXPECTATION_FAILED] = {417, INVALID, "expectation_failed",
                                    "Only \"Expect: 100-continue\" is known.", 0},
+    [GI_API_UNKNOWN_HOST] = {421, INVALID, "unknown_host",
+                             "This server is not known by the name in the Host header; its owner "
+                             "can add the name with --allow-host.",
+                             0},
     [GI_API_UNSUPPORTED_FEATURE] = {422, INVALID, "unsupported_feature",
                                     "This server does not do that yet.", 0},
     [GI_API_IMAGE_URLS_DISABLED] = {422, INVALID, "image_urls_disabled",

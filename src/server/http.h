@@ -64,14 +64,15 @@ typedef struct gi_http_ops {
 } gi_http_ops;
 
 typedef struct gi_http_config {
-    int listen_fd;               /**< listening socket; closed by gi_http_close */
-    int connections_max;         /**< more are closed at once */
-    size_t body_bytes_max;       /**< largest body of one request */
-    size_t body_bytes_total_max; /**< bodies of all requests together */
-    double header_ms;            /**< from the connection to the end of the headers */
-    double body_ms;              /**< from the headers to the end of the body */
-    double idle_ms;              /**< between requests, and for the client to take an answer */
-    double keep_alive_ms;        /**< silence of a stream after which its keep_alive is sent */
+    int listen_fd;                   /**< listening socket; closed by gi_http_close */
+    int connections_max;             /**< more are closed at once */
+    int connections_per_address_max; /**< likewise; 0 = no limit. See server/http_peers.h */
+    size_t body_bytes_max;           /**< largest body of one request */
+    size_t body_bytes_total_max;     /**< bodies of all requests together */
+    double header_ms;                /**< from the connection to the end of the headers */
+    double body_ms;                  /**< from the headers to the end of the body */
+    double idle_ms;                  /**< between requests, and for the client to take an answer */
+    double keep_alive_ms;            /**< silence of a stream after which its keep_alive is sent */
     gi_http_ops ops;
     void *ctx;
 } gi_http_config;
@@ -121,6 +122,10 @@ const char *gi_http_header(const gi_http_request *r, const char *name);
 
 /** How often a header came. */
 size_t gi_http_header_count(const gi_http_request *r, const char *name);
+
+/** The values of a header that is a list, one line or several: joined by ", " into out[n]. False:
+ * there is none, or more than fits. */
+bool gi_http_header_list(const gi_http_request *r, const char *name, char *out, size_t n);
 
 /** Room for an address without port, IPv6 included. */
 #define GI_HTTP_PEER_BYTES 46
@@ -211,6 +216,7 @@ glint_status gi_http_write_stream_error(const gi_api_error *error, const char *r
 /** What went through so far, and what is there now. */
 typedef struct gi_http_stats {
     uint64_t n_connections_taken;
+    uint64_t n_connections_refused;         /**< its address had enough */
     uint64_t body_bytes_in, body_bytes_out; /**< without headers */
     int64_t n_connections, n_requests;      /**< now */
     size_t body_bytes_held;                 /**< bodies in memory now */

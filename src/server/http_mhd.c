@@ -145,6 +145,14 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request,
 
 /* ---- connections ---- */
 
+static enum MHD_Result on_accept(void *ctx, const struct sockaddr *address, socklen_t n) {
+    (void)n;
+    gi_http *h = ctx;
+    if (gi_http_peers_may(h->peers, gi_http_peer_key_of(address))) return MHD_YES;
+    atomic_fetch_add(&h->n_connections_refused, 1);
+    return MHD_NO;
+}
+
 static gi_http_connection *connection_of(gi_http_watched *watched) {
     return (gi_http_connection *)(void *)((char *)watched - offsetof(gi_http_connection, watched));
 }
@@ -158,6 +166,7 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
         gi_http_watch_lock(h->watch);
         gi_http_watch_remove(h->watch, &c->watched);
         gi_http_watch_unlock(h->watch);
+        gi_http_peers_remove(h->peers, c->peer);
         gi_free(c);
         *socket_context = NULL;
         atomic_fetch_sub(&h->n_connections, 1);
@@ -165,13 +174,17 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **socket_c
     }
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *client =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     c = gi_calloc(1, sizeof *c);
-    if (!c || !info) {
+    if (!c || !info || !client) {
         gi_free(c);
         return; /* its requests are closed unanswered: see on_access */
     }
     c->mhd = mhd;
     c->watched.fd = info->connect_fd;
+    c->peer = gi_http_peer_key_of(client->client_addr);
+    gi_http_peers_add(h->peers, c->peer);
     gi_http_watch_lock(h->watch);
     gi_http_set_phase(c, GI_HTTP_FIRST, h->config.header_ms);
     gi_http_watch_add(h->watch, &c->watched);
@@ -262,6 +275,13 @@ static size_t keep_escapes(void *ctx, struct MHD_Connection *mhd, char *s) {
     return strlen(s);
 }
 
+/* What is there besides the library. */
+static void free_http(gi_http *h) {
+    gi_http_watch_free(h->watch);
+    gi_http_peers_free(h->peers);
+    gi_free(h);
+}
+
 glint_status gi_http_open(const gi_http_config *config, gi_http **ret, glint_error *err) {
     gi_http *h = gi_calloc(1, sizeof *h);
     if (!h) return gi_fail(err, GLINT_ERR_MEMORY, "http: no memory");
@@ -269,14 +289,17 @@ glint_status gi_http_open(const gi_http_config *config, gi_http **ret, glint_err
     if (getrandom(&h->boot_id, sizeof h->boot_id, 0) != sizeof h->boot_id)
         h->boot_id = gi_clock_ns() ^ (uint64_t)getpid() << 32;
     const gi_http_watch_ops ops = {.on_due = on_due, .on_hangup = on_hangup};
-    glint_status st = gi_http_watch_create(ops, h, &h->watch, err);
+    glint_status st =
+        gi_http_peers_create((size_t)config->connections_max,
+                             (size_t)config->connections_per_address_max, &h->peers, err);
+    if (st == GLINT_OK) st = gi_http_watch_create(ops, h, &h->watch, err);
     if (st != GLINT_OK) {
-        gi_free(h);
+        free_http(h);
         return st;
     }
     h->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        on_access, h, MHD_OPTION_EXTERNAL_LOGGER, log_line, h, MHD_OPTION_LISTEN_SOCKET,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, on_accept,
+        h, on_access, h, MHD_OPTION_EXTERNAL_LOGGER, log_line, h, MHD_OPTION_LISTEN_SOCKET,
         config->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
         h, MHD_OPTION_STRICT_FOR_CLIENT, STRICTNESS, MHD_OPTION_CONNECTION_LIMIT,
@@ -284,8 +307,7 @@ glint_status gi_http_open(const gi_http_config *config, gi_http **ret, glint_err
         (size_t)CONNECTION_BYTES, MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)LISTEN_BACKLOG,
         MHD_OPTION_END);
     if (!h->daemon) {
-        gi_http_watch_free(h->watch);
-        gi_free(h);
+        free_http(h);
         return gi_fail(err, GLINT_ERR_IO, "http: the HTTP library cannot start");
     }
     *ret = h;
@@ -294,6 +316,7 @@ glint_status gi_http_open(const gi_http_config *config, gi_http **ret, glint_err
 
 gi_http_stats gi_http_get_stats(const gi_http *h) {
     return (gi_http_stats){.n_connections_taken = atomic_load(&h->n_connections_taken),
+                           .n_connections_refused = atomic_load(&h->n_connections_refused),
                            .body_bytes_in = atomic_load(&h->body_bytes_in),
                            .body_bytes_out = atomic_load(&h->body_bytes_out),
                            .n_connections = atomic_load(&h->n_connections),
@@ -320,6 +343,5 @@ void gi_http_close(gi_http *h, double grace_ms) {
     while (atomic_load(&h->n_held) > 0) usleep(CLOSE_POLL_MS * 1000);
     MHD_stop_daemon(h->daemon);
     if (fd >= 0) close(fd);
-    gi_http_watch_free(h->watch);
-    gi_free(h);
+    free_http(h);
 }

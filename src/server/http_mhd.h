@@ -14,6 +14,7 @@
 #define GI_SERVER_HTTP_MHD_H
 
 #include "server/http.h"
+#include "server/http_peers.h"
 #include "server/http_watch.h"
 
 #include <microhttpd.h>
@@ -41,6 +42,7 @@ typedef enum gi_http_phase {
 typedef struct gi_http_connection {
     gi_http_watched watched;
     struct MHD_Connection *mhd;
+    gi_http_peer_key peer;
     gi_http_request *request; /**< NULL between requests */
     gi_http_phase phase;
     bool is_half_closed; /**< the client will send nothing more */
@@ -50,12 +52,13 @@ struct gi_http {
     gi_http_config config;
     struct MHD_Daemon *daemon;
     gi_http_watch *watch;
-    uint64_t boot_id; /**< first half of the ids made here */
+    gi_http_peers *peers; /**< network thread */
+    uint64_t boot_id;     /**< first half of the ids made here */
     _Atomic uint64_t n_ids;
     _Atomic size_t body_bytes; /**< of all requests */
     _Atomic int n_requests;
     _Atomic bool draining;
-    _Atomic uint64_t n_connections_taken, body_bytes_in, body_bytes_out;
+    _Atomic uint64_t n_connections_taken, n_connections_refused, body_bytes_in, body_bytes_out;
     _Atomic int n_connections;
     _Atomic int n_held; /**< answers held back; whoever releases one touches this last */
     bool is_closing;    /**< nobody gets a new answer; under the watch's lock */

@@ -95,6 +95,31 @@ size_t gi_http_header_count(const gi_http_request *r, const char *name) {
     return (size_t)l.n;
 }
 
+/* The values of one header, one behind the other. */
+typedef struct joining {
+    const char *name;
+    char *out;
+    size_t n, len;
+    bool is_full;
+} joining;
+
+static enum MHD_Result join(void *ctx, enum MHD_ValueKind kind, const char *name,
+                            const char *value) {
+    (void)kind;
+    joining *j = ctx;
+    if (strcasecmp(name, j->name) != 0 || j->is_full) return MHD_YES;
+    const int len = snprintf(j->out + j->len, j->n - j->len, "%s%s", j->len > 0 ? ", " : "", value);
+    j->is_full = len < 0 || (size_t)len >= j->n - j->len;
+    if (!j->is_full) j->len += (size_t)len;
+    return MHD_YES;
+}
+
+bool gi_http_header_list(const gi_http_request *r, const char *name, char *out, size_t n) {
+    joining j = {.name = name, .out = out, .n = n};
+    MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, join, &j);
+    return j.len > 0 && !j.is_full;
+}
+
 void gi_http_peer(const gi_http_request *r, char out[GI_HTTP_PEER_BYTES]) {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);

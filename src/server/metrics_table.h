@@ -10,6 +10,8 @@
     X(READY, "glint_ready", "", "gauge", "1 while /ready says 200.")                               \
     X(CONNECTIONS, "glint_connections", "", "gauge", "Open connections.")                          \
     X(CONNECTIONS_TAKEN, "glint_connections_taken_total", "", "counter", "Connections accepted.")  \
+    X(CONNECTIONS_REFUSED, "glint_connections_refused_total", "", "counter",                       \
+      "Closed at once: their address had enough.")                                                 \
     X(REQUESTS_OPEN, "glint_requests_open", "", "gauge",                                           \
       "Requests whose headers have come and whose answer is not out.")                             \
     X(BYTES_IN, "glint_request_body_bytes_total", "", "counter", "Bytes of bodies received.")      \

@@ -51,6 +51,9 @@ static glint_status open_http(gi_server *s, int fd, glint_error *err) {
     const gi_http_config config = {
         .listen_fd = fd,
         .connections_max = (int)g->connections_max,
+        /* Proxies speak for many. */
+        .connections_per_address_max =
+            g->access.n_proxies > 0 ? 0 : (int)g->connections_per_address_max,
         .body_bytes_max = (size_t)g->body_bytes_max,
         .body_bytes_total_max = (size_t)g->body_bytes_total_max,
         .header_ms = (double)g->header_timeout_ms,
@@ -80,8 +83,10 @@ static void free_parts(gi_server *s) {
 static glint_status make_parts(gi_server *s, const gi_listen_address *a, glint_error *err) {
     const gi_server_settings *g = &s->settings;
     gi_fetch_config fetch = g->fetch;
+    gi_access_settings access = g->access;
+    access.checks_host = a->is_loopback;
     if (g->store.url) GI_TRY(gi_store_create(&g->store, &s->store, err));
-    GI_TRY(gi_access_create(&g->access, g->stores_limits ? s->store : NULL, &s->access, err));
+    GI_TRY(gi_access_create(&access, g->stores_limits ? s->store : NULL, &s->access, err));
     GI_TRY(check_address(g, a, gi_access_has_auth(s->access), err));
     fetch.has_tenants = gi_access_has_auth(s->access);
     if (s->store && g->stores_fetched) fetch.store = gi_store_hook_fetched(s->store);

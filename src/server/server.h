@@ -36,6 +36,7 @@ typedef struct gi_server_settings {
     int64_t drain_delay_ms;      /**< before that, /ready says 503 and requests are still taken */
     gi_audit_settings audit;     /**< without a path there is no audit log */
     int64_t connections_max;
+    int64_t connections_per_address_max;
     int64_t body_bytes_max;       /**< largest request body */
     int64_t body_bytes_total_max; /**< bodies of all requests together */
     int64_t answer_cache_bytes;   /**< answers kept for equal requests; 0 = none */

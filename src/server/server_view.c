@@ -7,6 +7,7 @@ static void view_http(const gi_http *http, double *values) {
     const gi_http_stats s = gi_http_get_stats(http);
     values[GI_SERIES_CONNECTIONS] = (double)s.n_connections;
     values[GI_SERIES_CONNECTIONS_TAKEN] = (double)s.n_connections_taken;
+    values[GI_SERIES_CONNECTIONS_REFUSED] = (double)s.n_connections_refused;
     values[GI_SERIES_REQUESTS_OPEN] = (double)s.n_requests;
     values[GI_SERIES_BYTES_IN] = (double)s.body_bytes_in;
     values[GI_SERIES_BYTES_OUT] = (double)s.body_bytes_out;

@@ -2,8 +2,10 @@
 what he does not learn, and that requests which wait for a picture stand in nobody's way."""
 import base64
 import hashlib
+import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -38,6 +40,13 @@ ORIGIN = Origin(CERTIFICATES, files={"text": b"not a picture", "cut.png": PNG[:4
 def serve(*options, **more):
     return Server("--insecure-no-auth", "--allow-image-host", "*.pics.test", "--allow-http-images", "--image-ca-file",
                   CERTIFICATES.ca, *options, listen=LISTEN, **more)
+
+
+def answers(server):
+    try:
+        return server.get("/live").status == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 class Served(unittest.TestCase):
@@ -185,6 +194,21 @@ class Served(unittest.TestCase):
             for url in ("https://ok.pics.test/ok.png", "http://169.254.169.254/", "http:x"):
                 answer = server.post({"image": url, "prompt": "x"})
                 self.assertEqual((answer.status, answer.error["code"]), (422, "image_urls_disabled"))
+
+    def test_connections_of_one_address(self):
+        """One address gets so many connections, and the next when one is closed; here every address counts."""
+        with Server("--insecure-no-auth", "--connections-per-address-max", "3", listen=LISTEN) as server:
+            held = [server.socket() for _ in range(2)]
+            wait_until(lambda: b"\nglint_connections 3\n" in server.get("/metrics").body, "two are held")
+            held.append(server.socket())
+            wait_until(lambda: not answers(server), "a fourth is closed")
+            held.pop().close()
+            wait_until(lambda: answers(server), "there is room again")
+            metrics = server.get("/metrics").body.decode()
+            refused = int(re.search(r"\nglint_connections_refused_total (\d+)\n", metrics).group(1))
+            self.assertGreaterEqual(refused, 1)
+            for s in held:
+                s.close()
 
     def test_switched_off_while_it_runs(self):
         """What is under way ends, nothing begins, kept pictures are not given out; on again, all is as before."""

@@ -75,8 +75,10 @@ class Answer:
 class Server:
     """A running server. Use with `with`; whatever happens, the process is gone afterwards."""
 
-    def __init__(self, *options, binary=FAKE, model="fake", wait=True, listen="127.0.0.1:0", env=None):
+    def __init__(self, *options, binary=FAKE, model="fake", wait=True, listen="127.0.0.1:0", env=None, host="*"):
         argv = [binary, "serve", "--listen", listen, *options]
+        if host:  # tests call it by many names
+            argv += ["--allow-host", host]
         if model:
             argv += ["--model", model]
         self.lines = []

@@ -229,7 +229,7 @@ class Restart(SettingsTest):
                 self.assertEqual(n_warned, 0, name)
             else:
                 # --listen is a flag and GLINT_MODEL a variable: the file has nothing to say.
-                self.assertEqual(n_warned, 0 if key in ("listen", "model") else 2, warning)
+                self.assertEqual(n_warned, 0 if key in ("listen", "model", "allow_host") else 2, warning)
         self.assertIn("settings were read again", lines[-1])  # no warning behind it
 
     def test_back_to_the_default(self):

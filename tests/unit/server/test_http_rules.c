@@ -5,8 +5,10 @@
 
 #include "server/http.h"
 #include "server/http_framing.h"
+#include "server/http_peers.h"
 #include "server/listen.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -175,13 +177,49 @@ static void taken_port_is_explained(void **state) {
     close(fd);
 }
 
+static gi_http_peer_key peer(const char *address) {
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, address, &v4.sin_addr) == 1)
+        return gi_http_peer_key_of((const struct sockaddr *)&v4);
+    assert_int_equal(inet_pton(AF_INET6, address, &v6.sin6_addr), 1);
+    return gi_http_peer_key_of((const struct sockaddr *)&v6);
+}
+
+static void addresses_with_too_many(void **state) {
+    (void)state;
+    gi_http_peers *p = NULL;
+    assert_int_equal(gi_http_peers_create(5, 2, &p, NULL), GLINT_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_true(gi_http_peers_may(p, peer("203.0.113.1")));
+        gi_http_peers_add(p, peer(i ? "203.0.113.1" : "::ffff:203.0.113.1"));
+    }
+    assert_false(gi_http_peers_may(p, peer("203.0.113.1")));
+    assert_true(gi_http_peers_may(p, peer("203.0.113.2")));
+    gi_http_peers_add(p, peer("2001:db8::1"));
+    gi_http_peers_add(p, peer("2001:db8::2:1"));
+    assert_false(gi_http_peers_may(p, peer("2001:db8::3"))); /* the same /64 */
+    assert_true(gi_http_peers_may(p, peer("2001:db8:0:1::1")));
+    /* This machine's own. */
+    for (int i = 0; i < 9; i++) gi_http_peers_add(p, peer(i % 2 ? "127.0.0.9" : "::1"));
+    assert_true(gi_http_peers_may(p, peer("127.0.0.9")) && gi_http_peers_may(p, peer("::1")));
+    assert_true(gi_http_peers_may(p, peer("::ffff:127.0.0.1")));
+    gi_http_peers_remove(p, peer("127.0.0.9"));
+    gi_http_peers_remove(p, peer("203.0.113.1"));
+    assert_true(gi_http_peers_may(p, peer("203.0.113.1")));
+    assert_false(gi_http_peers_may(p, peer("2001:db8::3")));
+    gi_http_peers_free(p);
+    assert_int_equal(gi_http_peers_create(5, 0, &p, NULL), GLINT_OK);
+    for (int i = 0; i < 5; i++) gi_http_peers_add(p, peer("203.0.113.1"));
+    assert_true(gi_http_peers_may(p, peer("203.0.113.1"))); /* no limit */
+    gi_http_peers_free(p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heads),
-        cmocka_unit_test(request_lines),
-        cmocka_unit_test(header_limits),
-        cmocka_unit_test(addresses),
-        cmocka_unit_test(taken_port_is_explained),
+        cmocka_unit_test(heads),         cmocka_unit_test(addresses_with_too_many),
+        cmocka_unit_test(request_lines), cmocka_unit_test(header_limits),
+        cmocka_unit_test(addresses),     cmocka_unit_test(taken_port_is_explained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
