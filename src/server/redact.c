@@ -14,6 +14,7 @@ enum {
     DIGITS_MAX = 19, /* of a card */
     ID_DIGITS = 18,
     COORDINATE_BYTES_MAX = 24,
+    LABEL_GAP_MAX = 6,
     FULL_WIDTH_BYTES = 3, /* U+FF10..U+FF19 */
 };
 
@@ -67,6 +68,33 @@ static size_t local_end(const reader *r, size_t at, size_t *ret_address) {
 
 /* ---- coordinates ---- */
 
+/* Bytes of one of the marks at `at`; 0 when there is none. */
+static size_t mark_bytes(const reader *r, size_t at, const char *const *marks, size_t n_marks) {
+    for (size_t i = 0; i < n_marks; i++) {
+        const size_t n = strlen(marks[i]);
+        if (at < r->n && r->n - at >= n && memcmp(r->s + at, marks[i], n) == 0) return n;
+    }
+    return 0;
+}
+
+static const char *const DEGREES[] = {"\xC2\xB0", "\xE5\xBA\xA6"};
+
+static bool is_north(char direction) {
+    return direction == 'N' || direction == 'S';
+}
+
+/* N, S, E or W at `at`, else 0. */
+static char direction_at(const reader *r, size_t at) {
+    return at < r->n && r->s[at] != '\0' && strchr("NSEW", r->s[at]) ? (char)r->s[at] : 0;
+}
+
+/* The same as a word of its own right before `at`, or before a space there. */
+static char direction_before(const reader *r, size_t at) {
+    if (at > 1 && r->s[at - 1] == ' ') at--;
+    const char to = at > 0 ? direction_at(r, at - 1) : 0;
+    return at > 1 && gi_ascii_is_alnum(r->s[at - 2]) ? 0 : to;
+}
+
 /* A signed decimal with at least three decimals; its end, or `at`. */
 static size_t decimal_end(const reader *r, size_t at, double *ret) {
     size_t p = at, n, n_whole = 0, n_decimals = 0;
@@ -84,44 +112,115 @@ static size_t decimal_end(const reader *r, size_t at, double *ret) {
     return p;
 }
 
-/* Behind a comma (also U+FF0C), white space, or both. */
+/* A decimal with what belongs to it: a degree sign, a direction. Its end, or `at`. */
+static size_t coordinate_end(const reader *r, size_t at, double *ret, char *ret_direction) {
+    const size_t number = decimal_end(r, at, ret);
+    *ret_direction = 0;
+    if (number == at) return at;
+    const size_t sign = number + mark_bytes(r, number, DEGREES, 2);
+    const size_t p = sign < r->n && r->s[sign] == ' ' && sign > number ? sign + 1 : sign;
+    const char to = direction_at(r, p);
+    if (!to || (p + 1 < r->n && gi_ascii_is_alnum(r->s[p + 1]))) return sign;
+    *ret_direction = to;
+    return p + 1;
+}
+
+/* Behind a comma, a semicolon (both also full-width), white space, or some of them. */
 static size_t skip_between(const reader *r, size_t at) {
-    size_t p = at;
-    for (size_t i = 0; i < 4 && p < r->n; i++) {
-        if (r->s[p] == ' ' || r->s[p] == ',' || r->s[p] == '\t')
-            p++;
-        else if (r->n - p >= 3 && memcmp(r->s + p, "\xEF\xBC\x8C", 3) == 0)
-            p += 3;
-        else
-            break;
-    }
+    static const char *const MARKS[] = {" ", ",", ";", "\t", "\xEF\xBC\x8C", "\xEF\xBC\x9B"};
+    size_t p = at, n;
+    for (size_t i = 0; i < 4 && (n = mark_bytes(r, p, MARKS, sizeof MARKS / sizeof MARKS[0])); i++)
+        p += n;
     return p;
 }
 
+/* Two coordinates, each with or without a degree sign and a direction: 39.9, 116.4 (with more
+ * decimals), N39.9 E116.4, 39.9N 116.4E; but "1.234W 2.345W" are watts. */
 static size_t pair_end(const reader *r, size_t at) {
     double a = 0, b = 0;
-    const size_t first = decimal_end(r, at, &a);
+    char to_a = 0, to_b = 0;
+    const size_t first = coordinate_end(r, at, &a, &to_a);
     if (first == at) return at;
-    const size_t second = skip_between(r, first);
+    size_t second = skip_between(r, first);
     if (second == first) return at;
-    const size_t end = decimal_end(r, second, &b);
+    const char before_a = direction_before(r, at), before_b = direction_at(r, second);
+    if (before_b) second += second + 1 < r->n && r->s[second + 1] == ' ' ? 2 : 1;
+    const size_t end = coordinate_end(r, second, &b, &to_b);
     if (end == second) return at;
+    if (to_a && (!to_b || is_north(to_a) == is_north(to_b))) return at;
+    if (before_b && (!before_a || is_north(before_a) == is_north(before_b))) return at;
     const bool is_on_earth = (a <= 90 && b <= 180) || (a <= 180 && b <= 90);
     return is_on_earth ? end : at;
 }
 
-/* Bytes of one of the marks at `at`, white space before it taken along; 0 when there is none. */
-static size_t mark_bytes(const reader *r, size_t at, const char *const *marks, size_t n_marks) {
-    for (size_t i = 0; i < n_marks; i++) {
-        const size_t n = strlen(marks[i]);
-        if (r->n - at >= n && memcmp(r->s + at, marks[i], n) == 0) return n;
+/* True when `lower` ends at `at`, in letters of either case. */
+static bool is_text_before(const reader *r, size_t at, const char *lower) {
+    const size_t n = strlen(lower);
+    if (at < n) return false;
+    for (size_t i = 0; i < n; i++) {
+        if (gi_ascii_lower((char)r->s[at - n + i]) != lower[i]) return false;
     }
-    return 0;
+    return true;
+}
+
+/* What may stand between a label and its number: "lat": 39.9042, 纬度：39.9042, lat = '39.9042'. */
+static size_t skip_back(const reader *r, size_t at) {
+    static const char *const MARKS[] = {" ",
+                                        "\"",
+                                        "'",
+                                        ":",
+                                        "=",
+                                        "\\",
+                                        "(",
+                                        "[",
+                                        ".",
+                                        "\t",
+                                        "\xEF\xBC\x9A",  /* full-width colon */
+                                        "\xEF\xBC\x88",  /* full-width parenthesis */
+                                        "\xE4\xB8\xBA",  /* 为 */
+                                        "\xE6\x98\xAF",  /* 是 */
+                                        "\xE7\xBA\xA6"}; /* 约 */
+    for (size_t i = 0; i < LABEL_GAP_MAX; i++) {
+        const size_t before = at;
+        for (size_t k = 0; k < sizeof MARKS / sizeof MARKS[0] && at == before; k++)
+            if (is_text_before(r, at, MARKS[k])) at -= strlen(MARKS[k]);
+        if (at == before) break;
+    }
+    return at;
+}
+
+/* True when the number at `at` is said to be a latitude or longitude. A word begins at its first
+ * letter or, as in "userLat", at a capital one. */
+static bool has_label(const reader *r, size_t at) {
+    static const char *const WORDS[] = {"lat", "lon", "lng", "latitude", "longitude"};
+    static const char *const SIGNS[] = {
+        "\xE7\xBA\xAC\xE5\xBA\xA6", "\xE7\xBB\x8F\xE5\xBA\xA6", /* 纬度 经度 */
+        "\xE7\xB7\xAF\xE5\xBA\xA6", "\xE7\xB6\x93\xE5\xBA\xA6", /* the same, traditional */
+        "\xE5\x8C\x97\xE7\xBA\xAC", "\xE5\x8D\x97\xE7\xBA\xAC", /* 北纬 南纬 */
+        "\xE4\xB8\x9C\xE7\xBB\x8F", "\xE8\xA5\xBF\xE7\xBB\x8F", /* 东经 西经 */
+        "\xE5\x8C\x97\xE7\xB7\xAF", "\xE5\x8D\x97\xE7\xB7\xAF", /* the same, traditional */
+        "\xE6\x9D\xB1\xE7\xB6\x93", "\xE8\xA5\xBF\xE7\xB6\x93"};
+    at = skip_back(r, at);
+    for (size_t i = 0; i < sizeof SIGNS / sizeof SIGNS[0]; i++)
+        if (is_text_before(r, at, SIGNS[i])) return true;
+    for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
+        if (!is_text_before(r, at, WORDS[i])) continue;
+        const size_t begin = at - strlen(WORDS[i]);
+        if (begin == 0 || !gi_ascii_is_alpha(r->s[begin - 1])) return true;
+        if (r->s[begin] < 'a' && r->s[begin - 1] >= 'a') return true;
+    }
+    return false;
+}
+
+static size_t labelled_end(const reader *r, size_t at) {
+    double value = 0;
+    char to = 0;
+    const size_t end = coordinate_end(r, at, &value, &to);
+    return end > at && value <= 180 && has_label(r, at) ? end : at;
 }
 
 /* 39°54'20"N, 39度54分, 39.9°N: degrees, then minutes or a direction. */
 static size_t degrees_end(const reader *r, size_t at) {
-    static const char *const DEGREES[] = {"\xC2\xB0", "\xE5\xBA\xA6"};
     static const char *const MINUTES[] = {"'", "\xE2\x80\xB2", "\xE2\x80\x99", "\xE5\x88\x86"};
     static const char *const SECONDS[] = {"\"", "\xE2\x80\xB3", "\xE2\x80\x9D", "\xE7\xA7\x92"};
     static const struct {
@@ -142,7 +241,7 @@ static size_t degrees_end(const reader *r, size_t at) {
         p = q + n_mark;
     }
     const size_t q = p < r->n && r->s[p] == ' ' ? p + 1 : p;
-    const bool has_direction = q < r->n && r->s[q] != '\0' && strchr("NSEW", r->s[q]);
+    const bool has_direction = direction_at(r, q) != 0;
     if (n_parts < 1 || (n_parts < 2 && !has_direction)) return at;
     return has_direction ? q + 1 : p;
 }
@@ -155,6 +254,7 @@ typedef struct digits {
     size_t n;
     size_t groups[DIGITS_MAX + 1]; /* digits of each */
     size_t n_groups;
+    size_t n_marks;       /* gaps that are a dot or a dash of print */
     bool has_plus, has_x; /* + before, X behind */
 } digits;
 
@@ -196,7 +296,34 @@ static bool is_phone(const digits *v) {
     return v->n_groups == 3 && v->groups[0] == 3 && v->groups[1] == 3 && v->groups[2] == 4;
 }
 
+/* True when groups from the i-th on have these many digits, and there is none behind. */
+static bool is_grouped(const digits *v, size_t i, const size_t *sizes, size_t n_sizes) {
+    if (v->n_groups != i + n_sizes) return false;
+    for (size_t k = 0; k < n_sizes; k++)
+        if (v->groups[i + k] != sizes[k]) return false;
+    return true;
+}
+
+/* With a dot or a dash of print between its groups a number may as well be a decimal, a version, an
+ * address, a date or a range: only what is grouped as telephone numbers and cards are, is one. */
+static const char *name_of_marked(const digits *v) {
+    static const size_t MOBILE[] = {3, 4, 4}, AMERICAN[] = {3, 3, 4}, CARD[] = {4, 4, 4, 4};
+    static const size_t AREA_AND_NUMBER[][2] = {{3, 8}, {4, 7}, {4, 8}};
+    const int *d = v->d;
+    const size_t n_country = v->n_groups == 4 && d[0] == 8 && d[1] == 6 ? v->groups[0] : 0;
+    if (v->n_marks + 1 != v->n_groups || v->has_x) return NULL;
+    if (is_grouped(v, 0, CARD, 4)) return is_card(v) ? "[card]" : NULL;
+    if (v->has_plus && v->n_groups >= 3 && v->n >= 8 && v->n <= 15) return "[phone]";
+    if (n_country == 2 && is_grouped(v, 1, MOBILE, 3) && is_mobile(d + 2, 11)) return "[phone]";
+    if (is_grouped(v, 0, MOBILE, 3) && is_mobile(d, 11)) return "[phone]";
+    if (is_grouped(v, 0, AMERICAN, 3)) return "[phone]";
+    for (size_t i = 0; i < 3; i++)
+        if (d[0] == 0 && is_grouped(v, 0, AREA_AND_NUMBER[i], 2)) return "[phone]";
+    return NULL;
+}
+
 static const char *name_of(const digits *v) {
+    if (v->n_marks > 0) return name_of_marked(v);
     if (is_identity(v)) return "[id]";
     if (is_phone(v)) return "[phone]";
     return is_card(v) ? "[card]" : NULL;
@@ -210,9 +337,22 @@ static size_t group_end(const reader *r, size_t at, size_t *ret_n_digits) {
     return at;
 }
 
-/* Behind what may stand between two groups. */
-static size_t skip_gap(const reader *r, size_t at) {
+/* Behind what may stand between two groups; *ret_is_mark when that is a dot or a dash of print. */
+static size_t skip_gap(const reader *r, size_t at, bool *ret_is_mark) {
+    static const char *const MARKS[] = {
+        ".",
+        "\xE2\x80\x90",
+        "\xE2\x80\x91",
+        "\xE2\x80\x92", /* ‐ ‑ ‒ */
+        "\xE2\x80\x93",
+        "\xE2\x80\x94",
+        "\xE2\x88\x92",
+        "\xEF\xBC\x8D", /* – — − － */
+    };
     size_t p = at;
+    const size_t n_mark = mark_bytes(r, at, MARKS, sizeof MARKS / sizeof MARKS[0]);
+    *ret_is_mark = n_mark > 0;
+    if (n_mark > 0) return at + n_mark;
     while (p < at + 2 && p < r->n && r->s[p] != '\0' && strchr(" -()", r->s[p])) p++;
     return p;
 }
@@ -239,7 +379,9 @@ static const char *number_at(const reader *r, size_t at, size_t *ret_end) {
     if (n_digits > DIGITS_MAX) return "[number]";
     digits v = {.has_plus = has_plus};
     const char *name = NULL;
-    for (size_t p = begin, end; (end = add_group(r, p, &v)) > p; p = skip_gap(r, end)) {
+    bool is_mark = false;
+    for (size_t p = begin, end; (end = add_group(r, p, &v)) > p;
+         p = skip_gap(r, end, &is_mark), v.n_marks += is_mark) {
         const char *found = name_of(&v);
         size_t behind = end;
         if (!found && end < r->n && (r->s[end] | 0x20) == 'x') {
@@ -270,7 +412,8 @@ static const char *look(const reader *r, size_t at, size_t *io_looked, size_t *r
     const bool is_signed = (c == '+' || c == '-') && at + 1 < r->n && digit_at(r, at + 1, &n) >= 0;
     *ret_end = at + 1;
     if (!is_digit && !is_signed) return NULL;
-    if ((end = pair_end(r, at)) > at || (end = degrees_end(r, at)) > at) {
+    if ((end = pair_end(r, at)) > at || (end = labelled_end(r, at)) > at ||
+        (end = degrees_end(r, at)) > at) {
         *ret_end = end;
         return "[gps]";
     }

@@ -6,12 +6,15 @@
  *     [email]   addresses
  *     [id]      Chinese identity cards, 18 digits with a right check digit (GB 11643)
  *     [card]    13 to 19 digits with a right check digit (Luhn)
- *     [gps]     pairs of coordinates with three decimals or more, and degrees with minutes
+ *     [gps]     pairs of coordinates with three decimals or more, such numbers behind "lat", "lon",
+ *               纬度, 东经 and the like, and degrees with minutes
  *     [number]  20 digits or more in one piece
  *
- * Digits may be full-width and in groups with spaces, hyphens or parentheses between. What is
- * found may be too much (an order number can look like a card); what is not of these forms stays:
- * names and addresses of houses do. Linear time.
+ * Digits may be full-width and in groups with spaces, hyphens or parentheses between; also with
+ * dots or dashes of print, when the groups are those of telephone numbers and cards (138.0013.8000)
+ * and not of prices, dates, versions and ranges. What is found may be too much (an order number can
+ * look like a card); what is not of these forms stays: names and addresses of houses do. Linear
+ * time.
  */
 #ifndef GI_SERVER_REDACT_H
 #define GI_SERVER_REDACT_H

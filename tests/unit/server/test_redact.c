@@ -36,6 +36,15 @@ static void test_phones(void **state) {
     redacts("415-555-2671", "[phone]");
     redacts("１３８００１３８０００", "[phone]");
     redacts("a13800138000b", "a[phone]b");
+    redacts("138.0013.8000", "[phone]");
+    redacts("138–0013–8000", "[phone]");
+    redacts("１３８－００１３－８０００", "[phone]");
+    redacts("拨打138.0013.8000. 或", "拨打[phone]. 或");
+    redacts("+86.138.0013.8000, 86‑138‑0013‑8000", "[phone], [phone]");
+    redacts("415.555.2671 +44.20.7946.0958", "[phone] [phone]");
+    redacts("010.12345678 0755–1234567", "[phone] [phone]");
+    redacts("2023.13800138000", "2023.[phone]");
+    redacts("138 0013 8000.50", "[phone].50");
 }
 
 static void test_addresses(void **state) {
@@ -65,6 +74,7 @@ static void test_cards(void **state) {
     redacts("4111111111111111", "[card]");
     redacts("4111 1111 1111 1111", "[card]");
     redacts("5500-0055-5555-5559", "[card]");
+    redacts("4111–1111–1111–1111 4111.1111.1111.1111", "[card] [card]");
     redacts("6222020200112230006 13800138000", "6222020200112230006 [phone]");
     stays("4111111111111112");
 }
@@ -76,10 +86,27 @@ static void test_places(void **state) {
     redacts("39°54'20\"N 116°23'29\"E", "[gps] [gps]");
     redacts("北纬39度54分", "北纬[gps]");
     redacts("39.9042° N", "[gps]");
+    redacts("北纬39.9042°，东经116.4074°", "北纬[gps]，东经[gps]");
+    redacts("纬度39.9042 经度116.4074", "纬度[gps] 经度[gps]");
+    redacts("纬度：-33.8688，經度為 151.2093", "纬度：[gps]，經度為 151.2093");
+    redacts("{\"lat\":39.9042,\"lon\":116.4074}", "{\"lat\":[gps],\"lon\":[gps]}");
+    redacts("latitude = '39.9042' userLng: 116.40740", "latitude = '[gps]' userLng: [gps]");
+    redacts("?pickup_lat=39.9042&pickup_lng=116.4074", "?pickup_lat=[gps]&pickup_lng=[gps]");
+    redacts("N39.9042 E116.4074", "N[gps]");
+    redacts("N 39.9042, W 116.4074", "N [gps]");
+    redacts("39.9042N 116.4074E", "[gps]");
+    redacts("39.9042° N, 116.4074° W", "[gps]");
+    redacts("39.9042°, 116.4074°", "[gps]");
+    redacts("39.9042, 116.4074East", "[gps]East");
     stays("3.14159");
     stays("99.999, 250.123");
     stays("1.5, 2.5");
     stays("30°C");
+    stays("36.612°C, 37.205°C");
+    stays("1.234W 2.345W");
+    stays("flat: 3.14159, plat=0.123, long 12.345 m");
+    stays("lat 3.5, lng 7.25");
+    stays("S3.1415 型, size N12.345");
 }
 
 static void test_numbers(void **state) {
@@ -88,6 +115,14 @@ static void test_numbers(void **state) {
     stays("价格 299 元，3 件 8.5 折");
     stays("100000");
     stays("1-2-3-4-5");
+    /* Prices, sizes, dates, times, versions, addresses of machines, decimals, ranges. */
+    stays("￥1299.00 → ￥999.00, $1,299.99, 19.99–29.99, 1299–1599, 15000–200000");
+    stays("10.5×20.3×30.25 cm, 1920.1080.60, 0.5-1.5 L, 120.5 g");
+    stays("2023.11.15, 2023–11–15, 2019–2023, 15.11.2023 10.30.45");
+    stays("1.2.3, v10.15.7, 138.0.7204.183, 2.0.0-rc.1, 1.138.2023.1");
+    stays("192.168.100.200, 192.168.10.200, 8.8.8.8");
+    stays("0.1234567890 是 p 值，3.1415926536 是 π，+3.14159265 也是，1.000.000,00");
+    stays("4111.1111.1111.1112");
     stays("");
 }
 
