@@ -6,6 +6,7 @@
 #include "bytes_file.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
@@ -20,30 +21,32 @@ typedef struct settings {
     gi_option_list list;
 } settings;
 
+#define AT(member) offsetof(settings, member)
+
+static const gi_option ROWS[] = {
+    {.name = "Things that are read:", .kind = GI_OPTION_HEADING},
+    {.name = "is-on", .kind = GI_OPTION_SWITCH, .offset = AT(is_on)},
+    {.name = "count-max",
+     .kind = GI_OPTION_INT,
+     .offset = AT(count),
+     .min = -5,
+     .max = 1e15,
+     .fallback = "7"},
+    {.name = "share", .kind = GI_OPTION_NUMBER, .offset = AT(share), .min = -1e9, .max = 1e300},
+    {.name = "text", .kind = GI_OPTION_TEXT, .offset = AT(text)},
+    {.name = "choice",
+     .kind = GI_OPTION_CHOICE,
+     .offset = AT(choice),
+     .choices = "auto|f32|int8",
+     .fallback = "auto"},
+    {.name = "one-of-many", .kind = GI_OPTION_LIST, .offset = AT(list)},
+    {.name = "secret", .kind = GI_OPTION_TEXT, .offset = AT(text), .flag_only = true},
+};
+
 /* What is given as arguments or by the file is put into `s`. The caller calls gi_options_done. */
-static glint_status parse(settings *s, gi_options *o, gi_option specs[8], int argc, char **argv,
-                          glint_error *err) {
+static glint_status parse(settings *s, gi_options *o, int argc, char **argv, glint_error *err) {
     *s = (settings){0};
-    specs[0] = (gi_option){.name = "Things that are read:", .kind = GI_OPTION_HEADING};
-    specs[1] = (gi_option){.name = "is-on", .kind = GI_OPTION_SWITCH, .target = &s->is_on};
-    specs[2] = (gi_option){.name = "count-max",
-                           .kind = GI_OPTION_INT,
-                           .target = &s->count,
-                           .min = -5,
-                           .max = 1e15,
-                           .fallback = "7"};
-    specs[3] = (gi_option){
-        .name = "share", .kind = GI_OPTION_NUMBER, .target = &s->share, .min = -1e9, .max = 1e300};
-    specs[4] = (gi_option){.name = "text", .kind = GI_OPTION_TEXT, .target = &s->text};
-    specs[5] = (gi_option){.name = "choice",
-                           .kind = GI_OPTION_CHOICE,
-                           .target = &s->choice,
-                           .choices = "auto|f32|int8",
-                           .fallback = "auto"};
-    specs[6] = (gi_option){.name = "one-of-many", .kind = GI_OPTION_LIST, .target = &s->list};
-    specs[7] = (gi_option){
-        .name = "secret", .kind = GI_OPTION_TEXT, .target = &s->text, .flag_only = true};
-    *o = (gi_options){.command = "test", .specs = specs, .n_specs = 8, .has_config = true};
+    *o = (gi_options){.command = "test", .groups = {GI_OPTION_GROUP(ROWS, s)}, .has_config = true};
     return gi_options_parse(o, argc, argv, err);
 }
 
@@ -64,7 +67,6 @@ static void check_flags(const settings *s) {
     static char on[] = "--is-on", off[] = "--is-on=0", count[] = "--count-max", share[] = "--share",
                 text[] = "--text", choice[] = "--choice", many[] = "--one-of-many";
     char number[32], real[64], *argv[ARGS_MAX + 16];
-    gi_option specs[8];
     gi_options o;
     settings again;
     int n = 0;
@@ -85,20 +87,19 @@ static void check_flags(const settings *s) {
         argv[n++] = many;
         argv[n++] = (char *)(uintptr_t)s->list.values[i];
     }
-    gi_assert(parse(&again, &o, specs, n, argv, NULL) == GLINT_OK && o.n_operands == 0);
+    gi_assert(parse(&again, &o, n, argv, NULL) == GLINT_OK && o.n_operands == 0);
     check_same(s, &again);
     gi_options_done(&o);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes) {
     char flag[] = "--config", path[64], *argv[2] = {flag, path};
-    gi_option specs[8], specs_again[8];
     gi_options o, o_again;
     settings s, again;
     glint_error err = {0};
     snprintf(path, sizeof path, "%s", bytes_file(bytes, n_bytes));
-    const glint_status st = parse(&s, &o, specs, 2, argv, &err);
-    gi_assert(parse(&again, &o_again, specs_again, 2, argv, NULL) == st);
+    const glint_status st = parse(&s, &o, 2, argv, &err);
+    gi_assert(parse(&again, &o_again, 2, argv, NULL) == st);
     if (st == GLINT_OK) {
         gi_assert(s.count >= -5 && s.count <= (int64_t)1e15 && s.share >= -1e9 && s.share <= 1e300);
         gi_assert(s.list.n <= GI_OPTION_VALUES_MAX);

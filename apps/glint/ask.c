@@ -262,15 +262,11 @@ static int ask(ask_run *run, const gi_options *o) {
 
 int gi_command_ask(int argc, char **argv) {
     gi_ask_args a = {0};
-    gi_option specs[GI_ASK_ARGS_OPTIONS];
-    size_t n_specs = 0;
-    gi_ask_args_options(&a, specs, &n_specs);
     gi_options o = {.command = "ask",
                     .usage = "glint ask [OPTION]... PICTURE... [QUESTION]",
                     .about = ABOUT,
                     .footer = FOOTER,
-                    .specs = specs,
-                    .n_specs = n_specs,
+                    .groups = {gi_ask_args_options(&a), gi_engine_args_options(&a.engine)},
                     .operands_max = GI_OPTION_VALUES_MAX};
     int code = GI_EXIT_OK;
     if (!gi_command_begin(&o, argc, argv, &code)) return code;

@@ -7,9 +7,6 @@
 
 #include "engine_args.h"
 
-/** Room for the rows of gi_ask_args_options. */
-#define GI_ASK_ARGS_OPTIONS (15 + GI_ENGINE_ARGS_OPTIONS)
-
 /** Zero-initialise. */
 typedef struct gi_ask_args {
     gi_engine_args engine;
@@ -21,7 +18,7 @@ typedef struct gi_ask_args {
     bool json, timings, thinking;
 } gi_ask_args;
 
-/** Append the rows; there must be room for GI_ASK_ARGS_OPTIONS. */
-void gi_ask_args_options(gi_ask_args *a, gi_option *specs, size_t *n_specs);
+/** The rows of its own; the model's are gi_engine_args_options(&a->engine). */
+gi_option_group gi_ask_args_options(gi_ask_args *a);
 
 #endif

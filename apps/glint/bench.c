@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "bench_series.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,23 +59,24 @@ int gi_command_bench(int argc, char **argv) {
     return gi_command_fail("bench", GI_EXIT_USAGE, &err);
 }
 
-void gi_bench_common_options(gi_bench_common *c, gi_option ret[GI_BENCH_N_COMMON]) {
-    const gi_option rows[GI_BENCH_N_COMMON] = {
-        {.name = "rounds",
-         .kind = GI_OPTION_INT,
-         .target = &c->rounds,
-         .value = "N",
-         .fallback = "7",
-         .min = 1,
-         .max = GI_BENCH_ROUNDS_MAX,
-         .help = "runs of each measurement"},
-        {.name = "json",
-         .letter = 'j',
-         .kind = GI_OPTION_SWITCH,
-         .target = &c->json,
-         .help = "the same as JSON, with every run"},
-    };
-    memcpy(ret, rows, sizeof rows);
+static const gi_option COMMON_ROWS[] = {
+    {.name = "rounds",
+     .kind = GI_OPTION_INT,
+     .offset = offsetof(gi_bench_common, rounds),
+     .value = "N",
+     .fallback = "7",
+     .min = 1,
+     .max = GI_BENCH_ROUNDS_MAX,
+     .help = "runs of each measurement"},
+    {.name = "json",
+     .letter = 'j',
+     .kind = GI_OPTION_SWITCH,
+     .offset = offsetof(gi_bench_common, json),
+     .help = "the same as JSON, with every run"},
+};
+
+gi_option_group gi_bench_common_options(gi_bench_common *c) {
+    return (gi_option_group)GI_OPTION_GROUP(COMMON_ROWS, c);
 }
 
 glint_status gi_bench_numbers(const char *name, const gi_option_list *list, size_t min, size_t max,

@@ -23,11 +23,8 @@ typedef struct gi_bench_common {
     bool json;
 } gi_bench_common;
 
-/** Options behind gi_bench_common. */
-#define GI_BENCH_N_COMMON 2
-
-/** The rows of those options, with `c` as their target. */
-void gi_bench_common_options(gi_bench_common *c, gi_option ret[GI_BENCH_N_COMMON]);
+/** The rows of those options; values go into `c`. */
+gi_option_group gi_bench_common_options(gi_bench_common *c);
 
 /**
  * A list option's values as numbers.

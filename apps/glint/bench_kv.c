@@ -13,8 +13,8 @@
 #include "base/alloc.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { BAR_COLUMNS = 50 };
 
@@ -128,30 +128,24 @@ static const char FOOTER[] =
     "  glint bench kv --json > kv.json && bench/plot kv.json > kv.svg\n\n"
     "Exit status: 0 measured, 2 wrong use, 4 the model cannot be loaded, 5 out of memory.\n";
 
-enum { N_OPTIONS = 2, N_SPECS = N_OPTIONS + GI_BENCH_N_COMMON + GI_ENGINE_ARGS_OPTIONS };
+#define AT(member) offsetof(kv_bench, member)
 
-static void describe_options(kv_bench *b, gi_option specs[N_SPECS]) {
-    const gi_option own[N_OPTIONS] = {
-        {.name = "tokens",
-         .kind = GI_OPTION_LIST,
-         .target = &b->lengths,
-         .value = "N",
-         .help = "lengths of the answer, rising",
-         .unset = "32, 64, 128, 256, 512"},
-        {.name = "prompt",
-         .kind = GI_OPTION_INT,
-         .target = &b->prompt,
-         .value = "N",
-         .fallback = "200",
-         .min = 1,
-         .max = 1 << 14,
-         .help = "tokens of the prompt; an audit of a 336 px picture has\nabout 200"},
-    };
-    memcpy(specs, own, sizeof own);
-    gi_bench_common_options(&b->common, specs + N_OPTIONS);
-    size_t n = N_OPTIONS + GI_BENCH_N_COMMON;
-    gi_engine_args_options(&b->args, specs, &n);
-}
+static const gi_option ROWS[] = {
+    {.name = "tokens",
+     .kind = GI_OPTION_LIST,
+     .offset = AT(lengths),
+     .value = "N",
+     .help = "lengths of the answer, rising",
+     .unset = "32, 64, 128, 256, 512"},
+    {.name = "prompt",
+     .kind = GI_OPTION_INT,
+     .offset = AT(prompt),
+     .value = "N",
+     .fallback = "200",
+     .min = 1,
+     .max = 1 << 14,
+     .help = "tokens of the prompt; an audit of a 336 px picture has\nabout 200"},
+};
 
 static int run(kv_bench *b, glint_error *err) {
     if (gi_bench_card_read((int)b->args.threads, b->args.cpu_mask, &b->card, err) != GLINT_OK ||
@@ -171,14 +165,12 @@ int gi_bench_kv(int argc, char **argv) {
         gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
         return gi_command_fail("bench kv", GI_EXIT_MEMORY, &err);
     }
-    gi_option specs[N_SPECS];
-    describe_options(b, specs);
     gi_options o = {.command = "bench kv",
                     .usage = "glint bench kv [OPTION]... [DIR]",
                     .about = ABOUT,
                     .footer = FOOTER,
-                    .specs = specs,
-                    .n_specs = N_SPECS,
+                    .groups = {GI_OPTION_GROUP(ROWS, b), gi_bench_common_options(&b->common),
+                               gi_engine_args_options(&b->args)},
                     .operands_max = 1};
     int code = GI_EXIT_OK;
     if (gi_command_begin(&o, argc, argv, &code)) {

@@ -12,6 +12,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -234,45 +235,45 @@ static int run(loss_bench *b) {
     return gi_command_end_output(print_report(b) ? GI_EXIT_OK : GI_EXIT_INTERNAL);
 }
 
+#define AT(member) offsetof(loss_bench, member)
+
+static const gi_option ROWS[] = {
+    {.name = "scenes",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(scenes),
+     .value = "FILE",
+     .help = "questions, a line each: PICTURE, KIND, QUESTION and ANSWER\n"
+             "between tabs, as train/scenes writes them; required"},
+    {.name = "against",
+     .kind = GI_OPTION_CHOICE,
+     .offset = AT(against),
+     .choices = "bf16|f32",
+     .fallback = "bf16",
+     .help = "the reference's number format"},
+    {.name = "limit",
+     .kind = GI_OPTION_INT,
+     .offset = AT(limit),
+     .value = "N",
+     .fallback = "1000000",
+     .min = 1,
+     .max = 1000000,
+     .help = "most questions to ask"},
+    {.name = "json",
+     .letter = 'j',
+     .kind = GI_OPTION_SWITCH,
+     .offset = AT(json),
+     .help = "the same as JSON"},
+};
+
 int gi_bench_loss(int argc, char **argv) {
     loss_bench b = {0};
-    gi_option specs[4 + GI_ENGINE_ARGS_OPTIONS] = {
-        {.name = "scenes",
-         .kind = GI_OPTION_TEXT,
-         .target = &b.scenes,
-         .value = "FILE",
-         .help = "questions, a line each: PICTURE, KIND, QUESTION and ANSWER\n"
-                 "between tabs, as train/scenes writes them; required"},
-        {.name = "against",
-         .kind = GI_OPTION_CHOICE,
-         .target = &b.against,
-         .choices = "bf16|f32",
-         .fallback = "bf16",
-         .help = "the reference's number format"},
-        {.name = "limit",
-         .kind = GI_OPTION_INT,
-         .target = &b.limit,
-         .value = "N",
-         .fallback = "1000000",
-         .min = 1,
-         .max = 1000000,
-         .help = "most questions to ask"},
-        {.name = "json",
-         .letter = 'j',
-         .kind = GI_OPTION_SWITCH,
-         .target = &b.json,
-         .help = "the same as JSON"},
-    };
-    size_t n_specs = 4;
-    gi_engine_args_options(&b.args, specs, &n_specs);
     gi_options o = {.command = "bench loss",
                     .usage = "glint bench loss --scenes FILE [OPTION]... [DIR]",
                     .about = "Measures what the number format --dtype costs in answers, against a "
                              "reference format.\n",
                     .footer = "Exit status: 0 measured, 2 wrong use, 3 a scene cannot be read, 4 "
                               "the model cannot be loaded.\n",
-                    .specs = specs,
-                    .n_specs = n_specs,
+                    .groups = {GI_OPTION_GROUP(ROWS, &b), gi_engine_args_options(&b.args)},
                     .operands_max = 1};
     int code = GI_EXIT_OK;
     if (gi_command_begin(&o, argc, argv, &code)) {

@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -307,59 +308,53 @@ static const char FOOTER[] =
     "  glint bench model --cpu-mask avx2 --json > avx2.json\n\n"
     "Exit status: 0 measured, 2 wrong use, 4 the model cannot be loaded, 5 out of memory.\n";
 
-enum { N_OPTIONS = 7, N_SPECS = N_OPTIONS + GI_BENCH_N_COMMON + GI_ENGINE_ARGS_OPTIONS };
+#define AT(member) offsetof(model_bench, member)
 
-static void describe_options(model_bench *b, gi_option specs[N_SPECS]) {
-    const gi_option own[N_OPTIONS] = {
-        {.name = "prefill",
-         .kind = GI_OPTION_LIST,
-         .target = &b->prefill,
-         .value = "N",
-         .help = "prompts of N tokens",
-         .unset = "128, 512"},
-        {.name = "decode",
-         .kind = GI_OPTION_LIST,
-         .target = &b->decode,
-         .value = "N",
-         .help = "N sequences together",
-         .unset = "1, 4, 8, 16"},
-        {.name = "pixels",
-         .kind = GI_OPTION_LIST,
-         .target = &b->pixels,
-         .value = "N",
-         .help = "square pictures of N pixels a side",
-         .unset = "224, 336, 448, 1024"},
-        {.name = "picture",
-         .kind = GI_OPTION_LIST,
-         .target = &b->pictures,
-         .value = "FILE",
-         .help = "whole audits of this picture, one at a time"},
-        {.name = "decode-past",
-         .kind = GI_OPTION_INT,
-         .target = &b->decode_past,
-         .value = "N",
-         .fallback = "128",
-         .min = 0,
-         .max = 1 << 16,
-         .help = "tokens a sequence has before decoding"},
-        {.name = "decode-tokens",
-         .kind = GI_OPTION_INT,
-         .target = &b->decode_tokens,
-         .value = "N",
-         .fallback = "64",
-         .min = 1,
-         .max = 1 << 16,
-         .help = "tokens decoded of each sequence in one run"},
-        {.name = "no-ceilings",
-         .kind = GI_OPTION_SWITCH,
-         .target = &b->no_ceilings,
-         .help = "do not measure the machine first"},
-    };
-    memcpy(specs, own, sizeof own);
-    gi_bench_common_options(&b->common, specs + N_OPTIONS);
-    size_t n = N_OPTIONS + GI_BENCH_N_COMMON;
-    gi_engine_args_options(&b->args, specs, &n);
-}
+static const gi_option ROWS[] = {
+    {.name = "prefill",
+     .kind = GI_OPTION_LIST,
+     .offset = AT(prefill),
+     .value = "N",
+     .help = "prompts of N tokens",
+     .unset = "128, 512"},
+    {.name = "decode",
+     .kind = GI_OPTION_LIST,
+     .offset = AT(decode),
+     .value = "N",
+     .help = "N sequences together",
+     .unset = "1, 4, 8, 16"},
+    {.name = "pixels",
+     .kind = GI_OPTION_LIST,
+     .offset = AT(pixels),
+     .value = "N",
+     .help = "square pictures of N pixels a side",
+     .unset = "224, 336, 448, 1024"},
+    {.name = "picture",
+     .kind = GI_OPTION_LIST,
+     .offset = AT(pictures),
+     .value = "FILE",
+     .help = "whole audits of this picture, one at a time"},
+    {.name = "decode-past",
+     .kind = GI_OPTION_INT,
+     .offset = AT(decode_past),
+     .value = "N",
+     .fallback = "128",
+     .min = 0,
+     .max = 1 << 16,
+     .help = "tokens a sequence has before decoding"},
+    {.name = "decode-tokens",
+     .kind = GI_OPTION_INT,
+     .offset = AT(decode_tokens),
+     .value = "N",
+     .fallback = "64",
+     .min = 1,
+     .max = 1 << 16,
+     .help = "tokens decoded of each sequence in one run"},
+    {.name = "no-ceilings",
+     .kind = GI_OPTION_SWITCH,
+     .offset = AT(no_ceilings),
+     .help = "do not measure the machine first"},
+};
 
 /* Everything between options and the report. */
 static int run(model_bench *b, glint_error *err) {
@@ -384,14 +379,12 @@ int gi_bench_model(int argc, char **argv) {
         gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
         return gi_command_fail("bench model", GI_EXIT_MEMORY, &err);
     }
-    gi_option specs[N_SPECS];
-    describe_options(b, specs);
     gi_options o = {.command = "bench model",
                     .usage = "glint bench model [OPTION]... [DIR]",
                     .about = ABOUT,
                     .footer = FOOTER,
-                    .specs = specs,
-                    .n_specs = N_SPECS,
+                    .groups = {GI_OPTION_GROUP(ROWS, b), gi_bench_common_options(&b->common),
+                               gi_engine_args_options(&b->args)},
                     .operands_max = 1};
     int code = GI_EXIT_OK;
     if (gi_command_begin(&o, argc, argv, &code)) {

@@ -7,6 +7,7 @@
 #include "bench_quality_ask.h"
 #include "bench_quality_report.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,59 +91,61 @@ static const char FOOTER[] =
     "Exit status: 0 measured, 2 wrong use, 3 the scenes cannot be read, or no question was\n"
     "answered, 5 out of memory.\n";
 
+#define AT(member) offsetof(quality_bench, member)
+
+static const gi_option ROWS[] = {
+    {.name = "clients",
+     .kind = GI_OPTION_INT,
+     .offset = AT(n_clients),
+     .value = "N",
+     .fallback = "4",
+     .min = 1,
+     .max = GI_QUALITY_CLIENTS_MAX,
+     .help = "questions under way at once"},
+    {.name = "limit",
+     .kind = GI_OPTION_INT,
+     .offset = AT(limit),
+     .value = "N",
+     .fallback = "1000000",
+     .min = 1,
+     .max = GI_QUALITY_CASES_MAX,
+     .help = "most questions to ask"},
+    {.name = "give-up-ms",
+     .kind = GI_OPTION_INT,
+     .offset = AT(give_up_ms),
+     .value = "MS",
+     .fallback = "600000",
+     .min = 1,
+     .max = 3600000,
+     .help = "after so long a question counts as not answered"},
+    {.name = "no-cache",
+     .kind = GI_OPTION_SWITCH,
+     .offset = AT(no_cache),
+     .help = "ask the server not to use its caches"},
+    {.name = "token",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(token),
+     .value = "TOKEN",
+     .help = "sent as Authorization: Bearer"},
+    {.name = "verbose",
+     .letter = 'v',
+     .kind = GI_OPTION_SWITCH,
+     .offset = AT(verbose),
+     .help = "list every wrong answer"},
+    {.name = "json",
+     .letter = 'j',
+     .kind = GI_OPTION_SWITCH,
+     .offset = AT(json),
+     .help = "the same as JSON, with every wrong answer"},
+};
+
 int gi_bench_quality(int argc, char **argv) {
     quality_bench b = {0};
-    const gi_option specs[] = {
-        {.name = "clients",
-         .kind = GI_OPTION_INT,
-         .target = &b.n_clients,
-         .value = "N",
-         .fallback = "4",
-         .min = 1,
-         .max = GI_QUALITY_CLIENTS_MAX,
-         .help = "questions under way at once"},
-        {.name = "limit",
-         .kind = GI_OPTION_INT,
-         .target = &b.limit,
-         .value = "N",
-         .fallback = "1000000",
-         .min = 1,
-         .max = GI_QUALITY_CASES_MAX,
-         .help = "most questions to ask"},
-        {.name = "give-up-ms",
-         .kind = GI_OPTION_INT,
-         .target = &b.give_up_ms,
-         .value = "MS",
-         .fallback = "600000",
-         .min = 1,
-         .max = 3600000,
-         .help = "after so long a question counts as not answered"},
-        {.name = "no-cache",
-         .kind = GI_OPTION_SWITCH,
-         .target = &b.no_cache,
-         .help = "ask the server not to use its caches"},
-        {.name = "token",
-         .kind = GI_OPTION_TEXT,
-         .target = &b.token,
-         .value = "TOKEN",
-         .help = "sent as Authorization: Bearer"},
-        {.name = "verbose",
-         .letter = 'v',
-         .kind = GI_OPTION_SWITCH,
-         .target = &b.verbose,
-         .help = "list every wrong answer"},
-        {.name = "json",
-         .letter = 'j',
-         .kind = GI_OPTION_SWITCH,
-         .target = &b.json,
-         .help = "the same as JSON, with every wrong answer"},
-    };
     gi_options o = {.command = "bench quality",
                     .usage = "glint bench quality [OPTION]... DIR [URL]",
                     .about = ABOUT,
                     .footer = FOOTER,
-                    .specs = specs,
-                    .n_specs = sizeof specs / sizeof specs[0],
+                    .groups = {GI_OPTION_GROUP(ROWS, &b)},
                     .operands_max = 2};
     int code = GI_EXIT_OK;
     if (gi_command_begin(&o, argc, argv, &code)) {

@@ -249,94 +249,67 @@ static const char FOOTER[] =
     "Exit status: 0 measured, 2 wrong use, 3 the pictures cannot be read, or no request was\n"
     "answered, 5 out of memory.\n";
 
-/* One option; `offset` is that of its target in serve_bench. */
-typedef struct row {
-    const char *name;
-    gi_option_kind kind;
-    size_t offset;
-    const char *value, *fallback, *choices;
-    double min, max;
-    const char *help;
-} row;
-
 #define AT(member) offsetof(serve_bench, member)
 
-static const row ROWS[] = {
-    {"Load:", GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
-    {"rate", GI_OPTION_LIST, AT(rates), "R", NULL, NULL, 0, 0, "requests per second, open loop"},
-    {"clients", GI_OPTION_LIST, AT(clients), "N", NULL, NULL, 0, 0,
+static const gi_option ROWS[] = {
+    {"Load:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
+    {"rate", 0, GI_OPTION_LIST, AT(rates), "R", NULL, NULL, 0, 0, "requests per second, open loop"},
+    {"clients", 0, GI_OPTION_LIST, AT(clients), "N", NULL, NULL, 0, 0,
      "clients, closed loop; without --rate one"},
-    {"seconds", GI_OPTION_NUMBER, AT(seconds), "S", "10", NULL, 0.1, 86400,
+    {"seconds", 0, GI_OPTION_NUMBER, AT(seconds), "S", "10", NULL, 0.1, 86400,
      "measured window of each load"},
-    {"settle", GI_OPTION_NUMBER, AT(settle_s), "S", "1", NULL, 0, 3600,
+    {"settle", 0, GI_OPTION_NUMBER, AT(settle_s), "S", "1", NULL, 0, 3600,
      "the same load before the window,\nnot counted"},
-    {"warmup", GI_OPTION_INT, AT(warm_up), "N", "8", NULL, 0, 1000000,
+    {"warmup", 0, GI_OPTION_INT, AT(warm_up), "N", "8", NULL, 0, 1000000,
      "requests before everything, not\ncounted; 0 = none, and no check of\nthe first"},
-    {"think-ms", GI_OPTION_NUMBER, AT(think_ms), "MS", "0", NULL, 0, 3600000,
+    {"think-ms", 0, GI_OPTION_NUMBER, AT(think_ms), "MS", "0", NULL, 0, 3600000,
      "closed loop: between an answer and\nthe client's next request"},
-    {"deadline-ms", GI_OPTION_INT, AT(deadline_ms), "MS", "0", NULL, 0, 3600000,
+    {"deadline-ms", 0, GI_OPTION_INT, AT(deadline_ms), "MS", "0", NULL, 0, 3600000,
      "sent to glint as timeout_ms; the share\nof requests that kept it is the goodput;\n0 = none"},
-    {"give-up-ms", GI_OPTION_NUMBER, AT(give_up_ms), "MS", "60000", NULL, 1, 3600000,
+    {"give-up-ms", 0, GI_OPTION_NUMBER, AT(give_up_ms), "MS", "60000", NULL, 1, 3600000,
      "so long after it was due, a request has\nfailed"},
-    {"connections-max", GI_OPTION_INT, AT(connections_max), "N", "1024", NULL, 1,
+    {"connections-max", 0, GI_OPTION_INT, AT(connections_max), "N", "1024", NULL, 1,
      GI_LOAD_CONNECTIONS_MAX,
      "open loop: requests under way at once;\nfurther ones wait, and their waiting\ncounts"},
-    {"idle-connections", GI_OPTION_INT, AT(n_idle), "N", "0", NULL, 0, GI_LOAD_IDLE_MAX,
+    {"idle-connections", 0, GI_OPTION_INT, AT(n_idle), "N", "0", NULL, 0, GI_LOAD_IDLE_MAX,
      "further connections that do nothing"},
-    {"seed", GI_OPTION_INT, AT(seed), "N", "1", NULL, 0, 1e9,
+    {"seed", 0, GI_OPTION_INT, AT(seed), "N", "1", NULL, 0, 1e9,
      "of the arrivals: the same gives the same"},
-    {"Requests:", GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
-    {"pictures", GI_OPTION_TEXT, AT(pictures_dir), "DIR", NULL, NULL, 0, 0,
+    {"Requests:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
+    {"pictures", 0, GI_OPTION_TEXT, AT(pictures_dir), "DIR", NULL, NULL, 0, 0,
      "JPEG and PNG files, sent in turns; with\na cases.json (train/scenes) its questions\nare "
      "asked "
      "and its answers checked"},
-    {"vary", GI_OPTION_SWITCH, AT(vary), NULL, NULL, NULL, 0, 0,
+    {"vary", 0, GI_OPTION_SWITCH, AT(vary), NULL, NULL, NULL, 0, 0,
      "put a comment of its own into every\npicture: other bytes, the same pixels, so\nno cache "
      "knows "
      "it (glint's go by the\nbytes sent)"},
-    {"same-picture", GI_OPTION_SWITCH, AT(same_picture), NULL, NULL, NULL, 0, 0,
+    {"same-picture", 0, GI_OPTION_SWITCH, AT(same_picture), NULL, NULL, NULL, 0, 0,
      "one picture, each time with another\nquestion"},
-    {"same-request", GI_OPTION_SWITCH, AT(same_request), NULL, NULL, NULL, 0, 0,
+    {"same-request", 0, GI_OPTION_SWITCH, AT(same_request), NULL, NULL, NULL, 0, 0,
      "one request, again and again"},
-    {"no-cache", GI_OPTION_SWITCH, AT(no_cache), NULL, NULL, NULL, 0, 0,
+    {"no-cache", 0, GI_OPTION_SWITCH, AT(no_cache), NULL, NULL, NULL, 0, 0,
      "ask the server not to use its caches\n(cache: false; of llama-server\ncache_prompt: false)"},
-    {"stream", GI_OPTION_SWITCH, AT(stream), NULL, NULL, NULL, 0, 0,
+    {"stream", 0, GI_OPTION_SWITCH, AT(stream), NULL, NULL, NULL, 0, 0,
      "answers as server-sent events, with\ntimes of their tokens"},
-    {"question", GI_OPTION_TEXT, AT(question), "TEXT", QUESTION, NULL, 0, 0,
+    {"question", 0, GI_OPTION_TEXT, AT(question), "TEXT", QUESTION, NULL, 0, 0,
      "what to ask about pictures without one\nof their own"},
-    {"max-tokens", GI_OPTION_INT, AT(max_tokens), "N", "0", NULL, 0, 4096,
+    {"max-tokens", 0, GI_OPTION_INT, AT(max_tokens), "N", "0", NULL, 0, 4096,
      "most tokens of an answer; 0 = the\nserver's"},
-    {"api", GI_OPTION_CHOICE, AT(api), "API", "glint", "glint|openai", 0, 0, "which route to use"},
-    {"body", GI_OPTION_CHOICE, AT(body), "KIND", "json", "json|form", 0, 0,
+    {"api", 0, GI_OPTION_CHOICE, AT(api), "API", "glint", "glint|openai", 0, 0,
+     "which route to use"},
+    {"body", 0, GI_OPTION_CHOICE, AT(body), "KIND", "json", "json|form", 0, 0,
      "how pictures are sent to glint"},
-    {"task", GI_OPTION_TEXT, AT(task), "NAME", "audit", NULL, 0, 0,
+    {"task", 0, GI_OPTION_TEXT, AT(task), "NAME", "audit", NULL, 0, 0,
      "glint's task, and that of the cases used"},
-    {"model-name", GI_OPTION_TEXT, AT(model), "NAME", "default", NULL, 0, 0,
+    {"model-name", 0, GI_OPTION_TEXT, AT(model), "NAME", "default", NULL, 0, 0,
      "model of --api openai"},
-    {"token", GI_OPTION_TEXT, AT(token), "TOKEN", NULL, NULL, 0, 0,
+    {"token", 0, GI_OPTION_TEXT, AT(token), "TOKEN", NULL, NULL, 0, 0,
      "sent as Authorization: Bearer"},
-    {"Output:", GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
-    {"json", GI_OPTION_SWITCH, AT(json), NULL, NULL, NULL, 0, 0,
+    {"Output:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
+    {"json", 'j', GI_OPTION_SWITCH, AT(json), NULL, NULL, NULL, 0, 0,
      "the same as JSON, with the distribution"},
 };
-
-enum { N_ROWS = sizeof ROWS / sizeof ROWS[0] };
-
-static void describe_options(serve_bench *b, gi_option specs[N_ROWS]) {
-    for (size_t i = 0; i < N_ROWS; i++) {
-        const row *r = &ROWS[i];
-        specs[i] = (gi_option){.name = r->name,
-                               .kind = r->kind,
-                               .target = (char *)b + r->offset,
-                               .value = r->value,
-                               .fallback = r->fallback,
-                               .choices = r->choices,
-                               .min = r->min,
-                               .max = r->max,
-                               .help = r->help};
-        if (strcmp(r->name, "json") == 0) specs[i].letter = 'j';
-    }
-}
 
 static void done(serve_bench *b) {
     gi_load_free(b->load);
@@ -354,14 +327,11 @@ int gi_bench_serve(int argc, char **argv) {
         gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
         return gi_command_fail("bench serve", GI_EXIT_MEMORY, &err);
     }
-    gi_option specs[N_ROWS];
-    describe_options(b, specs);
     gi_options o = {.command = "bench serve",
                     .usage = "glint bench serve [OPTION]... [URL]",
                     .about = ABOUT,
                     .footer = FOOTER,
-                    .specs = specs,
-                    .n_specs = N_ROWS,
+                    .groups = {GI_OPTION_GROUP(ROWS, b)},
                     .operands_max = 1};
     int code = GI_EXIT_OK;
     if (gi_command_begin(&o, argc, argv, &code)) {

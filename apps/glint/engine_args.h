@@ -9,9 +9,6 @@
 
 #include <glint/glint.h>
 
-/** Rows that gi_engine_args_options appends. */
-#define GI_ENGINE_ARGS_OPTIONS 9
-
 /** Their values. Zero-initialise. */
 typedef struct gi_engine_args {
     const char *model, *templates, *dtype, *kv_dtype, *cpu_mask;
@@ -26,8 +23,8 @@ typedef struct gi_engine_args {
 /** What a choice means. */
 glint_dtype gi_engine_args_dtype(const char *name);
 
-/** Append the rows, a heading first, to specs; there must be room for GI_ENGINE_ARGS_OPTIONS. */
-void gi_engine_args_options(gi_engine_args *a, gi_option *specs, size_t *n_specs);
+/** Their rows, a heading first; values go into `a`. */
+gi_option_group gi_engine_args_options(gi_engine_args *a);
 
 /**
  * Find the model and fill in the engine's options; they point into `a`. GLINT_ERR_IO when there

@@ -9,9 +9,6 @@
 
 #include "fetch/fetcher.h"
 
-/** Rows that gi_fetch_args_options appends. */
-#define GI_FETCH_ARGS_OPTIONS 11
-
 /** Their values. Zero-initialise. */
 typedef struct gi_fetch_args {
     gi_option_list hosts, port_texts;
@@ -21,8 +18,8 @@ typedef struct gi_fetch_args {
     int64_t ports[GI_FETCH_PORTS_MAX];
 } gi_fetch_args;
 
-/** Append the rows, a heading first, to specs; there must be room for GI_FETCH_ARGS_OPTIONS. */
-void gi_fetch_args_options(gi_fetch_args *a, gi_option *specs, size_t *n_specs);
+/** Their rows, a heading first; values go into `a`. */
+gi_option_group gi_fetch_args_options(gi_fetch_args *a);
 
 /** True unless fetching is switched off for now. */
 bool gi_fetch_args_are_on(const gi_fetch_args *a);

@@ -11,10 +11,8 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <string.h>
-
-enum { INSPECT_OPTIONS = 7 };
 
 static const char ABOUT[] =
     "Says what a checkpoint is: architecture, parameters, number formats, and the memory a server\n"
@@ -209,71 +207,67 @@ static bool print_json(const char *dir, const gi_checkpoint *k, const gi_needs *
     return ok;
 }
 
-static void inspect_options(inspect_args *a, gi_option *specs) {
-    const gi_option rows[INSPECT_OPTIONS] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = GI_OPTION_TEXT,
-         .target = &a->model,
-         .value = "DIR",
-         .help = GI_COMMAND_MODEL_HELP},
-        {.name = "seqs",
-         .kind = GI_OPTION_INT,
-         .target = &a->n_seqs,
-         .value = "N",
-         .fallback = "8",
-         .min = 1,
-         .max = 4096,
-         .help = "sequences served at once"},
-        {.name = "tokens",
-         .kind = GI_OPTION_INT,
-         .target = &a->n_tokens,
-         .value = "N",
-         .fallback = "2048",
-         .min = 1,
-         .max = 1 << 20,
-         .help = "tokens of each, prompt and answer"},
-        {.name = "max-side",
-         .kind = GI_OPTION_INT,
-         .target = &a->max_side,
-         .value = "PX",
-         .fallback = "1024",
-         .min = 28,
-         .max = 16384,
-         .help = "longest side of a picture"},
-        {.name = "dtype",
-         .kind = GI_OPTION_CHOICE,
-         .target = &a->dtype,
-         .value = "FORMAT",
-         .fallback = "auto",
-         .choices = GI_ENGINE_ARGS_DTYPES,
-         .help = "number format of the products"},
-        {.name = "kv-dtype",
-         .kind = GI_OPTION_CHOICE,
-         .target = &a->kv_dtype,
-         .value = "FORMAT",
-         .fallback = "auto",
-         .choices = GI_ENGINE_ARGS_KV_DTYPES,
-         .help = "number format of the KV cache"},
-        {.name = "json",
-         .letter = 'j',
-         .kind = GI_OPTION_SWITCH,
-         .target = &a->json,
-         .help = "the same as JSON"},
-    };
-    memcpy(specs, rows, sizeof rows);
-}
+#define AT(member) offsetof(inspect_args, member)
+
+static const gi_option ROWS[] = {
+    {.name = "model",
+     .letter = 'm',
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(model),
+     .value = "DIR",
+     .help = GI_COMMAND_MODEL_HELP},
+    {.name = "seqs",
+     .kind = GI_OPTION_INT,
+     .offset = AT(n_seqs),
+     .value = "N",
+     .fallback = "8",
+     .min = 1,
+     .max = 4096,
+     .help = "sequences served at once"},
+    {.name = "tokens",
+     .kind = GI_OPTION_INT,
+     .offset = AT(n_tokens),
+     .value = "N",
+     .fallback = "2048",
+     .min = 1,
+     .max = 1 << 20,
+     .help = "tokens of each, prompt and answer"},
+    {.name = "max-side",
+     .kind = GI_OPTION_INT,
+     .offset = AT(max_side),
+     .value = "PX",
+     .fallback = "1024",
+     .min = 28,
+     .max = 16384,
+     .help = "longest side of a picture"},
+    {.name = "dtype",
+     .kind = GI_OPTION_CHOICE,
+     .offset = AT(dtype),
+     .value = "FORMAT",
+     .fallback = "auto",
+     .choices = GI_ENGINE_ARGS_DTYPES,
+     .help = "number format of the products"},
+    {.name = "kv-dtype",
+     .kind = GI_OPTION_CHOICE,
+     .offset = AT(kv_dtype),
+     .value = "FORMAT",
+     .fallback = "auto",
+     .choices = GI_ENGINE_ARGS_KV_DTYPES,
+     .help = "number format of the KV cache"},
+    {.name = "json",
+     .letter = 'j',
+     .kind = GI_OPTION_SWITCH,
+     .offset = AT(json),
+     .help = "the same as JSON"},
+};
 
 int gi_command_inspect(int argc, char **argv) {
     inspect_args a = {0};
-    gi_option specs[INSPECT_OPTIONS];
-    inspect_options(&a, specs);
     gi_options o = {.command = "inspect",
                     .usage = "glint inspect [OPTION]... [DIR]",
                     .about = ABOUT,
                     .footer = FOOTER,
-                    .specs = specs,
-                    .n_specs = INSPECT_OPTIONS,
+                    .groups = {GI_OPTION_GROUP(ROWS, &a)},
                     .operands_max = 1};
     int code = GI_EXIT_OK;
     if (!gi_command_begin(&o, argc, argv, &code)) return code;

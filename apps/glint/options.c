@@ -25,18 +25,89 @@ enum {
     WORD_MAX = 40, /* longest word worth a suggestion */
 };
 
-/* The options every command has. Their targets are in `parse_run`. */
+/* An option, where its value goes, and where is noted what it came from. */
+typedef struct setting {
+    const gi_option *option;
+    void *target;
+    const char **source; /* NULL for those of every command */
+} setting;
+
 typedef struct parse_run {
     gi_options *o;
     glint_error *err;
-    const char *config;
-    gi_option own[2];
     struct {
-        const gi_option *spec;
+        setting setting;
         const char *value; /* NULL for a bare switch */
     } flags[FLAGS_MAX];
     size_t n_flags;
 } parse_run;
+
+/* ---- the tables ---- */
+
+enum { COMMON_HELP, COMMON_CONFIG, N_COMMON };
+
+/* Of every command; their members are those of gi_options. */
+static const gi_option COMMON[N_COMMON] = {
+    [COMMON_HELP] = {.name = "help",
+                     .letter = 'h',
+                     .kind = GI_OPTION_SWITCH,
+                     .offset = offsetof(gi_options, help_wanted),
+                     .flag_only = true,
+                     .help = "show this text"},
+    [COMMON_CONFIG] = {.name = "config",
+                       .kind = GI_OPTION_TEXT,
+                       .offset = offsetof(gi_options, config),
+                       .value = "FILE",
+                       .flag_only = true, /* GLINT_CONFIG is read before the others */
+                       .help = "JSON object with any of these settings by name"},
+};
+
+const gi_option *gi_options_common(const gi_options *o, size_t *ret_n) {
+    *ret_n = o->has_config ? N_COMMON : N_COMMON - 1;
+    return COMMON;
+}
+
+/* The group that has the i-th row, and the row's place in it; NULL after the last. */
+static const gi_option_group *group_at(const gi_options *o, size_t i, size_t *ret_row) {
+    for (size_t g = 0; g < GI_OPTION_GROUPS_MAX; g++) {
+        *ret_row = i;
+        if (i < o->groups[g].n) return &o->groups[g];
+        i -= o->groups[g].n;
+    }
+    *ret_row = i;
+    return NULL;
+}
+
+const gi_option *gi_options_at(const gi_options *o, size_t i) {
+    const gi_option_group *group = group_at(o, i, &i);
+    return group ? &group->rows[i] : NULL;
+}
+
+static void *member_of(const gi_option *row, void *base) {
+    return (char *)base + row->offset;
+}
+
+const void *gi_options_value(const gi_options *o, size_t i) {
+    const gi_option_group *group = group_at(o, i, &i);
+    return group ? member_of(&group->rows[i], group->base) : NULL;
+}
+
+static setting common_setting(gi_options *o, size_t i) {
+    return (setting){.option = &COMMON[i], .target = member_of(&COMMON[i], o)};
+}
+
+/* The i-th option of the command, then of every command; headings, too. False after the last. */
+static bool setting_at(gi_options *o, size_t i, setting *ret) {
+    size_t row, n_common;
+    const gi_option_group *group = group_at(o, i, &row);
+    gi_options_common(o, &n_common);
+    if (!group && row >= n_common) return false;
+    *ret = group ? (setting){.option = &group->rows[row],
+                             .target = member_of(&group->rows[row], group->base),
+                             .source = &o->sources[i]}
+                 : common_setting(o, row);
+    return true;
+}
 
 /* ---- suggestions ---- */
 
@@ -109,9 +180,10 @@ static glint_status add_to_list(const parse_run *r, gi_option_list *list, const 
     return GLINT_OK;
 }
 
-/* Read `text` (NULL: a bare switch) into the option's target. `source` begins messages. */
-static glint_status set_value(const parse_run *r, const gi_option *s, const char *source,
+/* Read `text` (NULL: a bare switch) into the setting's target. `source` begins messages. */
+static glint_status set_value(const parse_run *r, const setting *to, const char *source,
                               const char *text) {
+    const gi_option *s = to->option;
     int64_t i;
     double d;
     switch (s->kind) {
@@ -119,60 +191,35 @@ static glint_status set_value(const parse_run *r, const gi_option *s, const char
         return GLINT_OK;
     case GI_OPTION_SWITCH:
         if (!text || strcmp(text, "true") == 0 || strcmp(text, "1") == 0)
-            *(bool *)s->target = true;
+            *(bool *)to->target = true;
         else if (strcmp(text, "false") == 0 || strcmp(text, "0") == 0)
-            *(bool *)s->target = false;
+            *(bool *)to->target = false;
         else
             return bad_value(r, source, text, "true or false");
         return GLINT_OK;
     case GI_OPTION_INT:
         if (!gi_parse_i64(text, &i)) return bad_value(r, source, text, "a whole number");
         GI_TRY(check_range(r, s, source, (double)i));
-        *(int64_t *)s->target = i;
+        *(int64_t *)to->target = i;
         return GLINT_OK;
     case GI_OPTION_NUMBER:
         if (!gi_parse_double(text, &d)) return bad_value(r, source, text, "a number");
         GI_TRY(check_range(r, s, source, d));
-        *(double *)s->target = d;
+        *(double *)to->target = d;
         return GLINT_OK;
     case GI_OPTION_TEXT:
-        *(const char **)s->target = text;
+        *(const char **)to->target = text;
         return GLINT_OK;
     case GI_OPTION_CHOICE:
         if (!is_choice(s->choices, text))
             return gi_fail(r->err, GLINT_ERR_ARG, "%s: \"%.80s\" is not one of %s", source, text,
                            s->choices);
-        *(const char **)s->target = text;
+        *(const char **)to->target = text;
         return GLINT_OK;
     case GI_OPTION_LIST:
-        return add_to_list(r, s->target, source, text);
+        return add_to_list(r, to->target, source, text);
     }
     return GLINT_OK;
-}
-
-/* ---- the table, with the options every command has ---- */
-
-static size_t n_options(const parse_run *r) {
-    return r->o->n_specs + 1 + r->o->has_config;
-}
-
-static const gi_option *option_at(const parse_run *r, size_t i) {
-    return i < r->o->n_specs ? &r->o->specs[i] : &r->own[i - r->o->n_specs];
-}
-
-static void init_run(parse_run *r, gi_options *o, glint_error *err) {
-    *r = (parse_run){.o = o, .err = err};
-    r->own[0] = (gi_option){.name = "help",
-                            .letter = 'h',
-                            .kind = GI_OPTION_SWITCH,
-                            .target = &o->help_wanted,
-                            .flag_only = true,
-                            .help = "show this text"};
-    r->own[1] = (gi_option){.name = "config",
-                            .kind = GI_OPTION_TEXT,
-                            .target = &r->config,
-                            .value = "FILE",
-                            .help = "JSON object with any of these settings by name"};
 }
 
 /* ---- flags ---- */
@@ -182,9 +229,10 @@ static const char *nearest_option(const parse_run *r, const char *name, size_t l
     const char *names[FLAGS_MAX];
     char word[WORD_MAX + 1] = "";
     size_t n = 0;
+    setting s;
     if (len > WORD_MAX) return NULL;
-    for (size_t i = 0; i < n_options(r) && n < FLAGS_MAX; i++)
-        if (option_at(r, i)->kind != GI_OPTION_HEADING) names[n++] = option_at(r, i)->name;
+    for (size_t i = 0; setting_at(r->o, i, &s) && n < FLAGS_MAX; i++)
+        if (s.option->kind != GI_OPTION_HEADING) names[n++] = s.option->name;
     for (size_t i = 0; i < len; i++) word[i] = name[i] == '_' ? '-' : name[i];
     return gi_options_nearest(word, names, n);
 }
@@ -198,10 +246,10 @@ static glint_status unknown_option(const parse_run *r, const char *name, size_t 
                    (int)least(len, 60), name, r->o->command);
 }
 
-static glint_status add_flag(parse_run *r, const gi_option *spec, const char *value) {
+static glint_status add_flag(parse_run *r, setting s, const char *value) {
     if (r->n_flags == FLAGS_MAX)
         return gi_fail(r->err, GLINT_ERR_ARG, "more than %d options", FLAGS_MAX);
-    r->flags[r->n_flags].spec = spec;
+    r->flags[r->n_flags].setting = s;
     r->flags[r->n_flags++].value = value;
     return GLINT_OK;
 }
@@ -210,16 +258,17 @@ static glint_status add_flag(parse_run *r, const gi_option *spec, const char *va
 static glint_status long_flag(parse_run *r, int argc, char **argv, int *i) {
     const char *name = argv[*i] + 2;
     const size_t len = strcspn(name, "=");
-    for (size_t k = 0; k < n_options(r); k++) {
-        const gi_option *s = option_at(r, k);
-        if (s->kind == GI_OPTION_HEADING || strlen(s->name) != len ||
-            strncmp(s->name, name, len) != 0)
+    setting s;
+    for (size_t k = 0; setting_at(r->o, k, &s); k++) {
+        const gi_option *option = s.option;
+        if (option->kind == GI_OPTION_HEADING || strlen(option->name) != len ||
+            strncmp(option->name, name, len) != 0)
             continue;
         if (name[len] == '=') return add_flag(r, s, name + len + 1);
-        if (s->kind == GI_OPTION_SWITCH) return add_flag(r, s, NULL);
+        if (option->kind == GI_OPTION_SWITCH) return add_flag(r, s, NULL);
         if (*i + 1 >= argc)
-            return gi_fail(r->err, GLINT_ERR_ARG, "--%s needs a value: --%s %s", s->name, s->name,
-                           s->value);
+            return gi_fail(r->err, GLINT_ERR_ARG, "--%s needs a value: --%s %s", option->name,
+                           option->name, option->value);
         return add_flag(r, s, argv[++*i]);
     }
     return unknown_option(r, name, len);
@@ -228,19 +277,21 @@ static glint_status long_flag(parse_run *r, int argc, char **argv, int *i) {
 /* One or more letters: "-j", "-n 5", "-n5", "-jn5". */
 static glint_status short_flags(parse_run *r, int argc, char **argv, int *i) {
     for (const char *at = argv[*i] + 1; *at; at++) {
-        const gi_option *s = NULL;
-        for (size_t k = 0; k < n_options(r) && !s; k++)
-            if (option_at(r, k)->letter == *at) s = option_at(r, k);
-        if (!s)
+        setting s;
+        bool is_known = false;
+        for (size_t k = 0; !is_known && setting_at(r->o, k, &s); k++)
+            is_known = s.option->letter == *at;
+        if (!is_known)
             return gi_fail(r->err, GLINT_ERR_ARG, "unknown option -%c; see glint %s --help", *at,
                            r->o->command);
-        if (s->kind == GI_OPTION_SWITCH) {
+        if (s.option->kind == GI_OPTION_SWITCH) {
             GI_TRY(add_flag(r, s, NULL));
             continue;
         }
         if (at[1]) return add_flag(r, s, at + 1);
         if (*i + 1 >= argc)
-            return gi_fail(r->err, GLINT_ERR_ARG, "-%c needs a value: -%c %s", *at, *at, s->value);
+            return gi_fail(r->err, GLINT_ERR_ARG, "-%c needs a value: -%c %s", *at, *at,
+                           s.option->value);
         return add_flag(r, s, argv[++*i]);
     }
     return GLINT_OK;
@@ -289,18 +340,17 @@ static glint_status copy_text(const parse_run *r, const char *text, size_t len, 
 }
 
 /* Remember where a value came from; the last source wins. */
-static glint_status note_source(const parse_run *r, const gi_option *s, const char *source) {
-    if (s < r->o->specs || s >= r->o->specs + r->o->n_specs) return GLINT_OK;
-    return copy_text(r, source, strlen(source), &r->o->sources[s - r->o->specs]);
+static glint_status note_source(const parse_run *r, const setting *s, const char *source) {
+    return s->source ? copy_text(r, source, strlen(source), s->source) : GLINT_OK;
 }
 
-static glint_status set_from_variable(const parse_run *r, const gi_option *s) {
+static glint_status set_from_variable(const parse_run *r, const setting *s) {
     char name[NAME_BYTES_MAX];
-    spell(name, "GLINT_", s->name, true);
+    spell(name, "GLINT_", s->option->name, true);
     const char *text = getenv(name);
     if (!text || !*text) return GLINT_OK;
     GI_TRY(note_source(r, s, name));
-    if (s->kind != GI_OPTION_LIST) return set_value(r, s, name, text);
+    if (s->option->kind != GI_OPTION_LIST) return set_value(r, s, name, text);
     ((gi_option_list *)s->target)->n = 0;
     for (const char *at = text; *at; at += *at == ',') {
         const char *item;
@@ -313,10 +363,11 @@ static glint_status set_from_variable(const parse_run *r, const gi_option *s) {
 }
 
 /* A JSON value as the text a flag would have. Arrays are for lists. */
-static glint_status set_from_json(const parse_run *r, const gi_option *s, const char *source,
+static glint_status set_from_json(const parse_run *r, const setting *s, const char *source,
                                   const json_t *v) {
+    const gi_option_kind kind = s->option->kind;
     char number[64];
-    if (json_is_array(v) && s->kind == GI_OPTION_LIST) {
+    if (json_is_array(v) && kind == GI_OPTION_LIST) {
         ((gi_option_list *)s->target)->n = 0;
         for (size_t i = 0; i < json_array_size(v); i++) {
             if (json_is_array(json_array_get(v, i)))
@@ -326,7 +377,7 @@ static glint_status set_from_json(const parse_run *r, const gi_option *s, const 
         return GLINT_OK;
     }
     const bool wants_text =
-        s->kind == GI_OPTION_TEXT || s->kind == GI_OPTION_CHOICE || s->kind == GI_OPTION_LIST;
+        kind == GI_OPTION_TEXT || kind == GI_OPTION_CHOICE || kind == GI_OPTION_LIST;
     if (json_is_string(v) && wants_text) {
         const char *text;
         if (strlen(json_string_value(v)) != json_string_length(v))
@@ -334,9 +385,9 @@ static glint_status set_from_json(const parse_run *r, const gi_option *s, const 
         GI_TRY(copy_text(r, json_string_value(v), json_string_length(v), &text));
         return set_value(r, s, source, text);
     }
-    if (json_is_boolean(v) && s->kind == GI_OPTION_SWITCH)
+    if (json_is_boolean(v) && kind == GI_OPTION_SWITCH)
         return set_value(r, s, source, json_is_true(v) ? "true" : "false");
-    if (json_is_number(v) && (s->kind == GI_OPTION_INT || s->kind == GI_OPTION_NUMBER)) {
+    if (json_is_number(v) && (kind == GI_OPTION_INT || kind == GI_OPTION_NUMBER)) {
         if (json_is_integer(v))
             snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
         else
@@ -357,33 +408,37 @@ static glint_status unknown_setting(const parse_run *r, const gi_json_text *conf
     return st;
 }
 
+/* Whether the config file calls the option so. */
+static bool is_key(const gi_option *s, const char *key) {
+    char name[NAME_BYTES_MAX];
+    if (s->kind == GI_OPTION_HEADING || s->flag_only) return false;
+    spell(name, "", s->name, false);
+    return strcmp(name, key) == 0;
+}
+
 static glint_status apply_config(const parse_run *r, const gi_json_text *config) {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)config->root, key, value) {
-        const gi_option *found = NULL;
-        for (size_t i = 0; i < r->o->n_specs && !found; i++) {
-            char name[NAME_BYTES_MAX];
-            const gi_option *s = &r->o->specs[i];
-            if (s->kind == GI_OPTION_HEADING || s->flag_only) continue;
-            spell(name, "", s->name, false);
-            if (strcmp(name, key) == 0) found = s;
-        }
-        if (!found) return unknown_setting(r, config, key);
-        const glint_status st = set_from_json(r, found, key, value);
+        setting s;
+        bool is_known = false;
+        for (size_t i = 0; !is_known && setting_at(r->o, i, &s); i++)
+            is_known = is_key(s.option, key);
+        if (!is_known) return unknown_setting(r, config, key);
+        const glint_status st = set_from_json(r, &s, key, value);
         gi_json_at(config, config->root, key, st, r->err);
         GI_TRY(st);
         char source[SOURCE_BYTES_MAX];
         snprintf(source, sizeof source, "%s:%zu: %s", config->what,
                  gi_json_line(config, config->root, key), key);
-        GI_TRY(note_source(r, found, source));
+        GI_TRY(note_source(r, &s, source));
     }
     return GLINT_OK;
 }
 
 static glint_status read_config(const parse_run *r) {
     gi_json_file file;
-    GI_TRY(gi_json_file_open(r->config, CONFIG_BYTES_MAX, &file, r->err));
+    GI_TRY(gi_json_file_open(r->o->config, CONFIG_BYTES_MAX, &file, r->err));
     const glint_status st = apply_config(r, &file.place);
     gi_json_file_close(&file);
     return st;
@@ -391,43 +446,103 @@ static glint_status read_config(const parse_run *r) {
 
 static glint_status apply_flags(const parse_run *r, bool config_only) {
     for (size_t i = 0; i < r->n_flags; i++) {
-        const gi_option *s = r->flags[i].spec;
-        if (config_only != (s == &r->own[1])) continue;
+        const setting *s = &r->flags[i].setting;
+        if (config_only != (s->option == &COMMON[COMMON_CONFIG])) continue;
         char source[NAME_BYTES_MAX + 2];
-        snprintf(source, sizeof source, "--%s", s->name);
+        snprintf(source, sizeof source, "--%s", s->option->name);
         /* The first flag of a list replaces what variables and file gave. */
         bool is_first = true;
-        for (size_t j = 0; j < i; j++) is_first &= r->flags[j].spec != s;
-        if (is_first && s->kind == GI_OPTION_LIST) ((gi_option_list *)s->target)->n = 0;
+        for (size_t j = 0; j < i; j++) is_first &= r->flags[j].setting.option != s->option;
+        if (is_first && s->option->kind == GI_OPTION_LIST) ((gi_option_list *)s->target)->n = 0;
         GI_TRY(set_value(r, s, source, r->flags[i].value));
         GI_TRY(note_source(r, s, source));
     }
     return GLINT_OK;
 }
 
+static glint_status make_sources(const parse_run *r) {
+    size_t n = 0;
+    while (gi_options_at(r->o, n)) n++;
+    r->o->sources = gi_arena_alloc(&r->o->arena, n, sizeof *r->o->sources);
+    if (n && !r->o->sources) return gi_fail(r->err, GLINT_ERR_MEMORY, "no memory for the options");
+    for (size_t i = 0; i < n; i++) r->o->sources[i] = NULL;
+    return GLINT_OK;
+}
+
+static glint_status apply_fallbacks(const parse_run *r) {
+    setting s;
+    for (size_t i = 0; setting_at(r->o, i, &s); i++)
+        if (s.option->fallback) GI_TRY(set_value(r, &s, s.option->name, s.option->fallback));
+    return GLINT_OK;
+}
+
+static glint_status apply_variables(const parse_run *r) {
+    setting s;
+    for (size_t i = 0; setting_at(r->o, i, &s); i++)
+        if (s.option->kind != GI_OPTION_HEADING && !s.option->flag_only)
+            GI_TRY(set_from_variable(r, &s));
+    return GLINT_OK;
+}
+
 glint_status gi_options_parse(gi_options *o, int argc, char **argv, glint_error *err) {
-    parse_run r;
-    init_run(&r, o, err);
+    parse_run r = {.o = o, .err = err};
     gi_arena_init(&o->arena, ARENA_BYTES_MAX);
-    o->sources = gi_arena_alloc(&o->arena, o->n_specs, sizeof *o->sources);
-    if (o->n_specs && !o->sources)
-        return gi_fail(err, GLINT_ERR_MEMORY, "no memory for the options");
-    for (size_t i = 0; i < o->n_specs; i++) o->sources[i] = NULL;
-    for (size_t i = 0; i < o->n_specs; i++)
-        if (o->specs[i].fallback)
-            GI_TRY(set_value(&r, &o->specs[i], o->specs[i].name, o->specs[i].fallback));
+    GI_TRY(make_sources(&r));
+    GI_TRY(apply_fallbacks(&r));
     GI_TRY(scan_arguments(&r, argc, argv));
     for (size_t i = 0; i < r.n_flags; i++) /* help is shown whatever else is wrong */
-        if (r.flags[i].spec == &r.own[0]) return set_value(&r, &r.own[0], "--help", NULL);
+        if (r.flags[i].setting.option == &COMMON[COMMON_HELP])
+            return set_value(&r, &r.flags[i].setting, "--help", NULL);
     if (o->has_config) {
-        GI_TRY(set_from_variable(&r, &r.own[1]));
+        const setting config = common_setting(o, COMMON_CONFIG);
+        GI_TRY(set_from_variable(&r, &config));
         GI_TRY(apply_flags(&r, true));
-        if (r.config) GI_TRY(read_config(&r));
+        if (o->config) GI_TRY(read_config(&r));
     }
-    for (size_t i = 0; i < o->n_specs; i++)
-        if (o->specs[i].kind != GI_OPTION_HEADING && !o->specs[i].flag_only)
-            GI_TRY(set_from_variable(&r, &o->specs[i]));
+    GI_TRY(apply_variables(&r));
     return apply_flags(&r, false);
+}
+
+/* ---- what was read ---- */
+
+const char *gi_options_source(const gi_options *o, const char *name) {
+    const gi_option *s;
+    for (size_t i = 0; (s = gi_options_at(o, i)) != NULL; i++)
+        if (strcmp(s->name, name) == 0) return o->sources[i];
+    return NULL;
+}
+
+static bool is_same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool is_same_list(const gi_option_list *a, const gi_option_list *b) {
+    if (a->n != b->n) return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (strcmp(a->values[i], b->values[i]) != 0) return false;
+    return true;
+}
+
+bool gi_options_equal(const gi_options *a, const gi_options *b, size_t i) {
+    const gi_option *s = gi_options_at(a, i);
+    const void *x = gi_options_value(a, i), *y = gi_options_value(b, i);
+    if (!s || !x || !y) return x == y;
+    switch (s->kind) {
+    case GI_OPTION_HEADING:
+        return true;
+    case GI_OPTION_SWITCH:
+        return *(const bool *)x == *(const bool *)y;
+    case GI_OPTION_INT:
+        return *(const int64_t *)x == *(const int64_t *)y;
+    case GI_OPTION_NUMBER:
+        return *(const double *)x == *(const double *)y;
+    case GI_OPTION_TEXT:
+    case GI_OPTION_CHOICE:
+        return is_same_text(*(const char *const *)x, *(const char *const *)y);
+    case GI_OPTION_LIST:
+        return is_same_list(x, y);
+    }
+    return true;
 }
 
 /* ---- help ---- */
@@ -486,67 +601,34 @@ static void print_option(const gi_option *s, FILE *to) {
 
 /* One line on variables, with the command's first option as the example. */
 static void print_variables(const gi_options *o, FILE *to) {
-    for (size_t i = 0; i < o->n_specs; i++) {
+    const gi_option *s;
+    for (size_t i = 0; (s = gi_options_at(o, i)) != NULL; i++) {
         char name[NAME_BYTES_MAX];
-        if (o->specs[i].kind == GI_OPTION_HEADING || o->specs[i].flag_only) continue;
-        spell(name, "GLINT_", o->specs[i].name, true);
-        fprintf(to, "\nAn option can also be set by a variable: --%s by %s.\n", o->specs[i].name,
-                name);
+        if (s->kind == GI_OPTION_HEADING || s->flag_only) continue;
+        spell(name, "GLINT_", s->name, true);
+        fprintf(to, "\nAn option can also be set by a variable: --%s by %s.\n", s->name, name);
         return;
     }
 }
 
 void gi_options_print_help(const gi_options *o, FILE *to) {
-    gi_options copy = *o;
-    parse_run r;
-    init_run(&r, &copy, NULL);
-    fprintf(to, "Usage: %s\n\n%s\n", o->usage, o->about);
-    if (o->n_specs && o->specs[0].kind != GI_OPTION_HEADING) fputs("Options:\n", to);
+    const gi_option *s = gi_options_at(o, 0);
     bool has_headings = false;
-    for (size_t i = 0; i < n_options(&r); i++) {
-        const gi_option *s = option_at(&r, i);
+    fprintf(to, "Usage: %s\n\n%s\n", o->usage, o->about);
+    if (s && s->kind != GI_OPTION_HEADING) fputs("Options:\n", to);
+    for (size_t i = 0; (s = gi_options_at(o, i)) != NULL; i++) {
         has_headings |= s->kind == GI_OPTION_HEADING;
-        if (i == o->n_specs && has_headings) fputs("\nOther:\n", to);
         if (s->kind == GI_OPTION_HEADING)
             fprintf(to, "%s%s\n", i ? "\n" : "", s->name);
         else
             print_option(s, to);
     }
+    if (has_headings) fputs("\nOther:\n", to);
+    size_t n_common;
+    const gi_option *common = gi_options_common(o, &n_common);
+    for (size_t i = 0; i < n_common; i++) print_option(&common[i], to);
     print_variables(o, to);
     if (o->footer) fprintf(to, "\n%s", o->footer);
-}
-
-const char *gi_options_source(const gi_options *o, const char *name) {
-    for (size_t i = 0; i < o->n_specs; i++)
-        if (strcmp(o->specs[i].name, name) == 0) return o->sources[i];
-    return NULL;
-}
-
-static bool is_same_text(const char *a, const char *b) {
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-bool gi_option_equal(const gi_option *a, const gi_option *b) {
-    const gi_option_list *list = a->target, *other = b->target;
-    switch (a->kind) {
-    case GI_OPTION_HEADING:
-        return true;
-    case GI_OPTION_SWITCH:
-        return *(const bool *)a->target == *(const bool *)b->target;
-    case GI_OPTION_INT:
-        return *(const int64_t *)a->target == *(const int64_t *)b->target;
-    case GI_OPTION_NUMBER:
-        return *(const double *)a->target == *(const double *)b->target;
-    case GI_OPTION_TEXT:
-    case GI_OPTION_CHOICE:
-        return is_same_text(*(const char *const *)a->target, *(const char *const *)b->target);
-    case GI_OPTION_LIST:
-        if (list->n != other->n) return false;
-        for (size_t i = 0; i < list->n; i++)
-            if (strcmp(list->values[i], other->values[i]) != 0) return false;
-        return true;
-    }
-    return true;
 }
 
 void gi_options_done(gi_options *o) {

@@ -1,12 +1,15 @@
 /**
  * @file
  * Command-line options, declared once: a table row gives an option's name, type, range, default
- * and help, and parsing, environment variables, config file and --help all follow from it.
+ * and help, and parsing, environment variables, config file and --help all follow from it. Values
+ * go into the members of a struct, which a command names beside the table:
  *
- *     static const gi_option specs[] = {
- *         {.name = "threads", .letter = 't', .kind = GI_OPTION_INT, .target = &n, .value = "N",
- *          .min = 1, .max = 256, .fallback = NULL, .help = "worker threads"},
+ *     static const gi_option ROWS[] = {
+ *         {.name = "threads", .letter = 't', .kind = GI_OPTION_INT,
+ *          .offset = offsetof(args, n_threads), .value = "N", .min = 1, .max = 256,
+ *          .help = "worker threads"},
  *     };
+ *     gi_options o = {.groups = {GI_OPTION_GROUP(ROWS, &args)}};
  *
  * A value comes from the first of these that has it: the flag, the variable GLINT_NAME (dashes
  * become underscores: GLINT_MAX_TOKENS), the config file (a JSON object with the same names, in
@@ -42,40 +45,62 @@ typedef struct gi_option_list {
     size_t n;
 } gi_option_list;
 
+/** A row; without names its members stand in this order. */
 typedef struct gi_option {
     const char *name; /**< "max-tokens"; of a heading: its text */
     char letter;      /**< 't' for -t; 0 = none */
     gi_option_kind kind;
-    void *target;         /**< what the kind says */
+    size_t offset;        /**< of the member that takes the value; its type is what the kind says */
     const char *value;    /**< name of the value in help: "N", "DIR", "MS" */
-    const char *fallback; /**< the default, read like a given value; NULL = target stays as it is */
-    const char *unset;    /**< what holds without a value or fallback, for help: "the task's" */
+    const char *fallback; /**< the default, read like a given value; NULL = the member stays */
     const char *choices;  /**< "auto|f32|int8" */
     double min, max;      /**< range of INT and NUMBER, both ends allowed */
-    bool flag_only;       /**< not read from variables or the config file */
     const char *help;     /**< what it does, with the unit; may be several lines */
+    const char *unset;    /**< what holds without a value or fallback, for help: "the task's" */
+    bool flag_only;       /**< not read from variables or the config file */
 } gi_option;
+
+/** A table and the struct that takes its values. */
+typedef struct gi_option_group {
+    const gi_option *rows; /**< [n] */
+    size_t n;
+    void *base;
+} gi_option_group;
+
+/** Initialises the group of a table that is an array; its offsets are of what `values` points to.
+ */
+#define GI_OPTION_GROUP(table, values)                                                             \
+    { .rows = (table), .n = sizeof(table) / sizeof((table)[0]), .base = (values) }
+
+/** Most groups of a command. */
+#define GI_OPTION_GROUPS_MAX 6
 
 /** A command's options. The caller sets the first block; gi_options_parse the second. */
 typedef struct gi_options {
-    const char *command;    /**< "ask"; names the program in messages: "glint ask" */
-    const char *usage;      /**< "glint ask [OPTION]... PICTURE... [QUESTION]" */
-    const char *about;      /**< what the command does, before the options; ends in a newline */
-    const char *footer;     /**< examples and exit codes, after the options; or NULL */
-    const gi_option *specs; /**< [n_specs]; -h, --help and, if has_config, --config are added */
-    size_t n_specs;
-    bool has_config;     /**< --config FILE and GLINT_CONFIG */
-    size_t operands_max; /**< more is an error */
+    const char *command; /**< "ask"; names the program in messages: "glint ask" */
+    const char *usage;   /**< "glint ask [OPTION]... PICTURE... [QUESTION]" */
+    const char *about;   /**< what the command does, before the options; ends in a newline */
+    const char *footer;  /**< examples and exit codes, after the options; or NULL */
+    gi_option_group groups[GI_OPTION_GROUPS_MAX]; /**< as in --help; empty ones say nothing */
+    bool has_config;                              /**< --config FILE and GLINT_CONFIG */
+    size_t operands_max;                          /**< more is an error */
 
     const char *operands[GI_OPTION_VALUES_MAX]; /**< what is not an option, in order */
     size_t n_operands;
-    const char **sources; /**< [n_specs] see gi_options_source */
+    const char **sources; /**< [rows of all groups] see gi_options_source */
     bool help_wanted;     /**< -h or --help was there: the caller prints help and exits with 0 */
+    const char *config;   /**< the config file; NULL = none */
     gi_arena arena;       /**< strings from variables and the config file */
 } gi_options;
 
+/** The i-th row of all groups, headings too; NULL after the last. */
+const gi_option *gi_options_at(const gi_options *o, size_t i);
+
+/** The rows that every command has beside its own: -h and, if has_config, --config. [*ret_n] */
+const gi_option *gi_options_common(const gi_options *o, size_t *ret_n);
+
 /**
- * Read flags, variables and config file into the targets.
+ * Read flags, variables and config file into the members.
  *
  * @param argv [argc] without program and command name; strings must outlive the options.
  * @return GLINT_ERR_ARG: unknown option (with the nearest name), missing or unreadable value, out
@@ -87,16 +112,20 @@ glint_status gi_options_parse(gi_options *o, int argc, char **argv, glint_error 
 /** Print usage, about, options with range and default, and footer. */
 void gi_options_print_help(const gi_options *o, FILE *to);
 
+/** The member with the value of the i-th row, of the type that its kind says; NULL after the last.
+ */
+const void *gi_options_value(const gi_options *o, size_t i);
+
+/** Whether the i-th row has the same value in two options of the same tables, parsed apart. */
+bool gi_options_equal(const gi_options *a, const gi_options *b, size_t i);
+
 /**
  * Where an option's value came from, as messages about it begin: "--listen", "GLINT_LISTEN" or
  * "serve.json:3: listen"; NULL when it is the default.
  */
 const char *gi_options_source(const gi_options *o, const char *name);
 
-/** Whether two targets of one row of a table, parsed apart, hold the same value. */
-bool gi_option_equal(const gi_option *a, const gi_option *b);
-
-/** Free strings; targets must not be used any more. */
+/** Free strings; texts and lists must not be used any more. */
 void gi_options_done(gi_options *o);
 
 /**

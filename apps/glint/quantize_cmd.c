@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "model/quantize.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,14 @@ typedef struct totals {
     size_t n_weights;
     double begin_ms;
 } totals;
+
+static const gi_option ROWS[] = {
+    {.name = "quiet",
+     .letter = 'q',
+     .kind = GI_OPTION_SWITCH,
+     .offset = offsetof(totals, is_quiet),
+     .help = "print only the summary"},
+};
 
 static void print_report(void *ctx, const gi_quantize_report *r, uint64_t done, uint64_t total) {
     totals *t = ctx;
@@ -35,13 +44,6 @@ static void print_report(void *ctx, const gi_quantize_report *r, uint64_t done, 
 
 int gi_command_quantize(int argc, char **argv) {
     totals t = {.begin_ms = gi_clock_ms()};
-    const gi_option specs[] = {
-        {.name = "quiet",
-         .letter = 'q',
-         .kind = GI_OPTION_SWITCH,
-         .target = &t.is_quiet,
-         .help = "print only the summary"},
-    };
     gi_options o = {
         .command = "quantize",
         .usage = "glint quantize [OPTION]... SRC DST",
@@ -51,8 +53,7 @@ int gi_command_quantize(int argc, char **argv) {
             "the result and uses it where it lies; other programs cannot read it.\n",
         .footer =
             "Exit status: 0 done, 2 wrong usage, 4 SRC cannot be read or DST not be written.\n",
-        .specs = specs,
-        .n_specs = sizeof specs / sizeof specs[0],
+        .groups = {GI_OPTION_GROUP(ROWS, &t)},
         .operands_max = 2,
     };
     int exit_code;

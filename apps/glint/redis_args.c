@@ -4,116 +4,101 @@
  */
 #include "redis_args.h"
 
+#include <stddef.h>
 #include <string.h>
 
 enum { MIB = 1024 * 1024 };
 
-enum { WHERE_ROWS = 7, LIMIT_ROWS = 6 };
+#define AT(member) offsetof(gi_redis_args, member)
 
-_Static_assert(WHERE_ROWS + LIMIT_ROWS == GI_REDIS_ARGS_OPTIONS, "all rows are appended");
+static const gi_option ROWS[] = {
+    {.name = "Redis:", .kind = GI_OPTION_HEADING},
+    {.name = "redis",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(settings.url),
+     .value = "URL",
+     .help = "share work and limits with other servers\nthrough redis://HOST:PORT, rediss:// "
+             "or\nunix:///PATH (none: nothing is shared)"},
+    {.name = "redis-secret-file",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(settings.secret_file),
+     .value = "FILE",
+     .help = "32 to 4096 random bytes, the same for all\nservers: what lies in Redis without "
+             "their\nmark is refused; needed with --redis"},
+    {.name = "redis-password-file",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(settings.password_file),
+     .value = "FILE",
+     .help = "Redis' password; the user is in the URL"},
+    {.name = "redis-ca-file",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(settings.ca_file),
+     .value = "FILE",
+     .help = "PEM file of the roots to trust for\nrediss://, instead of the system's"},
+    {.name = "redis-prefix",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(settings.prefix),
+     .value = "TEXT",
+     .fallback = "glint",
+     .help = "what every key begins with"},
+    {.name = "redis-share",
+     .kind = GI_OPTION_LIST,
+     .offset = AT(share),
+     .value = "WHAT",
+     .unset = "all",
+     .help = "answers, pictures (encoded), fetched\n(by URL) or limits"},
+    {.name = "redis-timeout-ms",
+     .kind = GI_OPTION_INT,
+     .offset = AT(settings.timeout_ms),
+     .value = "MS",
+     .fallback = "50",
+     .min = 1,
+     .max = 10000,
+     .help = "longest wait for an answer of Redis"},
+    {.name = "redis-connect-ms",
+     .kind = GI_OPTION_INT,
+     .offset = AT(settings.connect_ms),
+     .value = "MS",
+     .fallback = "500",
+     .min = 1,
+     .max = 60000,
+     .help = "time for making a connection, for which\nnobody waits"},
+    {.name = "redis-connections",
+     .kind = GI_OPTION_INT,
+     .offset = AT(settings.n_connections),
+     .value = "N",
+     .fallback = "4",
+     .min = 1,
+     .max = GI_REDIS_CONNECTIONS_MAX,
+     .help = "connections kept open"},
+    {.name = "redis-value-max-mib",
+     .kind = GI_OPTION_INT,
+     .offset = AT(value_mib),
+     .value = "MIB",
+     .fallback = "8",
+     .min = 1,
+     .max = 256,
+     .help = "largest value, in MiB"},
+    {.name = "redis-queue-mib",
+     .kind = GI_OPTION_INT,
+     .offset = AT(queue_mib),
+     .value = "MIB",
+     .fallback = "64",
+     .min = 1,
+     .max = 4096,
+     .help = "values waiting to be stored, in MiB; more\nare dropped"},
+    {.name = "redis-ttl-s",
+     .kind = GI_OPTION_INT,
+     .offset = AT(ttl_s),
+     .value = "S",
+     .fallback = "86400",
+     .min = 1,
+     .max = 2592000,
+     .help = "longest time a value is kept, in seconds"},
+};
 
-/* Where it is, how to get in, and what for. */
-static void append_where(gi_redis_args *a, gi_option *specs, size_t *n_specs) {
-    gi_store_settings *s = &a->settings;
-    const gi_option rows[WHERE_ROWS] = {
-        {.name = "Redis:", .kind = GI_OPTION_HEADING},
-        {.name = "redis",
-         .kind = GI_OPTION_TEXT,
-         .target = &s->url,
-         .value = "URL",
-         .help = "share work and limits with other servers\nthrough redis://HOST:PORT, rediss:// "
-                 "or\nunix:///PATH (none: nothing is shared)"},
-        {.name = "redis-secret-file",
-         .kind = GI_OPTION_TEXT,
-         .target = &s->secret_file,
-         .value = "FILE",
-         .help = "32 to 4096 random bytes, the same for all\nservers: what lies in Redis without "
-                 "their\nmark is refused; needed with --redis"},
-        {.name = "redis-password-file",
-         .kind = GI_OPTION_TEXT,
-         .target = &s->password_file,
-         .value = "FILE",
-         .help = "Redis' password; the user is in the URL"},
-        {.name = "redis-ca-file",
-         .kind = GI_OPTION_TEXT,
-         .target = &s->ca_file,
-         .value = "FILE",
-         .help = "PEM file of the roots to trust for\nrediss://, instead of the system's"},
-        {.name = "redis-prefix",
-         .kind = GI_OPTION_TEXT,
-         .target = &s->prefix,
-         .value = "TEXT",
-         .fallback = "glint",
-         .help = "what every key begins with"},
-        {.name = "redis-share",
-         .kind = GI_OPTION_LIST,
-         .target = &a->share,
-         .value = "WHAT",
-         .unset = "all",
-         .help = "answers, pictures (encoded), fetched\n(by URL) or limits"},
-    };
-    for (size_t i = 0; i < WHERE_ROWS; i++) specs[(*n_specs)++] = rows[i];
-}
-
-/* Times and sizes. */
-static void append_limits(gi_redis_args *a, gi_option *specs, size_t *n_specs) {
-    gi_store_settings *s = &a->settings;
-    const gi_option rows[LIMIT_ROWS] = {
-        {.name = "redis-timeout-ms",
-         .kind = GI_OPTION_INT,
-         .target = &s->timeout_ms,
-         .value = "MS",
-         .fallback = "50",
-         .min = 1,
-         .max = 10000,
-         .help = "longest wait for an answer of Redis"},
-        {.name = "redis-connect-ms",
-         .kind = GI_OPTION_INT,
-         .target = &s->connect_ms,
-         .value = "MS",
-         .fallback = "500",
-         .min = 1,
-         .max = 60000,
-         .help = "time for making a connection, for which\nnobody waits"},
-        {.name = "redis-connections",
-         .kind = GI_OPTION_INT,
-         .target = &s->n_connections,
-         .value = "N",
-         .fallback = "4",
-         .min = 1,
-         .max = GI_REDIS_CONNECTIONS_MAX,
-         .help = "connections kept open"},
-        {.name = "redis-value-max-mib",
-         .kind = GI_OPTION_INT,
-         .target = &a->value_mib,
-         .value = "MIB",
-         .fallback = "8",
-         .min = 1,
-         .max = 256,
-         .help = "largest value, in MiB"},
-        {.name = "redis-queue-mib",
-         .kind = GI_OPTION_INT,
-         .target = &a->queue_mib,
-         .value = "MIB",
-         .fallback = "64",
-         .min = 1,
-         .max = 4096,
-         .help = "values waiting to be stored, in MiB; more\nare dropped"},
-        {.name = "redis-ttl-s",
-         .kind = GI_OPTION_INT,
-         .target = &a->ttl_s,
-         .value = "S",
-         .fallback = "86400",
-         .min = 1,
-         .max = 2592000,
-         .help = "longest time a value is kept, in seconds"},
-    };
-    for (size_t i = 0; i < LIMIT_ROWS; i++) specs[(*n_specs)++] = rows[i];
-}
-
-void gi_redis_args_options(gi_redis_args *a, gi_option *specs, size_t *n_specs) {
-    append_where(a, specs, n_specs);
-    append_limits(a, specs, n_specs);
+gi_option_group gi_redis_args_options(gi_redis_args *a) {
+    return (gi_option_group)GI_OPTION_GROUP(ROWS, a);
 }
 
 static glint_status resolve_share(const gi_option_list *share, gi_server_settings *ret,

@@ -9,9 +9,6 @@
 
 #include "server/server.h"
 
-/** Rows that gi_redis_args_options appends. */
-#define GI_REDIS_ARGS_OPTIONS 13
-
 /** Their values. Zero-initialise. */
 typedef struct gi_redis_args {
     gi_store_settings settings;
@@ -19,8 +16,8 @@ typedef struct gi_redis_args {
     int64_t value_mib, queue_mib, ttl_s;
 } gi_redis_args;
 
-/** Append the rows, a heading first, to specs; there must be room for GI_REDIS_ARGS_OPTIONS. */
-void gi_redis_args_options(gi_redis_args *a, gi_option *specs, size_t *n_specs);
+/** Their rows, a heading first; values go into `a`. */
+gi_option_group gi_redis_args_options(gi_redis_args *a);
 
 /** Fill in the server's settings of Redis, which point into `a`; without an address they mean
  * "none". GLINT_ERR_ARG: an option that does nothing without it, or the secret is missing. */

@@ -70,21 +70,10 @@ typedef struct serve_options {
     bool lists_routes;
 } serve_options;
 
-/* One option; `offset` is that of its target in serve_options. */
-typedef struct row {
-    const char *name;
-    char letter;
-    gi_option_kind kind;
-    size_t offset;
-    const char *value, *fallback, *choices;
-    double min, max;
-    const char *help;
-} row;
-
 #define AT(member)     offsetof(serve_options, member)
 #define ACCESS(member) offsetof(serve_options, settings.access.member)
 
-static const row ROWS[] = {
+static const gi_option ROWS[] = {
     {"Network:", 0, GI_OPTION_HEADING, 0, NULL, NULL, NULL, 0, 0, NULL},
     {"listen", 'l', GI_OPTION_TEXT, AT(settings.listen), "HOST:PORT", "127.0.0.1:8080", NULL, 0, 0,
      "where to listen; port 0 = any free one"},
@@ -167,16 +156,9 @@ static const row ROWS[] = {
     {"log-format", 0, GI_OPTION_CHOICE, AT(log_format), "FORMAT", "text", "text|json", 0, 0, "how"},
 };
 
-enum {
-    N_ROWS = sizeof ROWS / sizeof ROWS[0],
-    N_SPECS = GI_ENGINE_ARGS_OPTIONS + N_ROWS + GI_FETCH_ARGS_OPTIONS + GI_AUDIT_ARGS_OPTIONS +
-              GI_REDIS_ARGS_OPTIONS
-};
-
-/* Options that were read. Not copied: the table points into it. */
+/* Options that were read. Not copied: their groups point into it. */
 typedef struct setup {
     serve_options values;
-    gi_option specs[N_SPECS];
     gi_options options;
 } setup;
 
@@ -458,30 +440,14 @@ done:
 static void init_setup(setup *to) {
     *to = (setup){0};
     serve_options *s = &to->values;
-    gi_option *specs = to->specs;
-    size_t n_specs = 0;
-    gi_engine_args_options(&s->engine, specs, &n_specs);
-    for (size_t i = 0; i < N_ROWS; i++)
-        specs[n_specs++] = (gi_option){.name = ROWS[i].name,
-                                       .letter = ROWS[i].letter,
-                                       .kind = ROWS[i].kind,
-                                       .target = (char *)s + ROWS[i].offset,
-                                       .value = ROWS[i].value,
-                                       .fallback = ROWS[i].fallback,
-                                       .choices = ROWS[i].choices,
-                                       .min = ROWS[i].min,
-                                       .max = ROWS[i].max,
-                                       .help = ROWS[i].help};
-    gi_fetch_args_options(&s->fetch, specs, &n_specs);
-    gi_audit_args_options(&s->audit, specs, &n_specs);
-    gi_redis_args_options(&s->redis, specs, &n_specs);
     to->options = (gi_options){
         .command = "serve",
         .usage = "glint serve [OPTION]...",
         .about = ABOUT,
         .footer = FOOTER,
-        .specs = specs,
-        .n_specs = n_specs,
+        .groups = {gi_engine_args_options(&s->engine), GI_OPTION_GROUP(ROWS, s),
+                   gi_fetch_args_options(&s->fetch), gi_audit_args_options(&s->audit),
+                   gi_redis_args_options(&s->redis)},
         .has_config = true,
     };
 }
@@ -494,8 +460,7 @@ int gi_command_serve(int argc, char **argv) {
     serve_options *o = &s.values;
     apply_log(o);
     if (o->lists_routes) o->list = "routes";
-    exit_code =
-        o->list ? gi_serve_list(o->list, s.specs, s.options.n_specs) : start(&s, argc, argv);
+    exit_code = o->list ? gi_serve_list(o->list, &s.options) : start(&s, argc, argv);
     gi_options_done(&s.options);
     return exit_code;
 }

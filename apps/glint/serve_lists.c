@@ -67,12 +67,13 @@ static void print_words(const char *help) {
     for (const char *p = help; *p; p++) putchar(*p == '\n' ? ' ' : *p);
 }
 
-static void list_limit_options(const gi_option *specs, size_t n_specs) {
-    for (size_t i = 0; i < n_specs; i++) {
-        if (specs[i].kind == GI_OPTION_HEADING || !is_limit(&specs[i])) continue;
-        printf("| `--%s` | %s | %.15g to %.15g | ", specs[i].name,
-               specs[i].fallback ? specs[i].fallback : "", specs[i].min, specs[i].max);
-        print_words(specs[i].help);
+static void list_limit_options(const gi_options *options) {
+    const gi_option *o;
+    for (size_t i = 0; (o = gi_options_at(options, i)) != NULL; i++) {
+        if (o->kind == GI_OPTION_HEADING || !is_limit(o)) continue;
+        printf("| `--%s` | %s | %.15g to %.15g | ", o->name, o->fallback ? o->fallback : "", o->min,
+               o->max);
+        print_words(o->help);
         printf(" |\n");
     }
 }
@@ -158,9 +159,9 @@ static const char *reload_word(const gi_option *o) {
 }
 
 /* A section for each group of --help, with a table. */
-static void list_reference(const gi_option *specs, size_t n_specs) {
-    for (size_t i = 0; i < n_specs; i++) {
-        const gi_option *o = &specs[i];
+static void list_reference(const gi_options *options) {
+    const gi_option *o;
+    for (size_t i = 0; (o = gi_options_at(options, i)) != NULL; i++) {
         if (o->kind == GI_OPTION_HEADING) {
             printf("%s## %.*s\n\n", i ? "\n" : "", (int)strcspn(o->name, ":"), o->name);
             printf("| option | key | default | values | | SIGHUP |\n|---|---|---|---|---|---|\n");
@@ -176,13 +177,13 @@ static void list_reference(const gi_option *specs, size_t n_specs) {
     }
 }
 
-int gi_serve_list(const char *name, const gi_option *specs, size_t n_specs) {
+int gi_serve_list(const char *name, const gi_options *options) {
     if (strcmp(name, "routes") == 0) list_routes();
     if (strcmp(name, "metrics") == 0) list_metrics();
     if (strcmp(name, "limits") == 0) {
-        list_limit_options(specs, n_specs);
+        list_limit_options(options);
         list_fixed();
     }
-    if (strcmp(name, "options") == 0) list_reference(specs, n_specs);
+    if (strcmp(name, "options") == 0) list_reference(options);
     return gi_command_end_output(GI_EXIT_OK);
 }

@@ -15,9 +15,9 @@
  * Print a list to stdout: routes as columns, metrics and limits as the rows of a Markdown table,
  * which docs/operations.md is compared with, options as the sections of docs/configuration.md.
  *
- * @param specs [n_specs] the options of serve, some of which are limits.
+ * @param options of serve, some of which are limits.
  * @return an exit code.
  */
-int gi_serve_list(const char *name, const gi_option *specs, size_t n_specs);
+int gi_serve_list(const char *name, const gi_options *options);
 
 #endif

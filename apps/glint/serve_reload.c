@@ -44,27 +44,25 @@ gi_serve_reload gi_serve_reload_of(const char *option) {
 }
 
 /* The kinds that are taken over: numbers and choices. */
-static void put_value(const gi_option *o, gi_buf *to) {
+static void put_value(gi_option_kind kind, const void *value, gi_buf *to) {
     char text[VALUE_BYTES] = "";
-    if (o->kind == GI_OPTION_INT) snprintf(text, sizeof text, "%" PRId64, *(int64_t *)o->target);
-    if (o->kind == GI_OPTION_NUMBER) snprintf(text, sizeof text, "%.15g", *(double *)o->target);
-    if (o->kind == GI_OPTION_CHOICE)
-        snprintf(text, sizeof text, "%s", *(const char *const *)o->target);
+    if (kind == GI_OPTION_INT) snprintf(text, sizeof text, "%" PRId64, *(const int64_t *)value);
+    if (kind == GI_OPTION_NUMBER) snprintf(text, sizeof text, "%.15g", *(const double *)value);
+    if (kind == GI_OPTION_CHOICE) snprintf(text, sizeof text, "%s", *(const char *const *)value);
     (void)gi_buf_puts(to, text, NULL);
 }
 
 static void tell_changes(const gi_options *last, const gi_options *now) {
     gi_buf changes;
     gi_buf_init(&changes, CHANGES_BYTES_MAX);
-    for (size_t i = 0; i < now->n_specs; i++) {
-        const gi_option *o = &now->specs[i];
-        if (gi_serve_reload_of(o->name) != GI_SERVE_RELOAD_VALUE ||
-            gi_option_equal(o, &last->specs[i]))
+    const gi_option *o;
+    for (size_t i = 0; (o = gi_options_at(now, i)) != NULL; i++) {
+        if (gi_serve_reload_of(o->name) != GI_SERVE_RELOAD_VALUE || gi_options_equal(now, last, i))
             continue;
         (void)gi_buf_puts(&changes, changes.len ? ", " : "", NULL);
         (void)gi_buf_puts(&changes, o->name, NULL);
         (void)gi_buf_puts(&changes, " ", NULL);
-        put_value(o, &changes);
+        put_value(o->kind, gi_options_value(now, i), &changes);
     }
     gi_log(GI_LOG_INFO, "serve", "SIGHUP: the settings were read again: %.*s",
            changes.len ? (int)changes.len : (int)strlen("nothing changed"),
@@ -75,10 +73,10 @@ static void tell_changes(const gi_options *last, const gi_options *now) {
 void gi_serve_reload_tell(const gi_options *started, const gi_options *last,
                           const gi_options *now) {
     tell_changes(last, now);
-    for (size_t i = 0; i < now->n_specs; i++) {
-        const gi_option *o = &now->specs[i];
+    const gi_option *o;
+    for (size_t i = 0; (o = gi_options_at(now, i)) != NULL; i++) {
         if (gi_serve_reload_of(o->name) == GI_SERVE_RELOAD_VALUE ||
-            gi_option_equal(o, &started->specs[i]))
+            gi_options_equal(now, started, i))
             continue;
         const char *source = gi_options_source(now, o->name);
         if (source)

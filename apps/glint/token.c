@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -194,119 +195,109 @@ static glint_status run_api_key(token_run *t, gi_buf *out, glint_error *err) {
 
 /* ---- options ---- */
 
-static size_t key_options(token_run *t, gi_option *specs) {
-    const gi_option own[] = {
-        {.name = "kid",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->kid,
-         .value = "NAME",
-         .help = "name of the key, for the server's file and for tokens"},
-        {.name = "alg",
-         .kind = GI_OPTION_CHOICE,
-         .target = &t->alg,
-         .value = "ALG",
-         .fallback = "ES256",
-         .choices = "HS256|RS256|ES256|EdDSA",
-         .help = "algorithm"},
-        {.name = "dir",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->dir,
-         .value = "DIR",
-         .fallback = ".",
-         .help = "where the files go"},
-    };
-    memcpy(specs, own, sizeof own);
-    return sizeof own / sizeof own[0];
-}
+#define AT(member) offsetof(token_run, member)
 
-static size_t jwt_options(token_run *t, gi_option *specs) {
-    const gi_option own[] = {
-        {.name = "key",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->key,
-         .value = "FILE",
-         .help = "private key, or secret, to sign with"},
-        {.name = "kid",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->kid,
-         .value = "NAME",
-         .help = "name of the key, as in the server's file"},
-        {.name = "tenant",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->tenant,
-         .value = "NAME",
-         .help = "whose requests these are"},
-        {.name = "scope",
-         .kind = GI_OPTION_LIST,
-         .target = &t->scopes,
-         .value = "NAME",
-         .unset = "infer",
-         .help = "infer or metrics"},
-        {.name = "ttl-s",
-         .kind = GI_OPTION_INT,
-         .target = &t->ttl_s,
-         .value = "S",
-         .fallback = "3600",
-         .min = 1,
-         .max = TTL_MAX_S,
-         .help = "seconds until it expires"},
-        {.name = "audience",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->audience,
-         .value = "TEXT",
-         .help = "for the server's --jwt-audience"},
-        {.name = "issuer",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->issuer,
-         .value = "TEXT",
-         .help = "for the server's --jwt-issuer"},
-        {.name = "subject",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->subject,
-         .value = "TEXT",
-         .help = "the user"},
-    };
-    memcpy(specs, own, sizeof own);
-    return sizeof own / sizeof own[0];
-}
+static const gi_option NEW_KEY_ROWS[] = {
+    {.name = "kid",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(kid),
+     .value = "NAME",
+     .help = "name of the key, for the server's file and for tokens"},
+    {.name = "alg",
+     .kind = GI_OPTION_CHOICE,
+     .offset = AT(alg),
+     .value = "ALG",
+     .fallback = "ES256",
+     .choices = "HS256|RS256|ES256|EdDSA",
+     .help = "algorithm"},
+    {.name = "dir",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(dir),
+     .value = "DIR",
+     .fallback = ".",
+     .help = "where the files go"},
+};
 
-static size_t api_key_options(token_run *t, gi_option *specs) {
-    const gi_option own[] = {
-        {.name = "tenant",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->tenant,
-         .value = "NAME",
-         .help = "whose requests these are"},
-        {.name = "id",
-         .kind = GI_OPTION_TEXT,
-         .target = &t->id,
-         .value = "NAME",
-         .unset = "the tenant",
-         .help = "name of the key in the log"},
-        {.name = "scope",
-         .kind = GI_OPTION_LIST,
-         .target = &t->scopes,
-         .value = "NAME",
-         .unset = "infer",
-         .help = "infer or metrics"},
-        {.name = "ttl-s",
-         .kind = GI_OPTION_INT,
-         .target = &t->ttl_s,
-         .value = "S",
-         .fallback = "0",
-         .min = 0,
-         .max = TTL_MAX_S,
-         .help = "seconds until it expires; 0 = never"},
-    };
-    memcpy(specs, own, sizeof own);
-    return sizeof own / sizeof own[0];
-}
+static const gi_option JWT_ROWS[] = {
+    {.name = "key",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(key),
+     .value = "FILE",
+     .help = "private key, or secret, to sign with"},
+    {.name = "kid",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(kid),
+     .value = "NAME",
+     .help = "name of the key, as in the server's file"},
+    {.name = "tenant",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(tenant),
+     .value = "NAME",
+     .help = "whose requests these are"},
+    {.name = "scope",
+     .kind = GI_OPTION_LIST,
+     .offset = AT(scopes),
+     .value = "NAME",
+     .unset = "infer",
+     .help = "infer or metrics"},
+    {.name = "ttl-s",
+     .kind = GI_OPTION_INT,
+     .offset = AT(ttl_s),
+     .value = "S",
+     .fallback = "3600",
+     .min = 1,
+     .max = TTL_MAX_S,
+     .help = "seconds until it expires"},
+    {.name = "audience",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(audience),
+     .value = "TEXT",
+     .help = "for the server's --jwt-audience"},
+    {.name = "issuer",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(issuer),
+     .value = "TEXT",
+     .help = "for the server's --jwt-issuer"},
+    {.name = "subject",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(subject),
+     .value = "TEXT",
+     .help = "the user"},
+};
+
+static const gi_option API_KEY_ROWS[] = {
+    {.name = "tenant",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(tenant),
+     .value = "NAME",
+     .help = "whose requests these are"},
+    {.name = "id",
+     .kind = GI_OPTION_TEXT,
+     .offset = AT(id),
+     .value = "NAME",
+     .unset = "the tenant",
+     .help = "name of the key in the log"},
+    {.name = "scope",
+     .kind = GI_OPTION_LIST,
+     .offset = AT(scopes),
+     .value = "NAME",
+     .unset = "infer",
+     .help = "infer or metrics"},
+    {.name = "ttl-s",
+     .kind = GI_OPTION_INT,
+     .offset = AT(ttl_s),
+     .value = "S",
+     .fallback = "0",
+     .min = 0,
+     .max = TTL_MAX_S,
+     .help = "seconds until it expires; 0 = never"},
+};
 
 /* ---- the three kinds ---- */
 
 typedef struct kind {
     const char *name, *usage, *about;
-    size_t (*options)(token_run *t, gi_option *specs); /* returns how many, at most OPTIONS_MAX */
+    gi_option_group options; /* their base is a token_run */
     glint_status (*run)(token_run *t, gi_buf *out, glint_error *err);
 } kind;
 
@@ -314,22 +305,21 @@ static const kind KINDS[] = {
     {"new-key", "glint token new-key --kid NAME [OPTION]...",
      "Makes a key to sign tokens with: NAME-private.pem and NAME-public.pem, or NAME-secret.txt,\n"
      "and prints the entry for the server's --jwt-keys file.\n",
-     key_options, run_new_key},
+     GI_OPTION_GROUP(NEW_KEY_ROWS, NULL), run_new_key},
     {"jwt", "glint token jwt --key FILE --tenant NAME [OPTION]...",
-     "Prints a JSON Web Token, signed with a key of `glint token new-key`.\n", jwt_options,
-     run_jwt},
+     "Prints a JSON Web Token, signed with a key of `glint token new-key`.\n",
+     GI_OPTION_GROUP(JWT_ROWS, NULL), run_jwt},
     {"api-key", "glint token api-key --tenant NAME [OPTION]...",
      "Prints a new API key, once, and the entry for the server's --api-keys file, which holds "
      "only\n"
      "its hash.\n",
-     api_key_options, run_api_key},
+     GI_OPTION_GROUP(API_KEY_ROWS, NULL), run_api_key},
 };
 
-enum { N_KINDS = sizeof KINDS / sizeof KINDS[0], OPTIONS_MAX = 8 };
+enum { N_KINDS = sizeof KINDS / sizeof KINDS[0] };
 
 static int run_kind(const kind *k, int argc, char **argv) {
     token_run t = {0};
-    gi_option specs[OPTIONS_MAX];
     char command[32];
     snprintf(command, sizeof command, "token %s", k->name);
     gi_options o = {
@@ -338,9 +328,9 @@ static int run_kind(const kind *k, int argc, char **argv) {
         .about = k->about,
         .footer = "Exit status: 0 done, 1 it could not be printed, 2 wrong use, 3 a file cannot be "
                   "read or\nwritten.\n",
-        .specs = specs,
-        .n_specs = k->options(&t, specs),
+        .groups = {k->options},
     };
+    o.groups[0].base = &t;
     int exit_code;
     if (!gi_command_begin(&o, argc, argv, &exit_code)) return exit_code;
     glint_error err = {0};
