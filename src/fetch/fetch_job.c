@@ -193,7 +193,10 @@ static void take_file(gi_fetch_job *job, double now_ms) {
         fail(job, GLINT_ERR_MEMORY, "no memory");
         return;
     }
-    if (!job->no_cache) keep(job, NULL, now_ms);
+    if (!job->no_cache) {
+        if (job->env->config.kept_bytes_max > 0) atomic_fetch_add(&job->env->n_kept_missed, 1);
+        keep(job, NULL, now_ms);
+    }
     end(job, GLINT_OK);
 }
 

@@ -23,7 +23,7 @@ typedef struct gi_fetch_env {
     CURLM *multi;
     gi_cache *cache;
     gi_fetch_budget budget;
-    atomic_uint_fast64_t n_lookups, n_transfers, n_kept_used, n_stored_used;
+    atomic_uint_fast64_t n_lookups, n_transfers, n_kept_used, n_kept_missed, n_stored_used;
 } gi_fetch_env;
 
 typedef struct gi_fetch_job {

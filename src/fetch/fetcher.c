@@ -439,8 +439,8 @@ static gi_fetch_bytes *look_into_store(gi_fetcher *f, const gi_fetch *w) {
     return bytes;
 }
 
-glint_status gi_fetch_begin(gi_fetcher *f, const gi_fetch_request *request, gi_fetch **ret,
-                            glint_error *err) {
+static glint_status begin(gi_fetcher *f, const gi_fetch_request *request, gi_fetch **ret,
+                          glint_error *err) {
     if (atomic_load(&f->is_off)) return gi_fail(err, GLINT_ERR_UNSUPPORTED, SWITCHED_OFF);
     gi_fetch *w = gi_calloc(1, sizeof *w);
     if (!w) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a fetch");
@@ -466,7 +466,6 @@ glint_status gi_fetch_begin(gi_fetcher *f, const gi_fetch_request *request, gi_f
     w->ctx = request->ctx;
     atomic_init(&w->is_cancelled, false);
     atomic_init(&w->n_owners, 2);
-    atomic_fetch_add(&f->n_begun, 1);
     w->stored = look_into_store(f, w);
     *ret = w; /* before the thread may call on_done */
     pthread_mutex_lock(&f->lock);
@@ -475,6 +474,14 @@ glint_status gi_fetch_begin(gi_fetcher *f, const gi_fetch_request *request, gi_f
     pthread_mutex_unlock(&f->lock);
     curl_multi_wakeup(f->env.multi);
     return GLINT_OK;
+}
+
+glint_status gi_fetch_begin(gi_fetcher *f, const gi_fetch_request *request, gi_fetch **ret,
+                            glint_error *err) {
+    atomic_fetch_add(&f->n_begun, 1);
+    const glint_status st = begin(f, request, ret, err);
+    if (st != GLINT_OK) atomic_fetch_add(&f->n_failed, 1);
+    return st;
 }
 
 void gi_fetch_cancel(gi_fetch *fetch) {
@@ -487,6 +494,7 @@ void gi_fetch_free(gi_fetch *fetch) {
 }
 
 gi_fetch_stats gi_fetcher_get_stats(gi_fetcher *f) {
+    const gi_cache_stats kept = gi_cache_get_stats(f->env.cache);
     return (gi_fetch_stats){
         .n_begun = atomic_load(&f->n_begun),
         .n_joined = atomic_load(&f->n_joined),
@@ -494,6 +502,9 @@ gi_fetch_stats gi_fetcher_get_stats(gi_fetcher *f) {
         .n_lookups = atomic_load(&f->env.n_lookups),
         .n_transfers = atomic_load(&f->env.n_transfers),
         .n_kept_used = atomic_load(&f->env.n_kept_used),
+        .n_kept_missed = atomic_load(&f->env.n_kept_missed),
+        .n_kept_evicted = kept.n_evictions,
+        .kept_bytes = kept.n_bytes,
         .n_stored_used = atomic_load(&f->env.n_stored_used),
         .n_waiting = atomic_load(&f->n_waiting),
         .used_bytes = atomic_load(&f->env.budget.used_bytes),

@@ -147,10 +147,15 @@ void gi_fetch_free(gi_fetch *fetch);
 
 /** What the fetcher did so far and holds now. */
 typedef struct gi_fetch_stats {
-    uint64_t n_begun, n_joined, n_failed;
+    uint64_t n_begun;  /**< asked for, those that were refused at once included */
+    uint64_t n_joined; /**< of these */
+    uint64_t n_failed; /**< of these, for whatever reason, refusals and cancelled ones included */
     uint64_t n_lookups, n_transfers; /**< what reached for the network */
     uint64_t n_stored_used;          /**< found in the store */
     uint64_t n_kept_used;            /**< answered from the cache, asked about or not */
+    uint64_t n_kept_missed;          /**< files that came over the network, with a cache */
+    uint64_t n_kept_evicted;
+    size_t kept_bytes;
     size_t n_waiting;
     size_t used_bytes; /**< arriving, held and kept */
 } gi_fetch_stats;

@@ -354,10 +354,19 @@ static bool prepare(void *ctx, gi_sched_request *r) {
 /* ---- answering ---- */
 
 static double waited_ms(const gi_sched_item *item) {
+    const double *entered_ms = item->entered_ms;
     double ms = 0;
-    for (int s = GI_SCHED_ARRIVED; s < GI_SCHED_RUNNING; s += 2)
-        if (item->entered_ms[s + 1] > 0) ms += item->entered_ms[s + 1] - item->entered_ms[s];
+    for (int s = GI_SCHED_ARRIVED; s < GI_SCHED_RUNNING; s += 2) {
+        const int to = entered_ms[s + 1] > 0 ? s + 1 : GI_SCHED_DONE; /* on, or out of the line */
+        if (entered_ms[s] > 0) ms += entered_ms[to] - entered_ms[s];
+    }
     return ms;
+}
+
+/* Whether the line took it in, or kept it so long that it gave up; not if it was refused as it was
+ * read. */
+static bool was_in_line(const gi_sched_item *item) {
+    return item->entered_ms[GI_SCHED_WAITING] > 0 || item->entered_ms[GI_SCHED_ADMITTING] <= 0;
 }
 
 static void free_asking(asking *a) {
@@ -379,10 +388,13 @@ static void cancel_calls(asking *a) {
 
 static void answer(asking *a) {
     gi_reply *reply = &a->responder.reply;
-    reply->queue_ms = fmax(waited_ms(&a->calls[0].request.item) - reply->fetch_ms, 0);
+    const gi_sched_item *item = &a->calls[0].request.item;
+    if (a->fetch) reply->fetch_ms = gi_picture_fetch_ms(a->fetch);
+    reply->queue_ms = fmax(waited_ms(item) - reply->fetch_ms, 0);
     reply->total_ms = gi_clock_ms() - gi_http_received_ms(a->http);
     gi_reply_record(reply, a->error.code == GI_API_OK, gi_http_record(a->http));
     gi_http_record(a->http)->is_kept = a->kept != NULL;
+    gi_http_record(a->http)->has_waited = a->error.code == GI_API_OK || was_in_line(item);
     gi_responder_finish(&a->responder, &a->error);
     free_asking(a);
 }

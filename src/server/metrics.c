@@ -66,7 +66,8 @@ static const gi_metrics_info OWN[N_OWN] = {
     [OWN_TOTAL] = {"glint_request_seconds", "histogram", "route, task",
                    "From a request's headers to its answer."},
     [OWN_STAGES] = {"glint_stage_seconds", "histogram", "stage, route, task",
-                    "The parts of it that answers call timing_ms."},
+                    "The parts of it that answers call timing_ms; queue and fetch also of requests "
+                    "that gave up or failed while they waited."},
     [OWN_TOKENS] = {"glint_tokens_total", "counter", "kind",
                     "Tokens; image and cached are among prompt, forced among completion."},
     [OWN_AUTH] = {"glint_auth_failures_total", "counter", "reason",
@@ -181,13 +182,14 @@ void gi_metrics_count(gi_metrics *m, const gi_record *r) {
     cell *c = cell_of(m, i_route, task_of(m, r->task));
     if (!c) return;
     observe(&c->total, r->total_ms);
-    if (!r->has_result) return;
-    count_tokens(m, &r->usage);
     double stages_ms[GI_RECORD_STAGES];
     gi_record_stages(r->queue_ms, r->fetch_ms, &r->timing, stages_ms);
     /* A kept answer went through none of the model's stages. */
-    const size_t n_stages = r->is_kept ? GI_RECORD_STAGES_SERVER : GI_RECORD_STAGES;
-    for (size_t i = 0; i < n_stages; i++) observe(&c->stages[i], stages_ms[i]);
+    const bool was_run = r->has_result && !r->is_kept;
+    const size_t i_begin = r->has_waited ? 0 : GI_RECORD_STAGES_SERVER;
+    const size_t i_end = was_run ? GI_RECORD_STAGES : GI_RECORD_STAGES_SERVER;
+    for (size_t i = i_begin; i < i_end; i++) observe(&c->stages[i], stages_ms[i]);
+    if (r->has_result) count_tokens(m, &r->usage);
 }
 
 /* ---- writing ---- */

@@ -52,11 +52,14 @@
     X(PICTURE_MISSES, "glint_cache_misses_total", "cache=\"picture\"", "counter",                  \
       "Look-ups that found nothing.")                                                              \
     X(ANSWER_MISSES, "glint_cache_misses_total", "cache=\"answer\"", "counter", "")                \
+    X(URL_MISSES, "glint_cache_misses_total", "cache=\"url\"", "counter", "")                      \
     X(PICTURE_BYTES, "glint_cache_bytes", "cache=\"picture\"", "gauge", "What a cache holds.")     \
     X(ANSWER_BYTES, "glint_cache_bytes", "cache=\"answer\"", "gauge", "")                          \
+    X(URL_BYTES, "glint_cache_bytes", "cache=\"url\"", "gauge", "")                                \
     X(PICTURE_EVICTIONS, "glint_cache_evictions_total", "cache=\"picture\"", "counter",            \
       "What had to go to make room.")                                                              \
     X(ANSWER_EVICTIONS, "glint_cache_evictions_total", "cache=\"answer\"", "counter", "")          \
+    X(URL_EVICTIONS, "glint_cache_evictions_total", "cache=\"url\"", "counter", "")                \
     X(DECODER_PICTURES, "glint_decoder_pictures_total", "", "counter",                             \
       "Pictures given to decoder processes.")                                                      \
     X(DECODER_CRASHES, "glint_decoder_crashes_total", "", "counter",                               \
@@ -64,10 +67,11 @@
     X(DECODER_RESTARTS, "glint_decoder_restarts_total", "", "counter",                             \
       "Decoder programs started again after the first of each slot.")                              \
     X(FETCH_ON, "glint_fetch_on", "", "gauge", "1 while pictures by URL are fetched.")             \
-    X(FETCHES, "glint_fetches_total", "", "counter", "Pictures by URL that were asked for.")       \
+    X(FETCHES, "glint_fetches_total", "", "counter",                                               \
+      "Pictures by URL that were asked for, refused ones included.")                               \
     X(FETCH_JOINED, "glint_fetches_joined_total", "", "counter",                                   \
       "Of these, joined to a fetch under way.")                                                    \
-    X(FETCH_FAILED, "glint_fetch_failures_total", "", "counter", "Of these, failed.")              \
+    X(FETCH_FAILED, "glint_fetch_failures_total", "", "counter", "Of these, failed or refused.")   \
     X(FETCH_TRANSFERS, "glint_fetch_transfers_total", "", "counter",                               \
       "Transfers over the network.")                                                               \
     X(FETCH_BYTES, "glint_fetch_bytes", "", "gauge",                                               \

@@ -140,8 +140,11 @@ bool gi_picture_fetch_take(const gi_picture_fetch *f, const char *request_id,
     return error->code == GI_API_OK;
 }
 
-double gi_picture_fetch_ms(const gi_picture_fetch *f) {
-    return f->done_ms - f->begun_ms;
+double gi_picture_fetch_ms(gi_picture_fetch *f) {
+    pthread_mutex_lock(&f->lock);
+    const double until_ms = f->n_pending > 0 ? gi_clock_ms() : f->done_ms;
+    pthread_mutex_unlock(&f->lock);
+    return until_ms - f->begun_ms;
 }
 
 void gi_picture_fetch_end(gi_picture_fetch *f) {

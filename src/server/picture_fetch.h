@@ -43,8 +43,8 @@ bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant, const gi_in
 bool gi_picture_fetch_take(const gi_picture_fetch *f, const char *request_id,
                            gi_field_picture *pictures, gi_api_error *error);
 
-/** Time from begin until all were there, in milliseconds. After on_ready. */
-double gi_picture_fetch_ms(const gi_picture_fetch *f);
+/** Time from begin until all were there, or until now, in milliseconds. */
+double gi_picture_fetch_ms(gi_picture_fetch *f);
 
 /** Give up what is under way and let go of the files. When it returns, on_ready is over or will
  * never be called. NULL is fine. */

@@ -47,6 +47,7 @@ typedef struct gi_record {
     char *prompt_text;     /**< redacted, any bytes; owned; NULL = not wanted */
     size_t n_prompt_bytes; /**< of prompt_text */
     double queue_ms, fetch_ms;
+    bool has_waited; /**< these count: it was answered, or was in the line until it ended */
 
     /* Of those that it answered. */
     bool has_result;

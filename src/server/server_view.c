@@ -62,6 +62,9 @@ static void view_model(const gi_server_parts *p, gi_metrics_view *view) {
 static void view_fetcher(gi_fetcher *fetcher, double *values) {
     const gi_fetch_stats s = gi_fetcher_get_stats(fetcher);
     values[GI_SERIES_URL_HITS] = (double)s.n_kept_used;
+    values[GI_SERIES_URL_MISSES] = (double)s.n_kept_missed;
+    values[GI_SERIES_URL_BYTES] = (double)s.kept_bytes;
+    values[GI_SERIES_URL_EVICTIONS] = (double)s.n_kept_evicted;
     values[GI_SERIES_FETCH_ON] = !gi_fetcher_is_off(fetcher);
     values[GI_SERIES_FETCHES] = (double)s.n_begun;
     values[GI_SERIES_FETCH_JOINED] = (double)s.n_joined;

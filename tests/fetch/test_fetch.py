@@ -157,7 +157,7 @@ class Policy(Base):
             self.assert_failed(probe.get("https://ok.pics.test.evil.test/"), "not allowed", "refused")
             self.assert_failed(probe.get("https://ok.pics.test:8080/ok.png"), "port", "refused")
             self.assert_failed(probe.get(f"https://{PUBLIC}/ok.png"), "not allowed", "refused")
-            self.assertEqual(probe.stats[:5], (0, 0, 0, 0, 0))
+            self.assertEqual(probe.stats[:5], (7, 0, 7, 0, 0))
         with Probe(*HTTP, "--port", 8080, "--host", PUBLIC, "--host", f"[{PUBLIC6}]") as probe:
             self.assert_fetched(probe.get("http://ok.pics.test:8080/ok.png"))
             self.assert_fetched(probe.get(f"http://{PUBLIC}/ok.png"))

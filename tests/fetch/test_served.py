@@ -165,6 +165,40 @@ class Served(unittest.TestCase):
                 for one in waiting:
                     self.assertEqual(one.result().status, 200)
 
+    def test_figures(self):
+        """What is refused and what never came are counted like the rest, with the time that was waited for it."""
+        def figure(name):
+            lines = [line for line in server.get("/metrics").body.decode().splitlines() if line.startswith(name + " ")]
+            return float(lines[0].split()[1]) if lines else 0
+
+        def stage(name, what="count", task="audit"):
+            return figure(f'glint_stage_seconds_{what}{{stage="{name}",route="{ROUTE}",task="{task}"}}')
+
+        with serve("--image-fetch-ms", "700", "--image-cache-mib", "1") as server:
+            fresh = "http://ok.pics.test/cache?name=figures&send=Cache-Control:%20max-age%3D60"
+            for url in (fresh, fresh, "http://ok.pics.test/ok.png"):
+                self.assertEqual(server.post({"image": url, "prompt": "x"}).status, 200)
+            self.assertEqual(figure('glint_cache_hits_total{cache="url"}'), 1)
+            self.assertEqual(figure('glint_cache_misses_total{cache="url"}'), 2)
+            self.assertGreater(figure('glint_cache_bytes{cache="url"}'), len(PNG))
+            self.assertEqual((figure("glint_fetches_total"), figure("glint_fetch_failures_total")), (3, 0))
+            for url in ("https://elsewhere.test/", "http://ok.pics.test:8080/", "http:"):
+                self.assertEqual(server.post({"image": url, "prompt": "x"}).status, 422)
+            self.assertEqual((figure("glint_fetches_total"), figure("glint_fetch_failures_total")), (6, 3))
+            before = [stage(name, what) for name in ("fetch", "queue") for what in ("count", "sum")]
+            self.assertEqual(before[::2], [6, 6])
+            # The fetch runs out of time; then the request does.
+            self.assertEqual(server.post({"image": "http://ok.pics.test/silence?figures", "prompt": "x"}).status, 422)
+            self.assertEqual(server.post({"image": "http://ok.pics.test/silence?figures", "prompt": "x",
+                                          "timeout_ms": 300}).status, 504)
+            after = [stage(name, what) for name in ("fetch", "queue") for what in ("count", "sum")]
+            self.assertEqual(after[::2], [8, 8])
+            self.assertGreater(after[1] - before[1], 0.9)
+            self.assertLess(after[3] - before[3], 0.6)
+            # Refused as it was read: it waited for nothing.
+            self.assertEqual(server.post({"image": 1, "task": "ask"}).status, 400)
+            self.assertEqual(stage("queue", task=""), 0)
+
     def test_nobody_waits_any_more(self):
         with serve("--image-fetches-max", "1", "--image-fetch-ms", "60000") as server:
             body = json.dumps({"image": "http://ok.pics.test/silence?gone", "prompt": "x"}).encode()

@@ -471,6 +471,18 @@ class Metrics(OpsTest):
         self.assertGreater(figures["glint_response_body_bytes_total", {}], 500)
         self.assertGreaterEqual(figures["glint_audit_lines_total", {}], 6)
 
+    def test_who_gave_up_in_the_line_waited(self):
+        server = self.start("--sequences-max", "1", "--ready-max", "1")
+        first = server.in_background({"prompt": "run_ms=2000", "task": "ask"})
+        wait_until(lambda: Figures(server)["glint_requests_in_state", {"state": "running"}] == 1, "it runs")
+        self.assertEqual(server.post({"prompt": "x", "task": "describe", "timeout_ms": 400}).status, 504)
+        self.assertEqual(first.result().status, 200)
+        figures = Figures(server)
+        labels = {"stage": "queue", "route": ROUTE, "task": "describe"}
+        self.assertEqual(figures["glint_stage_seconds_count", labels], 1)
+        self.assertGreater(figures["glint_stage_seconds_sum", labels], 0.3)
+        self.assertEqual(figures["glint_stage_seconds_count", {**labels, "stage": "decode"}], 0)
+
     def test_histograms_grow(self):
         server = self.start()
         for ms in (0, 30, 250):

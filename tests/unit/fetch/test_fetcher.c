@@ -174,6 +174,8 @@ static void waits(void **state) {
     assert_int_equal(s.n_begun, 3);
     assert_int_equal(s.n_transfers, 3);
     assert_int_equal(s.n_kept_used, 2);
+    assert_int_equal(s.n_kept_missed, 1);
+    assert_true(s.kept_bytes > 4);
     assert_int_equal(s.n_lookups, 0);
     assert_int_equal(s.used_bytes, 4);
     gi_fetcher_free(f);
@@ -306,7 +308,10 @@ static void refuses_urls_before_anything(void **state) {
                          GLINT_ERR_ARG);
         assert_int_equal(err.code, GLINT_ERR_ARG);
     }
-    assert_int_equal(gi_fetcher_get_stats(f).n_begun, 0);
+    const gi_fetch_stats s = gi_fetcher_get_stats(f);
+    assert_int_equal(s.n_begun, sizeof urls / sizeof urls[0]);
+    assert_int_equal(s.n_failed, s.n_begun);
+    assert_int_equal(s.n_waiting, 0);
     gi_fetcher_free(f);
 }
 

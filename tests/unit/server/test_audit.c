@@ -320,7 +320,8 @@ static void test_hang_at_open(void **state) {
 static const char *const ROUTES[] = {"/a", "/b"};
 
 static void *count_many(void *arg) {
-    gi_record r = {.route = "/b", .status = 200, .total_ms = 20, .has_result = true};
+    gi_record r = {
+        .route = "/b", .status = 200, .total_ms = 20, .has_waited = true, .has_result = true};
     memcpy(r.task, "ask", sizeof "ask");
     r.usage.prompt_tokens = 3;
     for (int i = 0; i < LINES; i++) gi_metrics_count(arg, &r);
@@ -341,6 +342,12 @@ static void test_metrics(void **state) {
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     const gi_record gone = {.route = "/zzz", .status = GI_RECORD_CLIENT_GONE};
     gi_metrics_count(m, &gone);
+    gi_record late = {.route = "/a", .status = 504, .code = GI_API_DEADLINE, .has_waited = true};
+    late.queue_ms = 1500;
+    late.fetch_ms = 5000;
+    gi_metrics_count(m, &late);
+    gi_record refused = {.route = "/a", .status = 400, .code = GI_API_INVALID_JSON};
+    gi_metrics_count(m, &refused);
     gi_metrics_view view;
     gi_metrics_view_init(&view);
     view.model = "a \"b\" \\ c\n";
@@ -356,6 +363,11 @@ static void test_metrics(void **state) {
         "glint_request_seconds_sum{route=\"/b\",task=\"ask\"} 40.000000\n",
         "glint_request_seconds_bucket{route=\"/b\",task=\"ask\",le=\"0.01\"} 0\n",
         "glint_request_seconds_bucket{route=\"/b\",task=\"ask\",le=\"0.025\"} 2000\n",
+        "glint_stage_seconds_count{stage=\"decode\",route=\"/b\",task=\"ask\"} 2000\n",
+        "glint_request_seconds_count{route=\"/a\",task=\"\"} 2\n",
+        "glint_stage_seconds_count{stage=\"queue\",route=\"/a\",task=\"\"} 1\n",
+        "glint_stage_seconds_sum{stage=\"queue\",route=\"/a\",task=\"\"} 1.500000\n",
+        "glint_stage_seconds_sum{stage=\"fetch\",route=\"/a\",task=\"\"} 5.000000\n",
         "glint_tokens_total{kind=\"prompt\"} 6000\n",
         "model=\"a \\\"b\\\" \\\\ c\\n\"",
         "# TYPE glint_cache_hits_total counter\nglint_cache_hits_total{cache=\"url\"} 7\n",
@@ -363,6 +375,7 @@ static void test_metrics(void **state) {
     for (size_t i = 0; i < sizeof LINES_WANTED / sizeof LINES_WANTED[0]; i++)
         if (!strstr(text, LINES_WANTED[i])) fail_msg("no %s in\n%s", LINES_WANTED[i], text);
     assert_null(strstr(text, "glint_steps_total"));
+    assert_null(strstr(text, "stage=\"decode\",route=\"/a\""));
     gi_buf_done(&out);
     gi_buf_init(&out, 100);
     assert_int_equal(gi_metrics_write(m, &view, &out, NULL), GLINT_ERR_LIMIT);
