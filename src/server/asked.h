@@ -3,8 +3,7 @@
  * What a request asks for: from its body to a glint_request. Holds what that borrows from until
  * all jobs of the request are made.
  *
- *     gi_asked_check_head    the Content-Type, before the body is there
- *     gi_asked_begin         the same again, kept
+ *     gi_asked_begin         the Content-Type, before the body is there
  *     gi_asked_read          JSON or form -> fields, turns
  *     gi_asked_digest_pictures
  *     gi_asked_decode        base64 -> pictures' bytes

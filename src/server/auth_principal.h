@@ -34,9 +34,8 @@ typedef struct gi_tenant_limits {
 typedef struct gi_principal {
     char tenant[GI_AUTH_NAME_BYTES]; /**< salts caches, is counted and limited as one */
     char key_id[GI_AUTH_NAME_BYTES]; /**< kid of the token's key or id of the API key; "" = none */
-    char
-        subject[GI_AUTH_SUBJECT_BYTES]; /**< `sub` of the token: UTF-8 without control characters */
-    unsigned scopes;                    /**< gi_scope bits */
+    char subject[GI_AUTH_SUBJECT_BYTES]; /**< `sub` of the token: UTF-8 without controls */
+    unsigned scopes;                     /**< gi_scope bits */
     gi_tenant_limits limits;
 } gi_principal;
 

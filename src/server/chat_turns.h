@@ -4,12 +4,11 @@
  *
  *     {"role": "system" | "developer" | "user" | "assistant",
  *      "content": "text" | [{"type": "text", "text": "..."},
- *                           {"type": "image_url", "image_url": {"url": "data:...", "detail":
- * ...}}]}
+ *                           {"type": "image_url", "image_url": {"url": "data:..."}}]}
  *
- * `detail` and `name` have no effect. Other members must be null or an empty array, as they are in
- * an answer that a client sends back as it came; anything else would be lost silently and is
- * refused.
+ * `detail` (beside "url") and `name` have no effect. Other members must be null or an empty array,
+ * as they are in an answer that a client sends back as it came; anything else would be lost
+ * silently and is refused.
  */
 #ifndef GI_SERVER_CHAT_TURNS_H
 #define GI_SERVER_CHAT_TURNS_H

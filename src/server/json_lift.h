@@ -4,8 +4,7 @@
  * picture is a string of a million bytes; so strings that are plainly base64 are lifted out of the
  * text first and stay where they are:
  *
- *     {"image":"iVBORw0...","prompt":"?"}   ->   {"image":"\u00000","prompt":"?"}  + [span of
- * image]
+ *     {"image":"iVBORw0...","prompt":"?"}   ->   {"image":"\u00000","prompt":"?"}, [iVBORw0...]
  *
  * Lifting changes no verdict: a lifted string is a whole, valid JSON string, and another valid
  * string stands in its place. The stand-ins begin with a zero byte, and nothing is lifted from a

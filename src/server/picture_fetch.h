@@ -25,7 +25,7 @@ bool gi_picture_fetch_needed(const gi_field_picture *pictures, size_t n);
  * @param fetcher    NULL: this server fetches nothing.
  * @param fields     its pictures, and whether it may use and leave kept ones.
  * @param on_ready   called once, by any thread, this one included, unless gi_picture_fetch_end
- * comes first. Must not block.
+ *                   comes first. Must not block.
  * @param ret        the caller ends it; untouched on failure.
  * @return false with `error` set: no fetcher, or no memory. A URL that cannot be fetched is no
  *         failure here, so that it looks like one whose server does not answer.

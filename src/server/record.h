@@ -28,7 +28,7 @@ typedef struct gi_record_digest {
 
 typedef struct gi_record {
     /* The HTTP layer's. */
-    const char *method; /**< "-" when it is no token */
+    const char *method; /**< constant; "other" when it is none that is known */
     const char *route;  /**< constant; "-" when there is none */
     gi_trace trace;
     int status;       /**< of the answer, or GI_RECORD_CLIENT_GONE */
