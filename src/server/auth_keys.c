@@ -75,9 +75,11 @@ static glint_status get_name(const entry *e, const char *key, bool required,
     return GLINT_OK;
 }
 
-/* The array "keys", with room for its elements. */
-static glint_status begin_keys(const gi_json_file *f, size_t entry_bytes, const json_t **ret_array,
-                               void **ret_entries, glint_error *err) {
+static glint_status no_memory(const gi_json_file *f, glint_error *err) {
+    return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->place.what);
+}
+
+static glint_status get_keys(const gi_json_file *f, const json_t **ret, glint_error *err) {
     const entry e = {&f->place, f->root};
     const json_t *array = NULL;
     GI_TRY(at(&e, "keys", gi_json_get_array(f->root, NULL, "keys", true, &array, err), err));
@@ -85,9 +87,18 @@ static glint_status begin_keys(const gi_json_file *f, size_t entry_bytes, const 
     if (n > GI_AUTH_KEYS_MAX)
         return gi_json_fail_at(e.text, e.obj, "keys", err, GLINT_ERR_LIMIT, "%zu keys, at most %d",
                                n, GI_AUTH_KEYS_MAX);
-    *ret_entries = gi_calloc(n ? n : 1, entry_bytes);
-    if (!*ret_entries) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->place.what);
-    *ret_array = array;
+    *ret = array;
+    return GLINT_OK;
+}
+
+typedef glint_status (*add_key_fn)(gi_auth_keys *keys, const entry *e, glint_error *err);
+
+static glint_status add_each(const gi_json_file *f, const json_t *array, add_key_fn add,
+                             gi_auth_keys *keys, glint_error *err) {
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const entry e = {&f->place, json_array_get(array, i)};
+        GI_TRY(add(keys, &e, err));
+    }
     return GLINT_OK;
 }
 
@@ -173,14 +184,10 @@ static glint_status add_token_key(gi_auth_keys *keys, const entry *e, glint_erro
 
 static glint_status read_token_keys(const gi_json_file *f, gi_auth_keys *keys, glint_error *err) {
     const json_t *array = NULL;
-    void *entries = NULL;
-    GI_TRY(begin_keys(f, sizeof *keys->token_keys, &array, &entries, err));
-    keys->token_keys = entries;
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        const entry e = {&f->place, json_array_get(array, i)};
-        GI_TRY(add_token_key(keys, &e, err));
-    }
-    return GLINT_OK;
+    GI_TRY(get_keys(f, &array, err));
+    keys->token_keys = gi_calloc(json_array_size(array), sizeof *keys->token_keys);
+    if (!keys->token_keys) return no_memory(f, err);
+    return add_each(f, array, add_token_key, keys, err);
 }
 
 /* ---- API keys ---- */
@@ -260,14 +267,10 @@ static glint_status add_api_key(gi_auth_keys *keys, const entry *e, glint_error 
 
 static glint_status read_api_keys(const gi_json_file *f, gi_auth_keys *keys, glint_error *err) {
     const json_t *array = NULL;
-    void *entries = NULL;
-    GI_TRY(begin_keys(f, sizeof *keys->api_keys, &array, &entries, err));
-    keys->api_keys = entries;
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        const entry e = {&f->place, json_array_get(array, i)};
-        GI_TRY(add_api_key(keys, &e, err));
-    }
-    return GLINT_OK;
+    GI_TRY(get_keys(f, &array, err));
+    keys->api_keys = gi_calloc(json_array_size(array), sizeof *keys->api_keys);
+    if (!keys->api_keys) return no_memory(f, err);
+    return add_each(f, array, add_api_key, keys, err);
 }
 
 /* ---- limits of tenants ---- */
@@ -319,7 +322,7 @@ static glint_status read_tenants(const gi_json_file *f, gi_auth_keys *keys, glin
                                "%zu tenants, at most %d", n, GI_AUTH_KEYS_MAX);
     gi_tenant_entry *more =
         gi_realloc_array(keys->tenants, keys->n_tenants + n, sizeof *keys->tenants);
-    if (!more) return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory", f->place.what);
+    if (!more) return no_memory(f, err);
     keys->tenants = more;
     const char *name;
     json_t *value;
