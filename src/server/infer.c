@@ -468,8 +468,7 @@ void gi_infer_submit(gi_infer *s, const gi_infer_route *route, gi_http_request *
     gi_http_respond_error(r, &error, NULL);
 }
 
-void gi_infer_hangup(gi_infer *s, gi_http_request *r) {
-    (void)s;
+void gi_infer_hangup(gi_http_request *r) {
     asking *a = gi_http_get_user(r);
     if (!a) return;
     pthread_mutex_lock(&a->lock);

@@ -8,8 +8,8 @@
 
 #include <glint/glint.h>
 
-#include "fetch/fetcher.h"
 #include "base/cache.h"
+#include "fetch/fetcher.h"
 #include "sched/sched.h"
 #include "server/access.h"
 #include "server/audit_salt.h"
@@ -56,7 +56,7 @@ void gi_infer_check_head(const gi_infer_route *route, gi_http_request *r);
 void gi_infer_submit(gi_infer *s, const gi_infer_route *route, gi_http_request *r);
 
 /** Nobody waits for the answer any more. For on_hangup. */
-void gi_infer_hangup(gi_infer *s, gi_http_request *r);
+void gi_infer_hangup(gi_http_request *r);
 
 /** What goes on, and what the cache of answers did. Any thread. */
 void gi_infer_get_stats(gi_infer *s, gi_sched_stats *ret_sched, gi_cache_stats *ret_answers);

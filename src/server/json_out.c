@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 static glint_status push_escape(gi_buf *b, uint32_t cp, glint_error *err) {
     switch (cp) {
@@ -25,7 +26,7 @@ static glint_status push_escape(gi_buf *b, uint32_t cp, glint_error *err) {
     }
 }
 
-static int must_escape(uint32_t cp) {
+static bool must_escape(uint32_t cp) {
     return cp < 0x20 || cp == '"' || cp == '\\' || cp == 0x7F || cp == 0x2028 || cp == 0x2029;
 }
 

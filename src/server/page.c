@@ -9,7 +9,6 @@
 #include "base/sha256.h"
 #include "server/header_value.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -68,7 +67,7 @@ static void fill(form *f, const gi_embedded *file, const char *hex, bool is_gzip
         {is_gzip ? "Content-Encoding" : NULL, "gzip"},
         {NULL, NULL},
     };
-    static_assert(sizeof lines == sizeof f->headers, "as many as there is room for");
+    _Static_assert(sizeof lines == sizeof f->headers, "as many as there is room for");
     memcpy(f->headers, lines, sizeof lines);
 }
 

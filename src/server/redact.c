@@ -219,6 +219,13 @@ static size_t labelled_end(const reader *r, size_t at) {
     return end > at && value <= 180 && has_label(r, at) ? end : at;
 }
 
+/* Bytes of a digit, or of a dot behind one; 0 when there is neither. */
+static size_t number_char_bytes(const reader *r, size_t at, bool may_be_dot) {
+    size_t n;
+    if (digit_at(r, at, &n) >= 0) return n;
+    return may_be_dot && at < r->n && r->s[at] == '.';
+}
+
 /* 39°54'20"N, 39度54分, 39.9°N: degrees, then minutes or a direction. */
 static size_t degrees_end(const reader *r, size_t at) {
     static const char *const MINUTES[] = {"'", "\xE2\x80\xB2", "\xE2\x80\x99", "\xE5\x88\x86"};
@@ -229,13 +236,10 @@ static size_t degrees_end(const reader *r, size_t at) {
     } PARTS[] = {{DEGREES, 2}, {MINUTES, 4}, {SECONDS, 4}};
     size_t p = at, n_parts = 0;
     for (; n_parts < 3; n_parts++) {
-        size_t q = p, n, n_digits = 0;
-        while (n_digits < 12 && (digit_at(r, q, &n) >= 0 ||
-                                 (n_digits > 0 && q < r->n && r->s[q] == '.' && (n = 1) == 1))) {
+        size_t q = p, n_chars = 0;
+        for (size_t n; n_chars < 12 && (n = number_char_bytes(r, q, n_chars > 0)) > 0; n_chars++)
             q += n;
-            n_digits++;
-        }
-        if (n_digits == 0 || q >= r->n) break;
+        if (n_chars == 0 || q >= r->n) break;
         const size_t n_mark = mark_bytes(r, q, PARTS[n_parts].marks, PARTS[n_parts].n_marks);
         if (n_mark == 0) break;
         p = q + n_mark;

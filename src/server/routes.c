@@ -269,8 +269,8 @@ static void on_request(void *ctx, gi_http_request *r) {
 }
 
 static void on_hangup(void *ctx, gi_http_request *r) {
-    gi_server *s = ctx;
-    gi_infer_hangup(atomic_load(&s->infer), r);
+    (void)ctx;
+    gi_infer_hangup(r);
 }
 
 /* Probes, pages and figures do not wait for the audit log: whether the process lives, and whether
