@@ -36,7 +36,7 @@ static void check(const char *token, size_t n, bool is_signed) {
                                              {"glint", "me", "tenant", 30}};
     for (size_t i = 0; i < 2; i++) {
         gi_principal p = {0};
-        gi_jwt_refusal why = {0};
+        gi_auth_refusal why = {0};
         if (gi_jwt_check(the_keys(), &policies[i], token, n, NOW_S, &p, &why)) {
             gi_assert(is_signed && gi_auth_is_name(p.tenant, strlen(p.tenant)));
             gi_assert(strcmp(p.key_id, "k") == 0 && (p.scopes & ~(unsigned)GI_SCOPE_ALL) == 0);

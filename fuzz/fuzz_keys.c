@@ -45,7 +45,7 @@ static void check_credential(gi_auth *a, const gi_auth_keys *k, const char *text
                                     {.api_key = text, .n_api_key = 1}};
     for (size_t i = 0; i < 2; i++) {
         gi_principal p = {0};
-        gi_jwt_refusal why = {0};
+        gi_auth_refusal why = {0};
         const gi_auth_outcome got = gi_auth_check(a, &both[i], NOW_S, &p, &why);
         if (got == GI_AUTH_ACCEPTED) {
             check_name(p.tenant);

@@ -253,7 +253,7 @@ static bool authenticate(gi_access *a, const rules *now, gi_http_request *r, gi_
         gi_log(GI_LOG_DEBUG, "auth", "id=%s from=%s blocked", gi_http_request_id(r), address);
         return answer(r, GI_API_AUTH_BLOCKED, blocked.retry_ms);
     }
-    gi_jwt_refusal why;
+    gi_auth_refusal why;
     const gi_auth_outcome outcome = gi_auth_check(a->auth, &headers, time(NULL), ret, &why);
     if (outcome == GI_AUTH_ACCEPTED) return true;
     if (outcome == GI_AUTH_NO_MEMORY) return answer(r, GI_API_OVERLOADED, 0);

@@ -107,13 +107,13 @@ bool gi_auth_sha256(const void *bytes, size_t n, uint8_t out[GI_AUTH_SHA256_BYTE
 
 /* ---- one credential ---- */
 
-static bool refuse(gi_jwt_refusal *why, const char *reason) {
+static bool refuse(gi_auth_refusal *why, const char *reason) {
     why->reason = reason;
     return false;
 }
 
 static bool check_api_key(const gi_auth_keys *keys, const char *text, size_t n, int64_t now_s,
-                          gi_principal *ret, gi_jwt_refusal *why) {
+                          gi_principal *ret, gi_auth_refusal *why) {
     uint8_t hash[GI_AUTH_SHA256_BYTES];
     if (n != GI_AUTH_API_KEY_CHARS ||
         memcmp(text, GI_AUTH_API_KEY_PREFIX, strlen(GI_AUTH_API_KEY_PREFIX)) != 0)
@@ -140,7 +140,7 @@ static const char *bearer_of(const char *authorization) {
 }
 
 static bool check_one(const gi_auth *a, const gi_auth_keys *keys, const gi_auth_headers *h,
-                      int64_t now_s, gi_principal *ret, gi_jwt_refusal *why) {
+                      int64_t now_s, gi_principal *ret, gi_auth_refusal *why) {
     if (h->n_authorization + h->n_api_key > 1) return refuse(why, "more than one credential");
     if (h->api_key) return check_api_key(keys, h->api_key, strlen(h->api_key), now_s, ret, why);
     const char *text = h->authorization ? bearer_of(h->authorization) : NULL;
@@ -152,9 +152,9 @@ static bool check_one(const gi_auth *a, const gi_auth_keys *keys, const gi_auth_
 }
 
 gi_auth_outcome gi_auth_check(gi_auth *a, const gi_auth_headers *headers, int64_t now_s,
-                              gi_principal *ret, gi_jwt_refusal *why) {
+                              gi_principal *ret, gi_auth_refusal *why) {
     if (headers->n_authorization + headers->n_api_key == 0) return GI_AUTH_NOT_GIVEN;
-    *why = (gi_jwt_refusal){0};
+    *why = (gi_auth_refusal){0};
     gi_principal p = {0};
     gi_tenant_limits limits;
     key_set *set = take_ref(a, &limits);

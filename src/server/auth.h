@@ -57,7 +57,7 @@ typedef enum gi_auth_outcome {
  * Any number of threads at once.
  */
 gi_auth_outcome gi_auth_check(gi_auth *a, const gi_auth_headers *headers, int64_t now_s,
-                              gi_principal *ret, gi_jwt_refusal *why);
+                              gi_principal *ret, gi_auth_refusal *why);
 
 /** SHA-256. False: OpenSSL has no memory. */
 bool gi_auth_sha256(const void *bytes, size_t n, uint8_t out[GI_AUTH_SHA256_BYTES]);

@@ -39,6 +39,14 @@ typedef struct gi_principal {
     gi_tenant_limits limits;
 } gi_principal;
 
+/** Why a credential was refused: words for the log, constant. And whose key it named, once known.
+ */
+typedef struct gi_auth_refusal {
+    const char *reason;
+    char key_id[GI_AUTH_NAME_BYTES]; /**< "" until a key was found */
+    bool is_memory;                  /**< not refused: there was no memory to look */
+} gi_auth_refusal;
+
 /** True for 1..64 bytes of the characters of a name. */
 bool gi_auth_is_name(const char *s, size_t n);
 

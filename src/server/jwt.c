@@ -23,7 +23,7 @@ enum {
 /* The last second of the year 9999; what lies behind it is no date but a mistake or a trick. */
 static const double DATE_MAX = 253402300799.0;
 
-static bool refuse(gi_jwt_refusal *why, const char *reason) {
+static bool refuse(gi_auth_refusal *why, const char *reason) {
     why->reason = reason;
     return false;
 }
@@ -36,7 +36,7 @@ typedef struct parts {
     size_t n_signed; /* the signature is over this many bytes from the beginning */
 } parts;
 
-static bool split(const char *token, size_t n, parts *ret, gi_jwt_refusal *why) {
+static bool split(const char *token, size_t n, parts *ret, gi_auth_refusal *why) {
     if (n > GI_JWT_BYTES_MAX) return refuse(why, "longer than 8192 bytes");
     const char *end = token + n, *first = memchr(token, '.', n);
     const char *second = first ? memchr(first + 1, '.', (size_t)(end - first - 1)) : NULL;
@@ -54,7 +54,8 @@ static bool split(const char *token, size_t n, parts *ret, gi_jwt_refusal *why) 
     return true;
 }
 
-static json_t *parse_object(const uint8_t *bytes, size_t n, const char *what, gi_jwt_refusal *why) {
+static json_t *parse_object(const uint8_t *bytes, size_t n, const char *what,
+                            gi_auth_refusal *why) {
     json_t *v = NULL;
     const glint_status st = gi_json_parse(bytes, n, what, &v, NULL);
     if (st == GLINT_OK && json_is_object(v)) return v;
@@ -80,7 +81,7 @@ static bool is_any(const char *s, const char *const *words) {
 }
 
 static bool check_header(const json_t *header, const gi_auth_keys *keys,
-                         const gi_token_key **ret_key, gi_jwt_refusal *why) {
+                         const gi_token_key **ret_key, gi_auth_refusal *why) {
     static const char *const refused[] = {"crit", "b64", "zip", "enc", "cty",
                                           "jwk",  "jku", "x5u", "x5c", NULL};
     static const char *const types[] = {"JWT", "at+jwt", "application/at+jwt", NULL};
@@ -101,12 +102,12 @@ static bool check_header(const json_t *header, const gi_auth_keys *keys,
 
 bool gi_jwt_check_signature(const gi_auth_keys *keys, const char *token, size_t n,
                             const gi_token_key **ret_key, uint8_t *ret_payload,
-                            size_t *ret_n_payload, gi_jwt_refusal *why) {
+                            size_t *ret_n_payload, gi_auth_refusal *why) {
     uint8_t header_bytes[HEADER_TEXT_MAX], signature[GI_AUTH_SIGNATURE_BYTES_MAX + 2];
     size_t n_header = 0, n_signature = 0;
     const gi_token_key *key = NULL;
     parts p;
-    *why = (gi_jwt_refusal){0};
+    *why = (gi_auth_refusal){0};
     if (!split(token, n, &p, why)) return false;
     if (p.n_signature > GI_BASE64URL_TEXT_BYTES(GI_AUTH_SIGNATURE_BYTES_MAX) - 1)
         return refuse(why, "its signature is too long");
@@ -138,7 +139,7 @@ static bool get_date(const json_t *claims, const char *name, bool *ret_has, doub
     return true;
 }
 
-static bool check_dates(const json_t *claims, double now, double skew, gi_jwt_refusal *why) {
+static bool check_dates(const json_t *claims, double now, double skew, gi_auth_refusal *why) {
     double exp = 0, nbf = 0, iat = 0;
     bool has_exp, has_nbf, has_iat;
     if (!get_date(claims, "exp", &has_exp, &exp) || !get_date(claims, "nbf", &has_nbf, &nbf) ||
@@ -167,7 +168,7 @@ static bool has_audience(const json_t *aud, const char *wanted) {
     return found;
 }
 
-static bool check_parties(const json_t *claims, const gi_jwt_policy *policy, gi_jwt_refusal *why) {
+static bool check_parties(const json_t *claims, const gi_jwt_policy *policy, gi_auth_refusal *why) {
     const json_t *aud = json_object_get(claims, "aud");
     const char *iss;
     if (policy->audience && !(aud && has_audience(aud, policy->audience)))
@@ -229,7 +230,7 @@ static bool get_tenant(const json_t *claims, const char *name, const gi_token_ke
 }
 
 static bool check_claims(const json_t *claims, const gi_jwt_policy *policy, const gi_token_key *key,
-                         int64_t now_s, gi_principal *ret, gi_jwt_refusal *why) {
+                         int64_t now_s, gi_principal *ret, gi_auth_refusal *why) {
     gi_principal p = *ret;
     if (!check_dates(claims, (double)now_s, (double)policy->skew_s, why) ||
         !check_parties(claims, policy, why))
@@ -244,7 +245,7 @@ static bool check_claims(const json_t *claims, const gi_jwt_policy *policy, cons
 }
 
 bool gi_jwt_check(const gi_auth_keys *keys, const gi_jwt_policy *policy, const char *token,
-                  size_t n, int64_t now_s, gi_principal *ret, gi_jwt_refusal *why) {
+                  size_t n, int64_t now_s, gi_principal *ret, gi_auth_refusal *why) {
     uint8_t payload[GI_JWT_BYTES_MAX];
     size_t n_payload = 0;
     const gi_token_key *key = NULL;

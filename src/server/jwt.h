@@ -24,13 +24,6 @@ typedef struct gi_jwt_policy {
     int64_t skew_s;           /**< how far clocks may be apart */
 } gi_jwt_policy;
 
-/** Why a token was refused: words for the log, constant. And whose key it named, once known. */
-typedef struct gi_jwt_refusal {
-    const char *reason;
-    char key_id[GI_AUTH_NAME_BYTES]; /**< "" until a key was found */
-    bool is_memory;                  /**< not refused: there was no memory to look */
-} gi_jwt_refusal;
-
 /**
  * Check form and signature.
  *
@@ -42,7 +35,7 @@ typedef struct gi_jwt_refusal {
  */
 bool gi_jwt_check_signature(const gi_auth_keys *keys, const char *token, size_t n,
                             const gi_token_key **ret_key, uint8_t *ret_payload,
-                            size_t *ret_n_payload, gi_jwt_refusal *why);
+                            size_t *ret_n_payload, gi_auth_refusal *why);
 
 /**
  * The same, and the claims.
@@ -51,6 +44,6 @@ bool gi_jwt_check_signature(const gi_auth_keys *keys, const char *token, size_t 
  * @param ret   tenant, key id, subject and scopes; limits stay untouched. Untouched on failure.
  */
 bool gi_jwt_check(const gi_auth_keys *keys, const gi_jwt_policy *policy, const char *token,
-                  size_t n, int64_t now_s, gi_principal *ret, gi_jwt_refusal *why);
+                  size_t n, int64_t now_s, gi_principal *ret, gi_auth_refusal *why);
 
 #endif

@@ -79,7 +79,7 @@ static void attacks(void **state) {
         const json_t *token = json_object_get(row, "token");
         const double start_ms = gi_clock_ms();
         bool is_accepted = false;
-        gi_jwt_refusal why = {0};
+        gi_auth_refusal why = {0};
         for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
             gi_principal p = {0};
             is_accepted |= gi_jwt_check(keys[k], &policy, json_string_value(token),
@@ -160,7 +160,7 @@ static void judge_test(const json_t *tests, const json_t *test, const gi_auth_ke
     uint8_t payload[GI_JWT_BYTES_MAX];
     size_t n_payload = 0;
     const gi_token_key *key = NULL;
-    gi_jwt_refusal why = {.reason = no_keys};
+    gi_auth_refusal why = {.reason = no_keys};
     const bool is_accepted =
         keys && gi_jwt_check_signature(keys, token, strlen(token), &key, payload, &n_payload, &why);
     const bool is_valid = strcmp(text(test, "result"), "valid") == 0;

@@ -96,7 +96,7 @@ static gi_buf token_of(const rig *r, int alg, const char *claims) {
     return b;
 }
 
-static bool is_accepted(const rig *r, int alg, const void *token, size_t n, gi_jwt_refusal *why) {
+static bool is_accepted(const rig *r, int alg, const void *token, size_t n, gi_auth_refusal *why) {
     gi_principal p = {.tenant = "untouched"};
     const bool ok = gi_jwt_check(r->keys[alg], &POLICY, token, n, NOW_S, &p, why);
     if (!ok) {
@@ -109,7 +109,7 @@ static bool is_accepted(const rig *r, int alg, const void *token, size_t n, gi_j
 static void every_bit(void **state) {
     const rig *r = *state;
     for (int alg = 0; alg < N_ALGS; alg++) {
-        gi_jwt_refusal why = {0};
+        gi_auth_refusal why = {0};
         gi_buf token = token_of(r, alg, GOOD);
         assert_true(is_accepted(r, alg, token.data, token.len, &why));
         for (int other = 0; other < N_ALGS; other++)
@@ -129,7 +129,7 @@ static void every_bit(void **state) {
 static void keys_survive_files(void **state) {
     const rig *r = *state;
     for (int alg = 0; alg < N_ALGS; alg++) {
-        gi_jwt_refusal why = {0};
+        gi_auth_refusal why = {0};
         gi_sign_key again = {0};
         gi_buf text, token;
         gi_buf_init(&text, TEXT_BYTES);
@@ -178,7 +178,7 @@ static void claims(void **state) {
     };
     const rig *r = *state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        gi_jwt_refusal why = {0};
+        gi_auth_refusal why = {0};
         gi_buf token = token_of(r, 0, cases[i].claims);
         const bool ok = is_accepted(r, 0, token.data, token.len, &why);
         if (ok != !cases[i].refusal) fail_msg("%s: %s", cases[i].claims, why.reason);
@@ -204,7 +204,7 @@ static void audience_is_compared_whole(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[256];
         gi_principal p = {0};
-        gi_jwt_refusal why;
+        gi_auth_refusal why;
         snprintf(text, sizeof text, "{\"exp\":1800000100,\"tenant\":\"t\",\"aud\":%s}",
                  cases[i].aud);
         gi_buf token = token_of(r, 0, text);
@@ -226,7 +226,7 @@ static void principal(void **state) {
         sub);
     gi_buf token = token_of(r, 0, text);
     gi_principal p = {0};
-    gi_jwt_refusal why;
+    gi_auth_refusal why;
     assert_true(gi_jwt_check(r->keys[0], &POLICY, (char *)token.data, token.len, NOW_S, &p, &why));
     assert_string_equal(p.tenant, "acme");
     assert_string_equal(p.key_id, "k");
@@ -256,7 +256,7 @@ static void out_of_memory(void **state) {
     /* Reading again without memory keeps the old keys. */
     for (uint64_t k = 1; k < n - 1; k++) {
         gi_principal p;
-        gi_jwt_refusal why;
+        gi_auth_refusal why;
         gi_alloc_fail_at(k);
         assert_int_equal(gi_auth_reload(auth, NULL), GLINT_ERR_MEMORY);
         gi_alloc_fail_at(0);
@@ -276,7 +276,7 @@ static void *json_alloc(size_t n) {
 static void json_out_of_memory(void **state) {
     const rig *r = *state;
     gi_buf token = token_of(r, 0, GOOD);
-    gi_jwt_refusal why;
+    gi_auth_refusal why;
     uint64_t n = 0;
     bool ok = false;
     json_set_alloc_funcs(json_alloc, free);
@@ -313,7 +313,7 @@ static void api_keys(void **state) {
     assert_int_equal(gi_auth_create(&settings, &auth, NULL), GLINT_OK);
     unlink(path);
     gi_principal p = {0};
-    gi_jwt_refusal why;
+    gi_auth_refusal why;
     gi_auth_headers h = {.api_key = key[0], .n_api_key = 1};
     assert_int_equal(gi_auth_check(auth, &h, 1799999999, &p, &why), GI_AUTH_ACCEPTED);
     assert_string_equal(p.key_id, "a");
