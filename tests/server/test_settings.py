@@ -228,7 +228,7 @@ class Restart(SettingsTest):
                 self.assertTrue(name == "log-format" or f" {name} {changed[key]}" in line, name)
                 self.assertEqual(n_warned, 0, name)
             else:
-                # --listen is a flag and GLINT_MODEL a variable: the file has nothing to say.
+                # --listen and --allow-host are flags and GLINT_MODEL a variable: the file has nothing to say.
                 self.assertEqual(n_warned, 0 if key in ("listen", "model", "allow_host") else 2, warning)
         self.assertIn("settings were read again", lines[-1])  # no warning behind it
 
