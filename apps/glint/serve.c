@@ -144,6 +144,8 @@ static const gi_option ROWS[] = {
      "threads that read requests and decode\npictures"},
     {"timeout-ms", 0, GI_OPTION_INT, AT(settings.timeout_ms), "MS", "60000", NULL, 1, 3600000,
      "deadline of a request, and the most it\nmay ask for, else 504"},
+    {"step-max-ms", 0, GI_OPTION_INT, AT(settings.step_max_ms), "MS", "300000", NULL, 0, 86400000,
+     "a step of the model that takes longer\nis stuck: /live and /ready say 503;\n0 = none is"},
     {"answer-cache-mib", 0, GI_OPTION_INT, AT(answer_cache_mib), "MIB", "0", NULL, 0, 65536,
      "answers kept in MiB, to be given again\nto equal requests; 0 = none"},
     {"drain-ms", 0, GI_OPTION_INT, AT(settings.drain_ms), "MS", "30000", NULL, 0, 3600000,

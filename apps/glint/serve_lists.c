@@ -45,6 +45,7 @@ static const char *const LIMIT_OPTIONS[] = {
     "context",
     "max-side",
     "timeout-ms",
+    "step-max-ms",
     "answer-cache-mib",
     "image-fetch-ms",
     "image-fetch-mib",

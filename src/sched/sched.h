@@ -75,6 +75,7 @@ typedef struct gi_sched gi_sched;
 typedef struct gi_sched_stats {
     size_t n[GI_SCHED_LISTS]; /**< requests in each state */
     double wait_estimate_ms;  /**< until a request submitted now would begin to run */
+    double step_ms;           /**< how long the step of this moment has taken; 0 = there is none */
     bool draining;
     gi_plan_stats plan;
     gi_kv_stats kv;

@@ -123,6 +123,8 @@ static const gi_api_error_info TABLE[GI_API_CODE_COUNT] = {
                                   "The server cannot write its audit log, and answers nothing "
                                   "without it.",
                                   5},
+    [GI_API_STUCK] = {503, "unavailable_error", "stuck",
+                      "The server does not get on with its work.", 5},
     [GI_API_DEADLINE] = {504, "timeout_error", "deadline_exceeded",
                          "The deadline passed before the answer was complete.", 0},
     [GI_API_HTTP_VERSION] = {505, INVALID, "http_version", "Use HTTP/1.1 or HTTP/1.0.", 0},

@@ -507,6 +507,10 @@ void gi_infer_set_limits(gi_infer *s, size_t queue_max, size_t ready_max, int64_
     atomic_store(&s->timeout_ms, timeout_ms);
 }
 
+double gi_infer_step_ms(gi_infer *s) {
+    return gi_sched_get_stats(s->sched).step_ms;
+}
+
 void gi_infer_get_stats(gi_infer *s, gi_sched_stats *ret_sched, gi_cache_stats *ret_answers) {
     *ret_sched = gi_sched_get_stats(s->sched);
     *ret_answers = gi_answer_cache_get_stats(s->answers);

@@ -27,6 +27,8 @@
     X(WAIT, "glint_wait_estimate_seconds", "", "gauge",                                            \
       "How long a request that came now would wait before it runs.")                               \
     X(STEPS, "glint_steps_total", "", "counter", "Steps of the model.")                            \
+    X(STEP_TIME, "glint_step_running_seconds", "", "gauge",                                        \
+      "How long the step of this moment has taken.")                                               \
     X(STEP_ROWS, "glint_step_rows_total", "", "counter",                                           \
       "Tokens fed in all steps; divided by glint_steps_total, the mean batch.")                    \
     X(ANSWER_ROWS, "glint_step_answer_rows_total", "", "counter",                                  \

@@ -47,42 +47,71 @@ static const char *state_name(gi_server_state at) {
     return "unknown";
 }
 
-/* True while /ready says 200. */
-static bool is_ready(gi_server *s) {
-    return state_of(s) == GI_SERVER_READY && !gi_observer_is_blocked(s->observer);
+/* A step of the model does not come back: a device or its driver hangs, most likely. */
+static bool is_stuck(gi_server *s) {
+    gi_infer *infer = atomic_load(&s->infer);
+    return infer && s->settings.step_max_ms > 0 &&
+           gi_infer_step_ms(infer) > (double)s->settings.step_max_ms;
 }
 
-static void reply_state(gi_http_request *r, gi_api_code code, const char *json) {
+/* Why nothing can be answered now, whatever else; or GI_API_OK. */
+static gi_api_code trouble(gi_server *s) {
+    if (gi_observer_is_blocked(s->observer)) return GI_API_AUDIT_UNAVAILABLE;
+    return is_stuck(s) ? GI_API_STUCK : GI_API_OK;
+}
+
+/* Why nobody should send requests; GI_API_OK while /ready says 200. */
+static gi_api_code unready(gi_server *s) {
+    switch (state_of(s)) {
+    case GI_SERVER_LOADING:
+        return GI_API_LOADING;
+    case GI_SERVER_LEAVING:
+    case GI_SERVER_DRAINING:
+        return GI_API_DRAINING;
+    case GI_SERVER_READY:
+        break;
+    }
+    return trouble(s);
+}
+
+/* {"status": "ok"}, or what is the matter. */
+static void reply_state(gi_http_request *r, gi_api_code code) {
     const gi_api_error_info *info = gi_api_error_get(code);
     gi_http_reply reply = {
         .status = info->status, .retry_after_s = info->retry_after_s, .code = code};
     gi_buf_init(&reply.body, STATE_BYTES_MAX);
-    if (gi_buf_puts(&reply.body, json, NULL) != GLINT_OK) reply.status = 503;
+    if (gi_buf_printf(&reply.body, NULL, "{\"status\":\"%s\"}",
+                      code == GI_API_OK ? "ok" : info->code) != GLINT_OK)
+        reply.status = 503;
     gi_http_respond(r, &reply);
+}
+
+/* The JSON that was written, or word that there was no memory for it. */
+static void reply_written(gi_http_request *r, gi_http_reply *reply, glint_status st) {
+    if (st == GLINT_OK) {
+        gi_http_respond(r, reply);
+        return;
+    }
+    gi_buf_done(&reply->body);
+    gi_http_refuse(r, GI_API_OVERLOADED);
 }
 
 /* The process lives and says what it has; 200 in every state, for people and liveness probes. */
 static void serve_health(gi_server *s, gi_http_request *r) {
-    char json[STATE_BYTES_MAX];
-    snprintf(json, sizeof json, "{\"status\":\"%s\",\"model_loaded\":%s}", state_name(state_of(s)),
-             atomic_load(&s->infer) ? "true" : "false");
-    reply_state(r, GI_API_OK, json);
+    gi_http_reply reply = {.status = 200};
+    gi_buf_init(&reply.body, STATE_BYTES_MAX);
+    reply_written(r, &reply,
+                  gi_buf_printf(&reply.body, NULL, "{\"status\":\"%s\",\"model_loaded\":%s}",
+                                state_name(state_of(s)),
+                                atomic_load(&s->infer) ? "true" : "false"));
 }
 
 static void serve_live(gi_server *s, gi_http_request *r) {
-    (void)s;
-    reply_state(r, GI_API_OK, "{\"status\":\"ok\"}");
+    reply_state(r, is_stuck(s) ? GI_API_STUCK : GI_API_OK);
 }
 
 static void serve_ready(gi_server *s, gi_http_request *r) {
-    const gi_server_state at = state_of(s);
-    const bool is_blocked = gi_observer_is_blocked(s->observer);
-    char json[STATE_BYTES_MAX];
-    snprintf(json, sizeof json, "{\"status\":\"%s\"}",
-             at == GI_SERVER_READY && is_blocked ? "audit_unavailable" : state_name(at));
-    gi_api_code code = at == GI_SERVER_LOADING ? GI_API_LOADING : GI_API_DRAINING;
-    if (at == GI_SERVER_READY) code = is_blocked ? GI_API_AUDIT_UNAVAILABLE : GI_API_OK;
-    reply_state(r, code, json);
+    reply_state(r, unready(s));
 }
 
 static void serve_metrics(gi_server *s, gi_http_request *r) {
@@ -98,7 +127,7 @@ static void serve_metrics(gi_server *s, gi_http_request *r) {
     gi_metrics_view_init(&view);
     gi_server_view(&parts, reasons, &view);
     gi_observer_view(s->observer, &view);
-    view.values[GI_SERIES_READY] = is_ready(s);
+    view.values[GI_SERIES_READY] = unready(s) == GI_API_OK;
     view.values[GI_SERIES_RELOADS_FAILED] = (double)atomic_load(&s->n_reloads[0]);
     view.values[GI_SERIES_RELOADS_OK] = (double)atomic_load(&s->n_reloads[1]);
     gi_http_reply reply = {.status = 200, .media_type = GI_METRICS_MEDIA_TYPE};
@@ -113,11 +142,8 @@ static void serve_metrics(gi_server *s, gi_http_request *r) {
 
 /* True when requests are taken; else the request is answered. */
 static bool check_ready(gi_server *s, gi_http_request *r) {
-    const gi_server_state at = state_of(s);
-    const bool is_blocked = gi_observer_is_blocked(s->observer);
-    if ((at == GI_SERVER_READY || at == GI_SERVER_LEAVING) && !is_blocked) return true;
-    gi_api_code code = is_blocked ? GI_API_AUDIT_UNAVAILABLE : GI_API_DRAINING;
-    if (at == GI_SERVER_LOADING) code = GI_API_LOADING;
+    const gi_api_code code = state_of(s) == GI_SERVER_LEAVING ? trouble(s) : unready(s);
+    if (code == GI_API_OK) return true;
     gi_http_refuse(r, code);
     return false;
 }
@@ -136,16 +162,6 @@ static void check_chat(gi_server *s, gi_http_request *r) {
 
 static void serve_chat(gi_server *s, gi_http_request *r) {
     if (check_ready(s, r)) gi_infer_submit(atomic_load(&s->infer), &gi_infer_chat, r);
-}
-
-/* The JSON that was written, or word that there was no memory for it. */
-static void reply_written(gi_http_request *r, gi_http_reply *reply, glint_status st) {
-    if (st == GLINT_OK) {
-        gi_http_respond(r, reply);
-        return;
-    }
-    gi_buf_done(&reply->body);
-    gi_http_refuse(r, GI_API_OVERLOADED);
 }
 
 /* The model, or NULL: then the request is answered. */

@@ -32,6 +32,7 @@ typedef struct gi_server_settings {
     int64_t ready_max;           /**< most waiting requests with decoded pictures in memory */
     int64_t n_crew;              /**< threads that read requests and decode pictures */
     int64_t timeout_ms;          /**< deadline of a request, and the most it may ask for */
+    int64_t step_max_ms;         /**< a step that takes longer is stuck; 0 = none is */
     int64_t drain_ms;            /**< patience of gi_server_drain */
     int64_t drain_delay_ms;      /**< before that, /ready says 503 and requests are still taken */
     gi_audit_settings audit;     /**< without a path there is no audit log */

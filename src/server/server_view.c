@@ -18,6 +18,7 @@ static void view_sched(const gi_sched_stats *s, double *values) {
     for (size_t i = 0; i < GI_SCHED_LISTS; i++) values[GI_SERIES_ARRIVED + i] = (double)s->n[i];
     values[GI_SERIES_WAIT] = s->wait_estimate_ms / 1e3;
     values[GI_SERIES_STEPS] = (double)s->plan.n_steps;
+    values[GI_SERIES_STEP_TIME] = s->step_ms / 1e3;
     values[GI_SERIES_STEP_ROWS] = (double)s->plan.n_rows;
     values[GI_SERIES_ANSWER_ROWS] = (double)s->plan.n_answer_rows;
     values[GI_SERIES_PREEMPTIONS] = (double)s->plan.n_preempted;

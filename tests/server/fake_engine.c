@@ -4,6 +4,7 @@
  * moment it wants to see.
  *
  *     run_ms=N        compute for N milliseconds, beside whoever else runs
+ *     hang_ms=N       its first step takes so long, for all that run
  *     prepare_ms=N    decode pictures for N milliseconds
  *     create=CODE     glint_job_create fails: arg, limit, limit_image, memory, busy, internal
  *     run=CODE        computing fails: deadline, memory, internal
@@ -366,6 +367,7 @@ glint_status gi_job_take(glint_job *j, size_t i_logits, size_t *ret_n_known, gli
     char value[VALUE_BYTES];
     (void)i_logits;
     GI_TRY(scripted_failure(get(&j->script, "run", value), err));
+    if (j->n_known == PROMPT_TOKENS) usleep((unsigned)get_number(&j->script, "hang_ms") * 1000);
     j->result.usage.completion_tokens++;
     *ret_n_known = ++j->n_known;
     if (gi_clock_ms() < j->due_ms && j->n_known < TOKENS_MAX) return GLINT_OK;

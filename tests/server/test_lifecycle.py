@@ -142,6 +142,22 @@ class Lifecycle(unittest.TestCase):
             self.assertEqual(code, 2)
             self.assertIn("no_such", text)
 
+    def test_a_step_that_hangs(self):
+        """It is seen, by those who can restart the process, and goes by when the step ends."""
+        with Server("--step-max-ms", "300") as server:
+            hanging = server.in_background({"prompt": "hang_ms=1500;say=late", "task": "ask"})
+            wait_until(lambda: server.get("/live").status == 503, "it is stuck")
+            for path in ("/live", "/ready"):
+                answer = server.get(path)
+                self.assertEqual((answer.status, answer.json), (503, {"status": "stuck"}), path)
+            refused = server.post({"prompt": "say=x", "task": "ask"})
+            self.assertEqual((refused.status, refused.error["code"]), (503, "stuck"))
+            metrics = server.get("/metrics").body.decode()
+            self.assertGreater(float(metrics.split("\nglint_step_running_seconds ")[1].split()[0]), 0.3)
+            self.assertEqual(hanging.result().json["text"], "late")
+            wait_until(lambda: server.get("/live").status == 200, "it is well again")
+            self.assertEqual(server.post({"prompt": "say=x", "task": "ask"}).json["text"], "x")
+
     def test_help_lists_every_option(self):
         done = subprocess.run([FAKE, "serve", "--help"], capture_output=True, text=True, timeout=PATIENCE_S)
         self.assertEqual(done.returncode, 0)
