@@ -99,8 +99,7 @@ glint_status gi_fetch_args_resolve(gi_fetch_args *a, gi_fetch_config *ret, glint
     for (size_t i = 0; i < a->port_texts.n; i++)
         if (!gi_parse_i64(a->port_texts.values[i], &a->ports[i]) || a->ports[i] < 1 ||
             a->ports[i] > PORT_MAX)
-            return gi_fail(err, GLINT_ERR_ARG, "--allow-image-port: %.80s is not a port",
-                           a->port_texts.values[i]);
+            return gi_fail(err, GLINT_ERR_ARG, "\"%.80s\" is not a port", a->port_texts.values[i]);
     gi_fetch_config c = gi_fetch_config_default();
     c.hosts = a->hosts.values;
     c.n_hosts = a->hosts.n;

@@ -125,6 +125,17 @@ bool gi_options_equal(const gi_options *a, const gi_options *b, size_t i);
  */
 const char *gi_options_source(const gi_options *o, const char *name);
 
+/** Put an option's source, or its flag when it has the default, before the message of a failure
+ * that is about its value. Does nothing with GLINT_OK and GLINT_ERR_MEMORY. */
+void gi_options_blame(const gi_options *o, const char *name, glint_status st, glint_error *err);
+
+/**
+ * Do that for the one option whose value the message begins with, followed by a colon and a space,
+ * or in quotation marks: parts of glint that refuse a name, an address or a file quote it, but do
+ * not know where it was written. Does nothing when no option or several have that value.
+ */
+void gi_options_blame_value(const gi_options *o, glint_error *err);
+
 /** Free strings; texts and lists must not be used any more. */
 void gi_options_done(gi_options *o);
 

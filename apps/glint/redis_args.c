@@ -117,7 +117,7 @@ static glint_status resolve_share(const gi_option_list *share, gi_server_setting
         while (k < N && strcmp(share->values[i], known[k].name) != 0) k++;
         if (k == N)
             return gi_fail(err, GLINT_ERR_ARG,
-                           "--redis-share: \"%.80s\" is none of answers, pictures, fetched, limits",
+                           "\"%.80s\" is none of answers, pictures, fetched, limits",
                            share->values[i]);
         *known[k].target = true;
     }

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "server/server.h"
+#include "store/redis_url.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -187,6 +188,12 @@ static void on_progress(void *ctx, double fraction, const char *what) {
     gi_log(GI_LOG_DEBUG, "serve", "loading: %.0f %% %s", 100 * fraction, what);
 }
 
+/* A failure of a part that was made from the options. */
+static int fail(const setup *from, int code, glint_error *err) {
+    gi_options_blame_value(&from->options, err);
+    return gi_command_fail("serve", code, err);
+}
+
 static void *load_main(void *arg) {
     run *r = arg;
     r->status = gi_server_load(r->server, &r->err);
@@ -276,6 +283,7 @@ static void reload_settings(run *r) {
     if (st == GLINT_OK) st = resolve(next, &settings, &err);
     gi_server_count_reload(r->server, st == GLINT_OK);
     if (st != GLINT_OK) {
+        gi_options_blame_value(&next->options, &err);
         gi_log(GI_LOG_ERROR, "serve", "SIGHUP: the old settings stay: %s", err.message);
         gi_options_done(&next->options);
         return;
@@ -329,7 +337,7 @@ static bool wait_loaded(run *r, int signal_fd, pthread_t loader, int *ret_exit) 
     pthread_join(loader, NULL);
     r->is_loaded = r->status == GLINT_OK;
     if (r->is_loaded) return true;
-    *ret_exit = gi_command_fail("serve", GI_EXIT_MODEL, &r->err);
+    *ret_exit = fail(r->started, GI_EXIT_MODEL, &r->err);
     return false;
 }
 
@@ -368,10 +376,19 @@ static glint_status check_access(gi_access_settings *a, glint_error *err) {
 static glint_status check_hosts(const gi_option_list *hosts, glint_error *err) {
     for (size_t i = 0; i < hosts->n; i++)
         if (!hosts->values[i][0] || strpbrk(hosts->values[i], ":/ "))
-            return gi_fail(err, GLINT_ERR_ARG,
-                           "--allow-host takes a name such as glint.example.com, not \"%s\"",
+            return gi_fail(err, GLINT_ERR_ARG, "\"%.80s\" is not a name such as glint.example.com",
                            hosts->values[i]);
     return GLINT_OK;
+}
+
+/* Its message cannot quote the address, which may hold a password. */
+static glint_status check_redis_url(const gi_options *o, const char *text, glint_error *err) {
+    gi_redis_url url;
+    if (!text) return GLINT_OK;
+    const glint_status st = gi_redis_url_parse(text, &url, err);
+    gi_options_blame(o, "redis", st, err);
+    explicit_bzero(&url, sizeof url);
+    return st;
 }
 
 /* The settings that options mean, but for the engine's. They point into `from`. */
@@ -383,6 +400,7 @@ static glint_status resolve(setup *from, gi_server_settings *ret, glint_error *e
     GI_TRY(gi_fetch_args_resolve(&o->fetch, &settings.fetch, err));
     GI_TRY(gi_audit_args_resolve(&o->audit, &settings.audit, err));
     GI_TRY(gi_redis_args_resolve(&o->redis, &settings, err));
+    GI_TRY(check_redis_url(&from->options, settings.store.url, err));
     settings.body_bytes_max = o->body_max_mib * MIB;
     settings.access.hosts = o->hosts.values;
     settings.access.n_hosts = o->hosts.n;
@@ -405,10 +423,9 @@ static int start(setup *from, int argc, char **argv) {
     run r = {.loaded_fd = -1, .started = from, .argc = argc, .argv = argv};
     int exit_code;
     keep_heap_small();
-    if (resolve(from, &settings, &r.err) != GLINT_OK)
-        return gi_command_fail("serve", GI_EXIT_USAGE, &r.err);
+    if (resolve(from, &settings, &r.err) != GLINT_OK) return fail(from, GI_EXIT_USAGE, &r.err);
     if (resolve_engine(&from->values, &settings.engine, &r.err) != GLINT_OK)
-        return gi_command_fail("serve", GI_EXIT_MODEL, &r.err);
+        return fail(from, GI_EXIT_MODEL, &r.err);
     r.model_dir = settings.engine.model_dir;
     r.has_audit = settings.audit.path != NULL;
     r.has_templates = settings.engine.template_dir != NULL;
@@ -425,7 +442,7 @@ static int start(setup *from, int argc, char **argv) {
     const glint_status st = gi_server_open(&settings, &r.server, &r.err);
     if (st != GLINT_OK) {
         const bool is_usage = st == GLINT_ERR_ARG || st == GLINT_ERR_FORMAT;
-        exit_code = gi_command_fail("serve", is_usage ? GI_EXIT_USAGE : GI_EXIT_INPUT, &r.err);
+        exit_code = fail(from, is_usage ? GI_EXIT_USAGE : GI_EXIT_INPUT, &r.err);
         goto done;
     }
     gi_server_set_image_urls(r.server, gi_fetch_args_are_on(&from->values.fetch));

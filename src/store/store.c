@@ -39,11 +39,14 @@ static glint_status check_settings(const gi_store_settings *g, glint_error *err)
     if (!g->url || !g->secret_file)
         return gi_fail(err, GLINT_ERR_ARG, "Redis needs an address and a file with a secret");
     const size_t n = g->prefix ? strlen(g->prefix) : 0;
-    if (n < 1 || n >= GI_STORE_PREFIX_BYTES)
-        return gi_fail(err, GLINT_ERR_ARG, "Redis: a prefix has 1 to 64 bytes");
-    for (size_t i = 0; i < n; i++)
-        if (g->prefix[i] <= ' ' || g->prefix[i] > '~')
-            return gi_fail(err, GLINT_ERR_ARG, "Redis: a prefix is printable ASCII, no space");
+    bool is_prefix = n >= 1 && n < GI_STORE_PREFIX_BYTES;
+    for (size_t i = 0; is_prefix && i < n; i++)
+        is_prefix = g->prefix[i] > ' ' && g->prefix[i] <= '~';
+    if (!is_prefix)
+        return gi_fail(
+            err, GLINT_ERR_ARG,
+            "\"%.80s\" is no prefix for Redis: 1 to %d printable ASCII characters, no space",
+            g->prefix ? g->prefix : "", GI_STORE_PREFIX_BYTES - 1);
     if (g->timeout_ms < 1 || g->connect_ms < 1 || g->n_connections < 1 ||
         g->n_connections > GI_REDIS_CONNECTIONS_MAX ||
         g->value_bytes_max <= GI_STORE_HEADER_BYTES || g->value_bytes_max > 512 * MIB ||
@@ -72,7 +75,8 @@ static glint_status read_password(const char *path, gi_redis_url *url, glint_err
 static glint_status fill(gi_store *s, const gi_store_settings *g, glint_error *err) {
     GI_TRY(gi_redis_url_parse(g->url, &s->target.url, err));
     if (g->ca_file && !s->target.url.is_tls)
-        return gi_fail(err, GLINT_ERR_ARG, "Redis: roots to trust do nothing without rediss://");
+        return gi_fail(err, GLINT_ERR_ARG, "%s: roots to trust do nothing without rediss://",
+                       g->ca_file);
     GI_TRY(gi_store_secret_load(&s->secret, g->secret_file, err));
     if (g->password_file) GI_TRY(read_password(g->password_file, &s->target.url, err));
     GI_TRY(gi_redis_target_init_tls(&s->target, g->ca_file, err));

@@ -133,9 +133,9 @@ class Templates(ReloadTest):
 class Mistakes(ReloadTest):
     """A start names file and line, before anything is served."""
 
-    def refuse(self, code, words, *options):
-        done = subprocess.run([GLINT, "serve", "--listen", "127.0.0.1:0", "--model", TINY, *options],
-                              capture_output=True, text=True, timeout=PATIENCE_S)
+    def refuse(self, code, words, *options, env=None, listen=("--listen", "127.0.0.1:0")):
+        done = subprocess.run([GLINT, "serve", *listen, "--model", TINY, *options],
+                              capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, **(env or {})})
         last = done.stderr.splitlines()[-1]
         self.assertIn(words, last)
         self.assertEqual(done.returncode, code, last)
@@ -152,6 +152,46 @@ class Mistakes(ReloadTest):
                             ('{"queue_max":\n"5"}', "serve.json:1: queue_max: the value has the wrong type")):
             self.refuse(2, words, "--config", self.write("serve.json", text))
         self.refuse(2, "nowhere.json", "--config", "nowhere.json")
+
+    def test_values_that_a_part_refuses(self):
+        """Those that no type or range says anything about, wherever they come from."""
+        secret = self.write("redis.secret", "0123456789" * 4)
+        hosts = {"allow_image_host": ["a.example"]}
+        redis = {"redis": "redis://127.0.0.1:1", "redis_secret_file": secret}
+        audit = {"audit_log": os.path.join(self.folder.name, "audit.log")}
+        for common, key, value, code, words in (
+                ({}, "listen", "nowhere", 2, '"nowhere" is not an address'),
+                ({}, "allow_image_host", ["a.example", "a b"], 2, '"a b" is not a host'),
+                (hosts, "allow_image_port", ["8443", "65536"], 2, '"65536" is not a port'),
+                (hosts, "image_ca_file", "nowhere.pem", 3, "nowhere.pem: cannot be read"),
+                ({}, "jwt_keys", "nowhere.json", 3, "nowhere.json: No such file"),
+                ({}, "api_keys", "nowhere.json", 3, "nowhere.json: No such file"),
+                ({}, "audit_log", "/nowhere/audit.log", 3, "/nowhere/audit.log: cannot be written to"),
+                (audit, "audit_salt_file", "nowhere.salt", 3, "nowhere.salt: No such file"),
+                (redis, "redis", "http://secret@host", 2, "Redis: an unknown kind of address"),
+                (redis, "redis_secret_file", "nowhere.secret", 3, "nowhere.secret: No such file"),
+                (redis, "redis_password_file", "nowhere.txt", 3, "nowhere.txt: No such file"),
+                (redis, "redis_ca_file", "nowhere.pem", 2, "nowhere.pem: roots to trust do nothing"),
+                (redis, "redis_prefix", "a b", 2, '"a b" is no prefix'),
+                (redis, "redis_share", ["limits", "all"], 2, '"all" is none of answers'),
+                ({}, "templates", "nowhere", 4, "nowhere: templates: No such file")):
+            value = value if isinstance(value, list) else [value]
+            common = {name: what for name, what in common.items() if name != key}
+            path = self.write("serve.json", common)
+            flag = f"--{key.replace('_', '-')}"
+            flags = [word for one in value for word in (flag, one)]
+            self.refuse(code, f"glint serve: {flag}: {words}", "--config", path, *flags)
+            no_flag = {"listen": ()} if key == "listen" else {}
+            self.refuse(code, f"glint serve: GLINT_{key.upper()}: {words}", "--config", path,
+                        env={f"GLINT_{key.upper()}": ",".join(value)}, **no_flag)
+            text = json.dumps(value if key in ("allow_image_host", "allow_image_port", "redis_share") else value[0])
+            path = self.write("serve.json", "{\n" + "".join(f"{json.dumps(name)}: {json.dumps(what)},\n"
+                                                            for name, what in common.items()) + f'"{key}": {text}}}')
+            self.refuse(code, f"glint serve: {path}:{2 + len(common)}: {key}: {words}", "--config", path, **no_flag)
+
+    def test_a_value_of_two_options(self):
+        """Nobody knows which of them was meant."""
+        self.refuse(3, "glint serve: nowhere.json: No such file", "--jwt-keys", "nowhere.json", "--api-keys", "nowhere.json")
 
     def test_templates(self):
         good = {"name": "mine", "description": "x", "prompt": "{prompt}", "max_tokens": 3}

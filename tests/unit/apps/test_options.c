@@ -282,6 +282,45 @@ static void the_nearest_source_wins(void **state) {
     unlink(path);
 }
 
+/* ---- messages about values ---- */
+
+static void expect_blame(const gi_options *o, const char *message, const char *expected) {
+    glint_error err = {.code = GLINT_ERR_IO};
+    snprintf(err.message, sizeof err.message, "%s", message);
+    gi_options_blame_value(o, &err);
+    assert_string_equal(err.message, expected);
+    assert_int_equal(err.code, GLINT_ERR_IO);
+}
+
+static void a_refused_value_is_told_with_its_source(void **state) {
+    char path[32], config[64], expected[96], name[] = "--name=b", *argv[] = {config, name};
+    values v = {0};
+    gi_options o = describe(&v);
+    write_config(path, "{\"loud\": true,\n \"host\": [\"a\", \"c\"]}");
+    snprintf(config, sizeof config, "--config=%s", path);
+    assert_int_equal(gi_options_parse(&o, 2, argv, NULL), GLINT_OK);
+    expect_blame(&o, "b: no such thing", "--name: b: no such thing");
+    expect_blame(&o, "\"b\" is nothing", "--name: \"b\" is nothing");
+    snprintf(expected, sizeof expected, "%s:2: host: c: is it", path);
+    expect_blame(&o, "c: is it", expected);
+    expect_blame(&o, "bc: another", "bc: another");
+    expect_blame(&o, "b:3: has a place", "b:3: has a place");
+    expect_blame(&o, "", "");
+    expect_blame(&o, "\"", "\"");
+    v.name = "c"; /* now it could be either */
+    expect_blame(&o, "c: no such thing", "c: no such thing");
+    v.name = "";
+    expect_blame(&o, "\"\" is nothing", "--name: \"\" is nothing");
+    expect_blame(&o, ": nothing", ": nothing");
+    glint_error err = {.code = GLINT_ERR_ARG, .message = "no"};
+    gi_options_blame(&o, "words-max", GLINT_ERR_ARG, &err);
+    assert_string_equal(err.message, "--words-max: no");
+    gi_options_blame(&o, "words-max", GLINT_OK, &err);
+    assert_string_equal(err.message, "--words-max: no");
+    gi_options_done(&o);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_long_unknown_flag_is_refused),
@@ -294,6 +333,7 @@ int main(void) {
         cmocka_unit_test(sources_and_changes_are_known),
         cmocka_unit_test(the_config_file_may_come_from_a_variable),
         cmocka_unit_test(the_nearest_source_wins),
+        cmocka_unit_test(a_refused_value_is_told_with_its_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
