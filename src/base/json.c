@@ -4,6 +4,7 @@
  */
 #include "base/json.h"
 
+#include "base/ascii.h"
 #include "base/filemap.h"
 
 #include <errno.h>
@@ -31,6 +32,27 @@ static bool depth_is_ok(const char *s, size_t n) {
     return true;
 }
 
+/* A text on its way into jansson. */
+typedef struct feed {
+    const char *at, *end;
+    bool is_short; /* memory was missing */
+} feed;
+
+/* Out of memory, jansson leaves out of a string or a number what did not fit, and only errno tells:
+ * until the next number, whose reader clears it. So digits and what is not digits come in pieces of
+ * their own, and errno is looked at between. */
+static size_t next_piece(void *to, size_t n_max, void *ctx) {
+    feed *f = ctx;
+    size_t n = 0;
+    f->is_short |= errno == ENOMEM;
+    while (n < n_max && f->at + n < f->end &&
+           gi_ascii_is_digit(f->at[n]) == gi_ascii_is_digit(f->at[0]))
+        n++;
+    memcpy(to, f->at, n);
+    f->at += n;
+    return n;
+}
+
 static glint_status parse(const void *data, size_t n_bytes, size_t flags, const char *what,
                           json_t **ret, glint_error *err) {
     if (n_bytes == 0) data = ""; /* neither memchr nor jansson takes a null pointer */
@@ -39,11 +61,13 @@ static glint_status parse(const void *data, size_t n_bytes, size_t flags, const 
         return gi_fail(err, GLINT_ERR_FORMAT, "%s: not valid JSON: a zero byte", what);
     if (!depth_is_ok(data, n_bytes))
         return gi_fail(err, GLINT_ERR_FORMAT, "%s: nested deeper than %d", what, GI_JSON_DEPTH_MAX);
+    feed f = {.at = data, .end = (const char *)data + n_bytes};
     json_error_t je;
     errno = 0;
-    json_t *v = json_loadb(data, n_bytes, flags | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
-    /* Out of memory, jansson says "invalid token", or nothing, or leaves out what did not fit. */
-    if (errno == ENOMEM || (!v && je.text[0] == '\0')) {
+    flags |= JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    json_t *v = json_load_callback(next_piece, &f, flags, &je);
+    /* Out of memory it may also say "invalid token", or nothing. */
+    if (f.is_short || errno == ENOMEM || (!v && je.text[0] == '\0')) {
         json_decref(v);
         return gi_fail(err, GLINT_ERR_MEMORY, "%s: no memory to parse it", what);
     }

@@ -8,6 +8,7 @@
 #include "base/parse.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { KEYS_MAX = 400, TEXT_MAX = 1 << 16 };
@@ -189,9 +190,38 @@ static void dump_appends_or_leaves_alone(void **state) {
     json_decref(root);
 }
 
+/* Whichever allocation fails, the text is read whole or not at all: also where jansson drops what
+ * does not fit into a string or a long number, and then reads a number, which clears errno. */
+static void no_memory_loses_nothing(void **state) {
+    static const char text[] =
+        "{\"a string of more than sixteen bytes\": \"and its value, which is longer \\u00e9 "
+        "still\",\n"
+        "\"b\": [1, -12345678901234567, 0.125000000000000000001e2, \"0123456789012345678901\", 7]}";
+    json_t *whole = NULL;
+    assert_int_equal(gi_json_parse(text, sizeof text - 1, "text", &whole, NULL), GLINT_OK);
+    json_set_alloc_funcs(gi_alloc, gi_free);
+    bool is_met = true;
+    for (uint64_t n = 1; is_met; n++) {
+        json_t *root = NULL;
+        glint_error err = {0};
+        const uint64_t before = gi_alloc_count();
+        gi_alloc_fail_at(n);
+        const glint_status st = gi_json_parse(text, sizeof text - 1, "text", &root, &err);
+        is_met = gi_alloc_count() - before >= n;
+        gi_alloc_fail_at(0);
+        assert_int_equal(st, is_met ? GLINT_ERR_MEMORY : GLINT_OK);
+        assert_int_equal(err.code, st);
+        if (!is_met) assert_true(json_equal(root, whole) && n > 15);
+        json_decref(root);
+    }
+    json_set_alloc_funcs(malloc, free);
+    json_decref(whole);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_member_is_found),
+        cmocka_unit_test(no_memory_loses_nothing),
         cmocka_unit_test(messages_name_file_and_line),
         cmocka_unit_test(dump_appends_or_leaves_alone),
     };
