@@ -4,21 +4,30 @@
  */
 #include "server/fields.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
 
-/* The JSON value that `text` spells, or NULL: "[" text "]" must be an array of one. */
-static json_t *parse_scalar(const char *text, size_t n) {
+/* The JSON value that `text` spells: "[" text "]" must be an array of one. */
+static glint_status parse_scalar(const char *text, size_t n, json_t **ret) {
     gi_buf b;
-    json_t *array = NULL, *value = NULL;
+    json_t *array = NULL;
     gi_buf_init(&b, GLINT_PROMPT_BYTES_MAX);
-    if (gi_buf_puts(&b, "[", NULL) == GLINT_OK && gi_buf_push(&b, text, n, NULL) == GLINT_OK &&
-        gi_buf_puts(&b, "]", NULL) == GLINT_OK &&
-        gi_json_parse(b.data, b.len, "field", &array, NULL) == GLINT_OK &&
-        json_array_size(array) == 1)
-        value = json_incref(json_array_get(array, 0));
+    glint_status st = gi_buf_puts(&b, "[", NULL);
+    if (st == GLINT_OK) st = gi_buf_push(&b, text, n, NULL);
+    if (st == GLINT_OK) st = gi_buf_puts(&b, "]", NULL);
+    if (st == GLINT_OK) st = gi_json_parse(b.data, b.len, "field", &array, NULL);
+    if (st == GLINT_OK && json_array_size(array) != 1) st = GLINT_ERR_FORMAT;
+    if (st == GLINT_OK) *ret = json_incref(json_array_get(array, 0));
     json_decref(array);
     gi_buf_done(&b);
-    return value;
+    return st;
+}
+
+static glint_status make_text(const char *text, size_t n, json_t **ret) {
+    if (!gi_utf8_is_valid((const uint8_t *)text, n, NULL)) return GLINT_ERR_FORMAT;
+    *ret = json_stringn(text, n);
+    return *ret ? GLINT_OK : GLINT_ERR_MEMORY;
 }
 
 static bool is_text_type(gi_field_type type) {
@@ -34,8 +43,11 @@ static bool add_part(json_t *body, const gi_field *field, const gi_multipart_par
                      gi_api_error *error) {
     const char *text = (const char *)part->data;
     const bool is_text = is_text_type(field->type) || is_picture_type(field->type);
-    json_t *value = is_text ? json_stringn(text, part->n_bytes) : parse_scalar(text, part->n_bytes);
-    if (!value)
+    json_t *value = NULL;
+    const glint_status st = is_text ? make_text(text, part->n_bytes, &value)
+                                    : parse_scalar(text, part->n_bytes, &value);
+    if (st == GLINT_ERR_MEMORY) return gi_api_fail(error, GI_API_OVERLOADED, NULL);
+    if (st != GLINT_OK)
         return gi_api_fail_detail(
             error, GI_API_INVALID_VALUE, field->name,
             is_text ? "%s is not valid UTF-8." : "%s must be written as in JSON.", field->name);

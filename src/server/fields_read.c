@@ -187,6 +187,7 @@ static bool read_messages(const reading *r, const json_t *v) {
 static bool read_only(const reading *r, const json_t *v) {
     const char *text = r->field->default_text;
     json_t *only = json_loads(text, JSON_DECODE_ANY, NULL);
+    if (!only) return gi_api_fail(r->error, GI_API_OVERLOADED, NULL);
     const bool ok = json_is_number(v) && json_is_number(only)
                         ? json_number_value(v) == json_number_value(only)
                         : json_equal(v, only);
