@@ -74,11 +74,28 @@ static json_t *schema_of(const gi_field *f, const gi_field_limits *limits, json_
     return json_object();
 }
 
+/* The schema, or null, which stands for "not given". Takes the reference. */
+static json_t *or_null(json_t *schema) {
+    const char *name = json_string_value(json_object_get(schema, "type"));
+    json_t *forms = json_object_get(schema, "anyOf");
+    int failed = 0;
+    if (name)
+        failed = json_object_set_new(schema, "type", json_pack("[s, s]", name, "null"));
+    else if (forms)
+        failed = json_array_append_new(forms, type("null"));
+    else if (json_object_size(schema) > 0) /* else it allows everything */
+        return json_pack("{s:[o, o]}", "anyOf", schema, type("null"));
+    if (!failed) return schema;
+    json_decref(schema);
+    return NULL;
+}
+
 /* A property of a request: its schema, words, and default, which is a value or else words too. */
 static json_t *property(const gi_field *f, const gi_field_limits *limits) {
     char doc[DOC_BYTES];
     json_t *fallback = json_loads(f->default_text, JSON_DECODE_ANY, NULL);
     json_t *schema = schema_of(f, limits, fallback);
+    if (f->type != GI_FIELD_MESSAGES) schema = or_null(schema); /* messages must be given */
     const bool has_words = !fallback && strcmp(f->default_text, "none") != 0;
     snprintf(doc, sizeof doc, "%s%s%s%s", f->doc, has_words ? " Default: " : "",
              has_words ? f->default_text : "", has_words ? "." : "");

@@ -5,7 +5,7 @@ import re
 import subprocess
 import unittest
 
-from harness import FAKE, ROOT, ROUTE, Server
+from harness import FAKE, ROOT, ROUTE, Server, b64, png
 
 try:
     import jsonschema
@@ -29,6 +29,13 @@ def documented(path):
     rows = table[:table.index("\n\n")].split("\n")[2:]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     return {row[0].strip("`"): (row[1], row[2], row[3]) for row in cells}
+
+
+def kind_of(schema):
+    """Its type, beside null."""
+    kinds = schema.get("type", [])
+    kinds = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind != "null"]
+    return kinds[0] if kinds else None
 
 
 class OpenAPI(unittest.TestCase):
@@ -72,9 +79,9 @@ class OpenAPI(unittest.TestCase):
             table = documented(path)
             for field, schema in self.schemas[name]["properties"].items():
                 kind, limits, default = table[field]
-                if "type" in schema:
-                    self.assertEqual(words[schema["type"]], kind, field)
-                if schema.get("type") in ("integer", "number"):
+                if kind_of(schema):
+                    self.assertEqual(words[kind_of(schema)], kind, field)
+                if kind_of(schema) in ("integer", "number"):
                     n_numbers += 1
                     low, high = (float(n) for n in limits.split(" to "))
                     high = min(high, {"max_side": MAX_SIDE, "timeout_ms": TIMEOUT_MS}.get(field, high))
@@ -89,7 +96,7 @@ class OpenAPI(unittest.TestCase):
         """The server takes the ends and refuses what lies beyond; without the default nothing changes."""
         for path, name in REQUESTS.items():
             for field, schema in self.schemas[name]["properties"].items():
-                if schema.get("type") not in ("integer", "number"):
+                if kind_of(schema) not in ("integer", "number"):
                     continue
                 more = {"logprobs": True} if field == "top_logprobs" else {}
                 # A deadline of 1 ms is taken, and then missed.
@@ -97,7 +104,7 @@ class OpenAPI(unittest.TestCase):
                     self.valid(name, {**BASE[path], field: value})
                     answer = self.post(path, {**BASE[path], **more, field: value})
                     self.assertEqual(answer.status, 200, (field, value))
-                step = 1 if schema["type"] == "integer" else 0.001
+                step = 1 if kind_of(schema) == "integer" else 0.001
                 for value in (schema["minimum"] - step, schema["maximum"] + step):
                     with self.assertRaises(jsonschema.ValidationError):
                         self.valid(name, {**BASE[path], field: value})
@@ -105,6 +112,22 @@ class OpenAPI(unittest.TestCase):
                     self.assertEqual((answer.status, answer.error["param"]), (400, field), value)
                     # The words name the same range.
                     self.assertIn(str(schema["maximum"]), answer.error["message"])
+
+    def test_null(self):
+        """Every field may be null, which is as if it were not there; but what must be there may not."""
+        for path, name in REQUESTS.items():
+            for field in self.schemas[name]["properties"]:
+                if field == "messages":
+                    with self.assertRaises(jsonschema.ValidationError):
+                        self.valid(name, {field: None})
+                    self.assertEqual(self.post(path, {field: None}).status, 400)
+                    continue
+                fields = {**BASE[path], field: None}
+                if field == "prompt":
+                    fields["image"] = b64(png())
+                self.valid(name, fields)
+                answer = self.post(path, fields)
+                self.assertEqual(answer.status, 200, (field, answer.body))
 
     def test_defaults_are_true(self):
         for path, name in REQUESTS.items():
