@@ -17,12 +17,7 @@ enum {
     CONFIG_BYTES_MAX = 256 * 1024,
     ARENA_BYTES_MAX = 1024 * 1024,
     FLAGS_MAX = 256,
-    NAME_BYTES_MAX = 64,
     SOURCE_BYTES_MAX = 4096 + 128, /* a path, a line and a name */
-    HELP_COLUMN = 28,
-    HELP_WIDTH = 68, /* of the right column */
-    VALUES_BYTES = 512,
-    WORD_MAX = 40, /* longest word worth a suggestion */
 };
 
 /* An option, where its value goes, and where is noted what it came from. */
@@ -42,7 +37,7 @@ typedef struct parse_run {
     size_t n_flags;
 } parse_run;
 
-/* ---- the tables ---- */
+/* ---- all options of a command ---- */
 
 enum { COMMON_HELP, COMMON_CONFIG, N_COMMON };
 
@@ -67,87 +62,28 @@ const gi_option *gi_options_common(const gi_options *o, size_t *ret_n) {
     return COMMON;
 }
 
-/* The group that has the i-th row, and the row's place in it; NULL after the last. */
-static const gi_option_group *group_at(const gi_options *o, size_t i, size_t *ret_row) {
-    for (size_t g = 0; g < GI_OPTION_GROUPS_MAX; g++) {
-        *ret_row = i;
-        if (i < o->groups[g].n) return &o->groups[g];
-        i -= o->groups[g].n;
-    }
-    *ret_row = i;
-    return NULL;
-}
-
-const gi_option *gi_options_at(const gi_options *o, size_t i) {
-    const gi_option_group *group = group_at(o, i, &i);
-    return group ? &group->rows[i] : NULL;
-}
-
-static void *member_of(const gi_option *row, void *base) {
-    return (char *)base + row->offset;
-}
-
-const void *gi_options_value(const gi_options *o, size_t i) {
-    const gi_option_group *group = group_at(o, i, &i);
-    return group ? member_of(&group->rows[i], group->base) : NULL;
-}
-
 static setting common_setting(gi_options *o, size_t i) {
-    return (setting){.option = &COMMON[i], .target = member_of(&COMMON[i], o)};
+    return (setting){.option = &COMMON[i], .target = (char *)o + COMMON[i].offset};
 }
 
 /* The i-th option of the command, then of every command; headings, too. False after the last. */
 static bool setting_at(gi_options *o, size_t i, setting *ret) {
-    size_t row, n_common;
-    const gi_option_group *group = group_at(o, i, &row);
+    const size_t n = gi_options_count(o);
+    size_t n_common;
     gi_options_common(o, &n_common);
-    if (!group && row >= n_common) return false;
-    *ret = group ? (setting){.option = &group->rows[row],
-                             .target = member_of(&group->rows[row], group->base),
+    if (i >= n + n_common) return false;
+    *ret = i < n ? (setting){.option = gi_options_at(o, i),
+                             .target = gi_options_value(o, i),
                              .source = &o->sources[i]}
-                 : common_setting(o, row);
+                 : common_setting(o, i - n);
     return true;
 }
 
-/* ---- suggestions ---- */
+/* ---- values ---- */
 
 static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
-
-/* Edits between two words: insert, delete, replace, swap neighbours (optimal string alignment). */
-static size_t distance(const char *a, const char *b) {
-    const size_t n = strlen(a), m = strlen(b);
-    size_t d[WORD_MAX + 1][WORD_MAX + 1];
-    if (n > WORD_MAX || m > WORD_MAX) return WORD_MAX;
-    for (size_t i = 0; i <= n; i++) d[i][0] = i;
-    for (size_t j = 0; j <= m; j++) d[0][j] = j;
-    for (size_t i = 1; i <= n; i++)
-        for (size_t j = 1; j <= m; j++) {
-            const size_t change = a[i - 1] != b[j - 1];
-            d[i][j] = least(d[i - 1][j - 1] + change, least(d[i - 1][j], d[i][j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
-        }
-    return d[n][m];
-}
-
-const char *gi_options_nearest(const char *word, const char *const *words, size_t n) {
-    const char *best = NULL;
-    size_t best_distance = 3;
-    for (size_t i = 0; i < n; i++) {
-        const size_t len = strlen(word);
-        if (len >= 3 && strncmp(word, words[i], len) == 0) return words[i];
-        const size_t d = distance(word, words[i]);
-        if (d < best_distance && d < len) {
-            best = words[i];
-            best_distance = d;
-        }
-    }
-    return best;
-}
-
-/* ---- values ---- */
 
 static glint_status bad_value(const parse_run *r, const char *source, const char *text,
                               const char *expected) {
@@ -227,10 +163,10 @@ static glint_status set_value(const parse_run *r, const setting *to, const char 
 /* The option nearest to what was written, or NULL. */
 static const char *nearest_option(const parse_run *r, const char *name, size_t len) {
     const char *names[FLAGS_MAX];
-    char word[WORD_MAX + 1] = "";
+    char word[GI_OPTION_NAME_BYTES] = "";
     size_t n = 0;
     setting s;
-    if (len > WORD_MAX) return NULL;
+    if (len >= sizeof word) return NULL; /* no name is so long */
     for (size_t i = 0; setting_at(r->o, i, &s) && n < FLAGS_MAX; i++)
         if (s.option->kind != GI_OPTION_HEADING) names[n++] = s.option->name;
     for (size_t i = 0; i < len; i++) word[i] = name[i] == '_' ? '-' : name[i];
@@ -325,15 +261,6 @@ static glint_status scan_arguments(parse_run *r, int argc, char **argv) {
 
 /* ---- variables and the config file ---- */
 
-/* "max-tokens" as GLINT_MAX_TOKENS or max_tokens. */
-static void spell(char out[NAME_BYTES_MAX], const char *prefix, const char *name, bool upper) {
-    snprintf(out, NAME_BYTES_MAX, "%s%s", prefix, name);
-    for (char *p = out; *p; p++) {
-        if (*p == '-') *p = '_';
-        if (upper && *p >= 'a' && *p <= 'z') *p = (char)(*p - 'a' + 'A');
-    }
-}
-
 static glint_status copy_text(const parse_run *r, const char *text, size_t len, const char **ret) {
     *ret = gi_arena_strndup(&r->o->arena, text, len);
     return *ret ? GLINT_OK : gi_fail(r->err, GLINT_ERR_MEMORY, "no memory for the options");
@@ -345,8 +272,8 @@ static glint_status note_source(const parse_run *r, const setting *s, const char
 }
 
 static glint_status set_from_variable(const parse_run *r, const setting *s) {
-    char name[NAME_BYTES_MAX];
-    spell(name, "GLINT_", s->option->name, true);
+    char name[GI_OPTION_NAME_BYTES];
+    gi_option_variable(s->option->name, name);
     const char *text = getenv(name);
     if (!text || !*text) return GLINT_OK;
     GI_TRY(note_source(r, s, name));
@@ -400,8 +327,8 @@ static glint_status set_from_json(const parse_run *r, const setting *s, const ch
 static glint_status unknown_setting(const parse_run *r, const gi_json_text *config,
                                     const char *key) {
     const char *near = nearest_option(r, key, strlen(key));
-    char name[NAME_BYTES_MAX] = "";
-    if (near) spell(name, "", near, false);
+    char name[GI_OPTION_NAME_BYTES] = "";
+    if (near) gi_option_key(near, name);
     const glint_status st = gi_fail(r->err, GLINT_ERR_ARG, "unknown setting \"%.80s\"%s%s%s", key,
                                     near ? "; did you mean \"" : "", name, near ? "\"?" : "");
     gi_json_at(config, config->root, key, st, r->err);
@@ -410,9 +337,9 @@ static glint_status unknown_setting(const parse_run *r, const gi_json_text *conf
 
 /* Whether the config file calls the option so. */
 static bool is_key(const gi_option *s, const char *key) {
-    char name[NAME_BYTES_MAX];
+    char name[GI_OPTION_NAME_BYTES];
     if (s->kind == GI_OPTION_HEADING || s->flag_only) return false;
-    spell(name, "", s->name, false);
+    gi_option_key(s->name, name);
     return strcmp(name, key) == 0;
 }
 
@@ -448,7 +375,7 @@ static glint_status apply_flags(const parse_run *r, bool config_only) {
     for (size_t i = 0; i < r->n_flags; i++) {
         const setting *s = &r->flags[i].setting;
         if (config_only != (s->option == &COMMON[COMMON_CONFIG])) continue;
-        char source[NAME_BYTES_MAX + 2];
+        char source[GI_OPTION_NAME_BYTES + 2];
         snprintf(source, sizeof source, "--%s", s->option->name);
         /* The first flag of a list replaces what variables and file gave. */
         bool is_first = true;
@@ -461,8 +388,7 @@ static glint_status apply_flags(const parse_run *r, bool config_only) {
 }
 
 static glint_status make_sources(const parse_run *r) {
-    size_t n = 0;
-    while (gi_options_at(r->o, n)) n++;
+    const size_t n = gi_options_count(r->o);
     r->o->sources = gi_arena_alloc(&r->o->arena, n, sizeof *r->o->sources);
     if (n && !r->o->sources) return gi_fail(r->err, GLINT_ERR_MEMORY, "no memory for the options");
     for (size_t i = 0; i < n; i++) r->o->sources[i] = NULL;
@@ -501,134 +427,6 @@ glint_status gi_options_parse(gi_options *o, int argc, char **argv, glint_error 
     }
     GI_TRY(apply_variables(&r));
     return apply_flags(&r, false);
-}
-
-/* ---- what was read ---- */
-
-const char *gi_options_source(const gi_options *o, const char *name) {
-    const gi_option *s;
-    for (size_t i = 0; (s = gi_options_at(o, i)) != NULL; i++)
-        if (strcmp(s->name, name) == 0) return o->sources[i];
-    return NULL;
-}
-
-static bool is_same_text(const char *a, const char *b) {
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool is_same_list(const gi_option_list *a, const gi_option_list *b) {
-    if (a->n != b->n) return false;
-    for (size_t i = 0; i < a->n; i++)
-        if (strcmp(a->values[i], b->values[i]) != 0) return false;
-    return true;
-}
-
-bool gi_options_equal(const gi_options *a, const gi_options *b, size_t i) {
-    const gi_option *s = gi_options_at(a, i);
-    const void *x = gi_options_value(a, i), *y = gi_options_value(b, i);
-    if (!s || !x || !y) return x == y;
-    switch (s->kind) {
-    case GI_OPTION_HEADING:
-        return true;
-    case GI_OPTION_SWITCH:
-        return *(const bool *)x == *(const bool *)y;
-    case GI_OPTION_INT:
-        return *(const int64_t *)x == *(const int64_t *)y;
-    case GI_OPTION_NUMBER:
-        return *(const double *)x == *(const double *)y;
-    case GI_OPTION_TEXT:
-    case GI_OPTION_CHOICE:
-        return is_same_text(*(const char *const *)x, *(const char *const *)y);
-    case GI_OPTION_LIST:
-        return is_same_list(x, y);
-    }
-    return true;
-}
-
-/* ---- help ---- */
-
-/* "(1 to 64; default 7)", or nothing. */
-static void describe_values(const gi_option *s, char *out, size_t out_bytes) {
-    const char *otherwise = s->fallback ? s->fallback : s->unset;
-    size_t len = 0;
-    out[0] = '\0';
-    if (s->kind == GI_OPTION_INT)
-        len = (size_t)snprintf(out, out_bytes, " (%.0f to %.0f", s->min, s->max);
-    else if (s->kind == GI_OPTION_NUMBER)
-        len = (size_t)snprintf(out, out_bytes, " (%.15g to %.15g", s->min, s->max);
-    else if (s->kind == GI_OPTION_CHOICE)
-        len = (size_t)snprintf(out, out_bytes, " (%s", s->choices);
-    else if (s->kind == GI_OPTION_LIST)
-        len = (size_t)snprintf(out, out_bytes, " (may be repeated");
-    if (otherwise && s->kind != GI_OPTION_SWITCH && len < out_bytes)
-        len += (size_t)snprintf(out + len, out_bytes - len, "%sdefault %s", len ? "; " : " (",
-                                otherwise);
-    if (len > 0 && len < out_bytes) snprintf(out + len, out_bytes - len, ")");
-}
-
-/* Text in the right column: words wrapped, line breaks kept. */
-static void print_column(const char *text, FILE *to) {
-    size_t column = 0;
-    while (*text) {
-        const size_t len = strcspn(text, " \n");
-        const bool wraps = column > 0 && column + 1 + len > HELP_WIDTH;
-        if (wraps) {
-            fprintf(to, "\n%*s", HELP_COLUMN, "");
-            column = 0;
-        }
-        column += (size_t)fprintf(to, "%s%.*s", column ? " " : "", (int)len, text);
-        text += len;
-        if (*text == '\n') {
-            fprintf(to, "\n%*s", HELP_COLUMN, "");
-            column = 0;
-        }
-        text += *text != '\0';
-    }
-}
-
-static void print_option(const gi_option *s, FILE *to) {
-    char left[128], values[VALUES_BYTES], right[2 * VALUES_BYTES];
-    const char letter[] = {'-', s->letter, ',', ' ', '\0'};
-    snprintf(left, sizeof left, "  %s--%s%s%s", s->letter ? letter : "    ", s->name,
-             s->value ? " " : "", s->value ? s->value : "");
-    fprintf(to, "%-*s", HELP_COLUMN, left);
-    if (strlen(left) >= HELP_COLUMN) fprintf(to, "\n%*s", HELP_COLUMN, "");
-    describe_values(s, values, sizeof values);
-    snprintf(right, sizeof right, "%s%s", s->help, values);
-    print_column(right, to);
-    fputc('\n', to);
-}
-
-/* One line on variables, with the command's first option as the example. */
-static void print_variables(const gi_options *o, FILE *to) {
-    const gi_option *s;
-    for (size_t i = 0; (s = gi_options_at(o, i)) != NULL; i++) {
-        char name[NAME_BYTES_MAX];
-        if (s->kind == GI_OPTION_HEADING || s->flag_only) continue;
-        spell(name, "GLINT_", s->name, true);
-        fprintf(to, "\nAn option can also be set by a variable: --%s by %s.\n", s->name, name);
-        return;
-    }
-}
-
-void gi_options_print_help(const gi_options *o, FILE *to) {
-    const gi_option *s = gi_options_at(o, 0);
-    bool has_headings = false;
-    fprintf(to, "Usage: %s\n\n%s\n", o->usage, o->about);
-    if (s && s->kind != GI_OPTION_HEADING) fputs("Options:\n", to);
-    for (size_t i = 0; (s = gi_options_at(o, i)) != NULL; i++) {
-        has_headings |= s->kind == GI_OPTION_HEADING;
-        if (s->kind == GI_OPTION_HEADING)
-            fprintf(to, "%s%s\n", i ? "\n" : "", s->name);
-        else
-            print_option(s, to);
-    }
-    if (has_headings) fputs("\nOther:\n", to);
-    size_t n_common;
-    const gi_option *common = gi_options_common(o, &n_common);
-    for (size_t i = 0; i < n_common; i++) print_option(&common[i], to);
-    print_variables(o, to);
-    if (o->footer) fprintf(to, "\n%s", o->footer);
 }
 
 void gi_options_done(gi_options *o) {

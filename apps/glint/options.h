@@ -29,6 +29,9 @@
 /** Most values of a list option, and most operands. */
 #define GI_OPTION_VALUES_MAX 64
 
+/** Room for a name of an option in any of its spellings, and the final zero. */
+#define GI_OPTION_NAME_BYTES 64
+
 typedef enum gi_option_kind {
     GI_OPTION_HEADING, /**< no option: a line of help between groups of options */
     GI_OPTION_SWITCH,  /**< bool; `--x` or `--x=true|false` */
@@ -87,13 +90,16 @@ typedef struct gi_options {
 
     const char *operands[GI_OPTION_VALUES_MAX]; /**< what is not an option, in order */
     size_t n_operands;
-    const char **sources; /**< [rows of all groups] see gi_options_source */
+    const char **sources; /**< [gi_options_count] see gi_options_source */
     bool help_wanted;     /**< -h or --help was there: the caller prints help and exits with 0 */
     const char *config;   /**< the config file; NULL = none */
     gi_arena arena;       /**< strings from variables and the config file */
 } gi_options;
 
-/** The i-th row of all groups, headings too; NULL after the last. */
+/** Rows of all groups, headings too. */
+size_t gi_options_count(const gi_options *o);
+
+/** The i-th of them; NULL after the last. */
 const gi_option *gi_options_at(const gi_options *o, size_t i);
 
 /** The rows that every command has beside its own: -h and, if has_config, --config. [*ret_n] */
@@ -114,7 +120,7 @@ void gi_options_print_help(const gi_options *o, FILE *to);
 
 /** The member with the value of the i-th row, of the type that its kind says; NULL after the last.
  */
-const void *gi_options_value(const gi_options *o, size_t i);
+void *gi_options_value(const gi_options *o, size_t i);
 
 /** Whether the i-th row has the same value in two options of the same tables, parsed apart. */
 bool gi_options_equal(const gi_options *a, const gi_options *b, size_t i);
@@ -138,6 +144,12 @@ void gi_options_blame_value(const gi_options *o, glint_error *err);
 
 /** Free strings; texts and lists must not be used any more. */
 void gi_options_done(gi_options *o);
+
+/** What the option is called in the config file: "max_tokens" for "max-tokens". */
+void gi_option_key(const char *name, char ret[GI_OPTION_NAME_BYTES]);
+
+/** And among the variables: "GLINT_MAX_TOKENS". */
+void gi_option_variable(const char *name, char ret[GI_OPTION_NAME_BYTES]);
 
 /**
  * The word of `words` [n] nearest to `word`, or NULL when none is near: at most two letters

@@ -168,9 +168,10 @@ static void list_reference(const gi_options *options) {
             printf("| option | key | default | values | | SIGHUP |\n|---|---|---|---|---|---|\n");
             continue;
         }
-        printf("| `--%s%s%s` | `", o->name, o->value ? " " : "", o->value ? o->value : "");
-        for (const char *p = o->name; *p; p++) putchar(*p == '-' ? '_' : *p);
-        printf("` | %s | ", default_of(o));
+        char key[GI_OPTION_NAME_BYTES];
+        gi_option_key(o->name, key);
+        printf("| `--%s%s%s` | `%s` | %s | ", o->name, o->value ? " " : "",
+               o->value ? o->value : "", key, default_of(o));
         print_allowed(o);
         printf(" | ");
         print_words(o->help);
