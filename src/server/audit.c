@@ -28,7 +28,8 @@ enum { WRITERS_MAX = 8 };
 
 typedef struct entry {
     struct entry *next;
-    void *token; /* the writer's, and the clock's while it tells */
+    gi_audit_done_fn on_done; /* NULL: nobody waits; the writer's, the clock's while it tells */
+    void *token;
     gi_buf line;
     bool is_written;
 } entry;
@@ -51,7 +52,6 @@ typedef struct writer {
 
 struct gi_audit {
     gi_audit_settings settings;
-    gi_audit_done_fn on_done;
     void *ctx;
     size_t lines_max;
     pthread_t clock;
@@ -115,7 +115,7 @@ static void finish_batch(gi_audit *a, entry *batch) {
     while (batch) {
         entry *e = batch;
         batch = e->next;
-        if (e->token) a->on_done(a->ctx, e->token, e->is_written);
+        if (e->on_done) e->on_done(a->ctx, e->token, e->is_written);
         gi_buf_done(&e->line);
         gi_free(e);
     }
@@ -242,9 +242,8 @@ static glint_status start_writer(gi_audit *a, writer **ret, glint_error *err) {
 
 static void fail_tokens(gi_audit *a, entry *list) {
     for (entry *e = list; e; e = e->next) {
-        void *token = e->token;
-        e->token = NULL;
-        if (token) a->on_done(a->ctx, token, false);
+        if (e->on_done) e->on_done(a->ctx, e->token, false);
+        e->on_done = NULL;
     }
 }
 
@@ -299,13 +298,12 @@ static void *clock_main(void *arg) {
 
 /* ---- the face ---- */
 
-glint_status gi_audit_open(const gi_audit_settings *settings, size_t lines_max,
-                           gi_audit_done_fn on_done, void *ctx, gi_audit **ret, glint_error *err) {
+glint_status gi_audit_open(const gi_audit_settings *settings, size_t lines_max, void *ctx,
+                           gi_audit **ret, glint_error *err) {
     gi_audit *a = gi_calloc(1, sizeof *a);
     if (!a) return gi_fail(err, GLINT_ERR_MEMORY, "audit log: no memory");
     a->settings = *settings;
     a->lines_max = lines_max;
-    a->on_done = on_done;
     a->ctx = ctx;
     atomic_init(&a->is_ok, true);
     pthread_mutex_init(&a->reopening, NULL);
@@ -357,7 +355,7 @@ static gi_audit_fate append(gi_audit *a, entry *e) {
     const bool hangs = atomic_load(&a->writer->is_hanging);
     if (a->n_waiting >= a->lines_max || (hangs && !a->settings.serves_unrecorded))
         return GI_AUDIT_LOST;
-    if (hangs) e->token = NULL;
+    if (hangs) e->on_done = NULL;
     if (a->last)
         a->last->next = e;
     else
@@ -365,14 +363,14 @@ static gi_audit_fate append(gi_audit *a, entry *e) {
     a->last = e;
     a->n_waiting++;
     pthread_cond_broadcast(&a->changed);
-    return e->token ? GI_AUDIT_TOLD : GI_AUDIT_TAKEN;
+    return e->on_done ? GI_AUDIT_TOLD : GI_AUDIT_TAKEN;
 }
 
-gi_audit_fate gi_audit_push(gi_audit *a, gi_buf *line, void *token) {
+gi_audit_fate gi_audit_push(gi_audit *a, gi_buf *line, gi_audit_done_fn on_done, void *token) {
     entry *e = gi_calloc(1, sizeof *e);
     gi_audit_fate fate = GI_AUDIT_LOST;
     if (e && gi_buf_puts(line, "\n", NULL) == GLINT_OK) {
-        *e = (entry){.token = token, .line = *line};
+        *e = (entry){.on_done = on_done, .token = token, .line = *line};
         pthread_mutex_lock(&a->lock);
         fate = append(a, e);
         pthread_mutex_unlock(&a->lock);

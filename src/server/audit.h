@@ -39,8 +39,8 @@ typedef struct gi_audit_settings {
 
 typedef struct gi_audit gi_audit;
 
-/** A line was written, or could not be. On a thread of the log's; takes its time out of the
- * others'.
+/** A line was written, or could not be; `ctx` is that of gi_audit_open. On a thread of the log's;
+ * takes its time out of the others'.
  */
 typedef void (*gi_audit_done_fn)(void *ctx, void *token, bool ok);
 
@@ -50,8 +50,8 @@ typedef void (*gi_audit_done_fn)(void *ctx, void *token, bool ok);
  * @param lines_max most lines that wait to be written.
  * @return GLINT_ERR_IO, GLINT_ERR_MEMORY.
  */
-glint_status gi_audit_open(const gi_audit_settings *settings, size_t lines_max,
-                           gi_audit_done_fn on_done, void *ctx, gi_audit **ret, glint_error *err);
+glint_status gi_audit_open(const gi_audit_settings *settings, size_t lines_max, void *ctx,
+                           gi_audit **ret, glint_error *err);
 
 /** Write what waits, close, free. A log that hangs is left to the thread that hangs. NULL is fine.
  */
@@ -68,11 +68,11 @@ typedef enum gi_audit_fate {
  * Hand in a line; its newline is added.
  *
  * @param line  taken over unless it is lost.
- * @param token for on_done, which is called within twice timeout_ms; NULL = nobody waits.
- * @return GI_AUDIT_TOLD with a token, unless the line is lost or the log hangs.
+ * @param on_done called with the token within twice timeout_ms; NULL = nobody waits.
+ * @return GI_AUDIT_TOLD when somebody waits, unless the line is lost or the log hangs.
  * Threads: any. Does not block.
  */
-gi_audit_fate gi_audit_push(gi_audit *a, gi_buf *line, void *token);
+gi_audit_fate gi_audit_push(gi_audit *a, gi_buf *line, gi_audit_done_fn on_done, void *token);
 
 /** Count a line that could not be made. */
 void gi_audit_lost(gi_audit *a);

@@ -59,8 +59,8 @@ static glint_status put_timing(const gi_record *r, gi_buf *b, glint_error *err) 
     return gi_reply_put_timing(b, stages_ms, n_stages, r->total_ms, err);
 }
 
-glint_status gi_audit_line_write(const gi_record *r, const char *id, const gi_principal *who,
-                                 gi_buf *ret, glint_error *err) {
+glint_status gi_audit_line_write(const gi_record *r, gi_audit_line_kind kind, const char *id,
+                                 const gi_principal *who, gi_buf *ret, glint_error *err) {
     gi_buf *b = ret;
     char when[GI_CLOCK_ISO8601_BYTES];
     gi_clock_iso8601(when);
@@ -77,6 +77,7 @@ glint_status gi_audit_line_write(const gi_record *r, const char *id, const gi_pr
     GI_TRY(put(b, "code", gi_api_error_get(r->code)->code, err));
     GI_TRY(gi_buf_printf(b, err, ",\"body_bytes\":%zu", r->body_bytes));
     if (r->is_inference) GI_TRY(put_asked(r, b, err));
+    if (kind == GI_AUDIT_LINE_BEGINS) return gi_buf_puts(b, ",\"begins\":true}", err);
     if (r->has_result) GI_TRY(put_answer(r, b, err));
     GI_TRY(put_timing(r, b, err));
     return gi_buf_puts(b, "}", err);

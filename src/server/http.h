@@ -16,6 +16,8 @@
  * Every request is answered exactly once: with gi_http_respond, after which it must not be used, or
  * with gi_http_stream_begin, any number of writes, and gi_http_stream_end, after which likewise.
  *
+ *     on_stream     a stream begins: nothing of it is on its way. May hold it back until
+ *                   gi_http_stream_release, or refuse it.
  *     on_answer     once for each request, whatever became of it, when its answer is complete: its
  *                   record says what. May hold the answer back, until gi_http_release.
  */
@@ -46,12 +48,21 @@
 typedef struct gi_http gi_http;
 typedef struct gi_http_request gi_http_request;
 
+/** What is to be done with a stream that begins. */
+typedef enum gi_http_beginning {
+    GI_HTTP_BEGINS_NOW,
+    GI_HTTP_BEGINS_HELD,    /**< gi_http_stream_release is due, in bounded time, or was called */
+    GI_HTTP_BEGINS_REFUSED, /**< gi_http_stream_begin fails */
+} gi_http_beginning;
+
 /** Called as said above; `ctx` is that of gi_http_config. */
 typedef struct gi_http_ops {
     void (*on_headers)(void *ctx, gi_http_request *r);
     void (*on_request)(void *ctx, gi_http_request *r);
     /** On a thread of the HTTP layer, under its lock: must not block and must not answer. */
     void (*on_hangup)(void *ctx, gi_http_request *r);
+    /** On the thread that begins it; must not block. NULL: nobody wants to know. */
+    gi_http_beginning (*on_stream)(void *ctx, gi_http_request *r);
     /**
      * On whichever thread answers, perhaps under a lock of the HTTP layer: must not block. NULL:
      * nobody wants to know.
@@ -166,7 +177,7 @@ gi_buf *gi_http_body(gi_http_request *r);
 /** Free the body early, so that its bytes no longer count against body_bytes_total_max. */
 void gi_http_drop_body(gi_http_request *r);
 
-/** What happened to it. Its HTTP part is set when on_answer is called. */
+/** What happened to it. Its HTTP part is set when on_stream and on_answer are called. */
 gi_record *gi_http_record(gi_http_request *r);
 
 /** The caller's own pointer. */
@@ -183,7 +194,8 @@ void gi_http_respond(gi_http_request *r, gi_http_reply *reply);
  * @param media_type Content-Type; constant text.
  * @param keep_alive sent after keep_alive_ms of silence, so that nobody on the way takes the
  *                   connection for dead; constant text, or NULL.
- * @return false without memory: nothing has happened, the request is still to be answered.
+ * @return false without memory, or refused: nothing has happened, the request is still to be
+ *         answered.
  */
 bool gi_http_stream_begin(gi_http_request *r, int status, const char *media_type,
                           const char *keep_alive);
@@ -208,6 +220,12 @@ void gi_http_stream_end(gi_http_request *r, gi_api_code code, gi_buf *tail);
  * @param ok false: in place of the answer goes GI_API_AUDIT_UNAVAILABLE.
  */
 void gi_http_release(gi_http_request *r, bool ok);
+
+/**
+ * Let a stream begin that on_stream held back. Any thread, once.
+ * @param ok false: in place of it goes GI_API_AUDIT_UNAVAILABLE, and writing to it fails.
+ */
+void gi_http_stream_release(gi_http_request *r, bool ok);
 
 /** Write the events that end a stream with an error. GLINT_ERR_LIMIT, GLINT_ERR_MEMORY. */
 glint_status gi_http_write_stream_error(const gi_api_error *error, const char *request_id,

@@ -107,7 +107,7 @@ static enum MHD_Result on_whole(gi_http_request *r) {
     gi_http_watch_lock(h->watch);
     const bool is_over = r->is_raw || r->is_gone;
     const bool is_held = r->is_held && !r->stream.is_begun;
-    const bool must_wait = !is_over && (!r->is_answered || is_held);
+    const bool must_wait = !is_over && (!r->is_answered || is_held || r->stream.is_held);
     if (must_wait && !r->is_suspended) {
         r->is_suspended = true;
         MHD_suspend_connection(r->connection->mhd);

@@ -67,6 +67,8 @@ struct gi_http {
 /** An answer sent piece by piece; under the watch's lock. bytes[n_taken..] wait for the client. */
 typedef struct gi_http_stream {
     bool is_begun, is_ended;
+    bool is_held;           /**< begun, and gi_http_stream_release is due */
+    bool is_refused;        /**< by that: bytes are the answer in place of it */
     bool is_waiting;        /**< suspended: everything is taken, more is to come */
     gi_buf bytes;           /**< of GI_HTTP_STREAM_BYTES_MAX, all reserved when the stream begins */
     size_t n_taken;         /**< of them, by the library */
@@ -124,9 +126,9 @@ void gi_http_request_free(gi_http_request *r);
  * lock. */
 bool gi_http_request_record(gi_http_request *r, gi_api_code code);
 
-/** An answer is given that may be held back; gi_http_release is due, whether it is or not. Under
- * the lock. */
-void gi_http_hold(gi_http_request *r);
+/** Something is given that may be held back; its release is due, whether it is or not. Under the
+ * lock. */
+void gi_http_hold(gi_http_request *r, bool *ret_is_held);
 
 /** Say what became of a request. True: its answer is held back. Any thread. */
 bool gi_http_request_tell(gi_http_request *r, bool may_hold);

@@ -21,7 +21,7 @@ void gi_http_respond(gi_http_request *r, gi_http_reply *reply) {
     r->reply = *reply;
     *reply = (gi_http_reply){0};
     r->is_answered = true;
-    gi_http_hold(r);
+    gi_http_hold(r, &r->is_held);
     const bool is_mine = gi_http_request_record(r, code);
     if (r->connection->phase == GI_HTTP_HANDLING)
         gi_http_set_phase(r->connection, GI_HTTP_SETTLING, 0);
@@ -52,8 +52,10 @@ void gi_http_release(gi_http_request *r, bool ok) {
     if (!ok && !r->is_queued) {
         const gi_api_error_info *info = gi_api_error_get(GI_API_AUDIT_UNAVAILABLE);
         const gi_buf old = r->reply.body;
-        r->reply = (gi_http_reply){
-            .status = info->status, .retry_after_s = info->retry_after_s, .body = body};
+        if (!r->stream.is_begun)
+            r->reply =
+                (gi_http_reply){.status = info->status, .retry_after_s = info->retry_after_s};
+        r->reply.body = body;
         body = old;
     }
     if (r->stream.is_begun) gi_http_stream_finish(r, &r->reply.body);
@@ -62,9 +64,10 @@ void gi_http_release(gi_http_request *r, bool ok) {
         gi_http_set_phase(c, GI_HTTP_REPLYING, h->config.idle_ms);
         if (r->is_suspended) MHD_resume_connection(c->mhd);
     }
+    const bool is_over = !c && !r->stream.is_held;
     gi_http_watch_unlock(h->watch);
     gi_buf_done(&body);
-    if (!c) gi_http_request_free(r);
+    if (is_over) gi_http_request_free(r);
     atomic_fetch_sub(&h->n_held, 1);
 }
 
@@ -113,13 +116,14 @@ static void add_access_headers(struct MHD_Response *response, const gi_http_requ
 }
 
 /* From here on the library writes to the socket; false when somebody already did. */
-static bool begin_reply(gi_http_request *r) {
+static bool begin_reply(gi_http_request *r, bool *ret_is_stream) {
     gi_http *h = r->http;
     gi_http_watch_lock(h->watch);
     const bool ok = !r->is_raw;
+    *ret_is_stream = r->stream.is_begun && !r->stream.is_refused;
     r->is_queued = ok && !r->stream.is_begun;
     if (ok)
-        gi_http_set_phase(r->connection, r->stream.is_begun ? GI_HTTP_STREAMING : GI_HTTP_REPLYING,
+        gi_http_set_phase(r->connection, *ret_is_stream ? GI_HTTP_STREAMING : GI_HTTP_REPLYING,
                           h->config.idle_ms);
     gi_http_watch_unlock(h->watch);
     return ok;
@@ -127,7 +131,7 @@ static bool begin_reply(gi_http_request *r) {
 
 static struct MHD_Response *whole_response(gi_http_request *r) {
     size_t n = 0;
-    void *data = gi_buf_take(&r->reply.body, &n);
+    void *data = gi_buf_take(r->stream.is_refused ? &r->stream.bytes : &r->reply.body, &n);
     atomic_fetch_add(&r->http->body_bytes_out, n);
     struct MHD_Response *response =
         MHD_create_response_from_buffer_with_free_callback(n, data, free_body);
@@ -136,8 +140,8 @@ static struct MHD_Response *whole_response(gi_http_request *r) {
 }
 
 enum MHD_Result gi_http_reply_queue(gi_http_request *r) {
-    if (!begin_reply(r)) return MHD_NO;
-    const bool is_stream = r->stream.is_begun;
+    bool is_stream;
+    if (!begin_reply(r, &is_stream)) return MHD_NO;
     struct MHD_Response *response = is_stream ? gi_http_stream_response(r) : whole_response(r);
     if (!response) return MHD_NO;
     const char *whole_type = r->reply.media_type ? r->reply.media_type : "application/json";

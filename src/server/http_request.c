@@ -228,21 +228,26 @@ void gi_http_request_gone(gi_http_request *r) {
     if (!is_known) h->config.ops.on_hangup(h->config.ctx, r);
 }
 
+/* True when nobody got the answer. A stream that was refused has sent one, whatever follows. */
+static bool is_lost(const gi_http_request *r) {
+    return r->is_gone && !r->stream.is_refused;
+}
+
 bool gi_http_request_record(gi_http_request *r, gi_api_code code) {
     if (r->is_recorded) return false;
     gi_record *record = &r->record;
     r->is_recorded = true;
     record->route = r->route;
-    record->code = r->is_gone ? GI_API_OK : code; /* what ended it is nobody's answer then */
-    record->status = r->is_gone ? GI_RECORD_CLIENT_GONE
+    record->code = is_lost(r) ? GI_API_OK : code; /* what ended it is nobody's answer then */
+    record->status = is_lost(r) ? GI_RECORD_CLIENT_GONE
                                 : (code ? gi_api_error_get(code)->status : r->reply.status);
     record->total_ms = gi_clock_ms() - r->begun_ms;
     return true;
 }
 
-void gi_http_hold(gi_http_request *r) {
+void gi_http_hold(gi_http_request *r, bool *ret_is_held) {
     atomic_fetch_add(&r->http->n_held, 1);
-    r->is_held = true;
+    *ret_is_held = true;
     /* It would be too late to wait for it: who asked in the last moment is not answered. */
     if (r->http->is_closing) r->is_gone = true;
 }
@@ -275,11 +280,11 @@ void gi_http_request_end(gi_http_request *r) {
         r->is_gone = true;
         if (gi_http_request_record(r, GI_API_OK)) gi_http_request_tell(r, false);
     }
-    const int status = r->is_gone ? GI_RECORD_CLIENT_GONE : r->reply.status;
+    const int status = is_lost(r) ? GI_RECORD_CLIENT_GONE : r->reply.status;
     gi_log(GI_LOG_INFO, "http", "id=%s trace=%s method=%s route=%s status=%d ms=%.1f", r->id,
            r->record.trace.trace_id, r->record.method, r->route,
            status ? status : GI_RECORD_CLIENT_GONE, gi_clock_ms() - r->begun_ms);
-    const bool is_held = is_open_stream || r->is_held;
+    const bool is_held = is_open_stream || r->is_held || r->stream.is_held;
     r->connection = NULL; /* from here on the worker may free it */
     gi_http_watch_unlock(h->watch);
     if (!is_held) gi_http_request_free(r);

@@ -35,15 +35,58 @@ bool gi_http_stream_begin(gi_http_request *r, int status, const char *media_type
     gi_assert(!r->is_answered);
     r->is_answered = true;
     r->reply.status = status;
+    r->record.route = r->route;
+    r->record.status = status;
     s->is_begun = true;
     s->media_type = media_type;
     s->keep_alive = keep_alive;
-    if (r->connection->phase == GI_HTTP_HANDLING) {
-        gi_http_set_phase(r->connection, GI_HTTP_STREAMING, h->config.idle_ms);
-        if (r->is_suspended) MHD_resume_connection(r->connection->mhd);
-    }
+    gi_http_hold(r, &s->is_held);
     gi_http_watch_unlock(h->watch);
-    return true;
+    const gi_http_config *config = &h->config;
+    switch (config->ops.on_stream ? config->ops.on_stream(config->ctx, r) : GI_HTTP_BEGINS_NOW) {
+    case GI_HTTP_BEGINS_NOW:
+        gi_http_stream_release(r, true);
+        return true;
+    case GI_HTTP_BEGINS_HELD:
+        return true;
+    case GI_HTTP_BEGINS_REFUSED:
+        break;
+    }
+    gi_http_watch_lock(h->watch);
+    r->is_answered = s->is_begun = s->is_held = false;
+    gi_buf_done(&s->bytes);
+    gi_http_watch_unlock(h->watch);
+    atomic_fetch_sub(&h->n_held, 1);
+    return false;
+}
+
+/* The answer in place of a stream, in memory that is there. Under the lock. */
+static void refuse_stream(gi_http_request *r) {
+    const gi_api_error_info *info = gi_api_error_get(GI_API_AUDIT_UNAVAILABLE);
+    gi_api_error error = {0};
+    gi_api_fail(&error, GI_API_AUDIT_UNAVAILABLE, NULL);
+    r->stream.is_refused = true;
+    r->reply.status = info->status;
+    r->reply.retry_after_s = info->retry_after_s;
+    gi_buf_clear(&r->stream.bytes);
+    gi_api_error_write(&error, r->id, &r->stream.bytes, NULL);
+}
+
+void gi_http_stream_release(gi_http_request *r, bool ok) {
+    gi_http *h = r->http;
+    gi_http_watch_lock(h->watch);
+    gi_assert(r->stream.is_held);
+    r->stream.is_held = false;
+    if (!ok) refuse_stream(r);
+    gi_http_connection *c = r->connection;
+    if (c && c->phase == GI_HTTP_HANDLING) {
+        gi_http_set_phase(c, ok ? GI_HTTP_STREAMING : GI_HTTP_REPLYING, h->config.idle_ms);
+        if (r->is_suspended) MHD_resume_connection(c->mhd);
+    }
+    const bool is_over = !c && r->stream.is_ended && !r->is_held;
+    gi_http_watch_unlock(h->watch);
+    if (is_over) gi_http_request_free(r);
+    atomic_fetch_sub(&h->n_held, 1);
 }
 
 /* Something new is there for the reader. Under the lock. */
@@ -77,7 +120,8 @@ static bool send_or_break(gi_http_request *r, const void *bytes, size_t n_bytes)
 bool gi_http_stream_write(gi_http_request *r, const void *bytes, size_t n_bytes) {
     gi_http *h = r->http;
     gi_http_watch_lock(h->watch);
-    const bool ok = !r->is_gone && r->connection && send_or_break(r, bytes, n_bytes);
+    const bool ok =
+        !r->is_gone && !r->stream.is_refused && r->connection && send_or_break(r, bytes, n_bytes);
     if (ok) wake_reader(r);
     gi_http_watch_unlock(h->watch);
     return ok;
@@ -89,14 +133,16 @@ void gi_http_stream_end(gi_http_request *r, gi_api_code code, gi_buf *tail) {
     gi_assert(r->stream.is_begun && !r->stream.is_ended && !r->is_held);
     r->reply.body = *tail;
     *tail = (gi_buf){.max_bytes = tail->max_bytes};
-    gi_http_hold(r);
+    gi_http_hold(r, &r->is_held);
+    if (r->stream.is_refused) code = GI_API_AUDIT_UNAVAILABLE;
     const bool is_mine = gi_http_request_record(r, code);
     gi_http_watch_unlock(h->watch);
     if (!is_mine || !gi_http_request_tell(r, true)) gi_http_release(r, true);
 }
 
 void gi_http_stream_finish(gi_http_request *r, const gi_buf *tail) {
-    if (r->connection && !r->is_gone && tail->len > 0) send_or_break(r, tail->data, tail->len);
+    const bool is_taken = r->connection && !r->is_gone && !r->stream.is_refused;
+    if (is_taken && tail->len > 0) send_or_break(r, tail->data, tail->len);
     r->stream.is_ended = true;
     wake_reader(r);
 }

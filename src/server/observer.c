@@ -16,7 +16,7 @@
 struct gi_observer {
     gi_audit *audit; /* NULL: none */
     gi_audit_notes notes;
-    bool serves_unrecorded;
+    bool serves_unrecorded, is_durable;
     gi_metrics *metrics;
     double start_s; /* since 1970 */
 };
@@ -36,6 +36,12 @@ static void on_written(void *ctx, void *token, bool ok) {
     gi_http_release(r, goes);
 }
 
+/* The same of a line that says that a stream begins. */
+static void on_begun(void *ctx, void *token, bool ok) {
+    const gi_observer *o = ctx;
+    gi_http_stream_release(token, ok || o->serves_unrecorded);
+}
+
 glint_status gi_observer_create(const gi_audit_settings *audit, size_t lines_max,
                                 const char *const *routes, size_t n_routes, gi_observer **ret,
                                 glint_error *err) {
@@ -45,11 +51,12 @@ glint_status gi_observer_create(const gi_audit_settings *audit, size_t lines_max
     clock_gettime(CLOCK_REALTIME, &now);
     o->start_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
     o->serves_unrecorded = audit->serves_unrecorded;
+    o->is_durable = audit->is_durable;
     o->notes.with_prompt = audit->with_prompt;
     glint_status st = gi_metrics_create(routes, n_routes, &o->metrics, err);
     if (st == GLINT_OK && audit->path) {
         st = gi_audit_salt_load(audit->salt_file, &o->notes.salt, err);
-        if (st == GLINT_OK) st = gi_audit_open(audit, lines_max, on_written, o, &o->audit, err);
+        if (st == GLINT_OK) st = gi_audit_open(audit, lines_max, o, &o->audit, err);
     }
     if (st != GLINT_OK) {
         gi_observer_free(o);
@@ -79,28 +86,39 @@ bool gi_observer_is_blocked(const gi_observer *o) {
     return o->audit && !o->serves_unrecorded && !gi_audit_is_healthy(o->audit);
 }
 
-bool gi_observer_on_answer(gi_observer *o, gi_http_request *r, bool may_hold) {
-    const gi_record *record = gi_http_record(r);
-    if (!o->audit) {
-        gi_metrics_count(o->metrics, record);
-        return false;
-    }
+/* Hand in a line about a request; on_done NULL = nobody waits for it. */
+static gi_audit_fate push_line(gi_observer *o, gi_http_request *r, gi_audit_line_kind kind,
+                               gi_audit_done_fn on_done) {
+    gi_audit_fate fate = GI_AUDIT_LOST;
     gi_buf line;
     gi_buf_init(&line, GI_AUDIT_LINE_BYTES_MAX);
-    const glint_status st =
-        gi_audit_line_write(record, gi_http_request_id(r), gi_http_principal(r), &line, NULL);
-    gi_audit_fate fate = GI_AUDIT_LOST;
-    if (st == GLINT_OK)
-        fate = gi_audit_push(o->audit, &line, may_hold ? r : NULL);
+    if (gi_audit_line_write(gi_http_record(r), kind, gi_http_request_id(r), gi_http_principal(r),
+                            &line, NULL) == GLINT_OK)
+        fate = gi_audit_push(o->audit, &line, on_done, r);
     else
         gi_audit_lost(o->audit);
     gi_buf_done(&line);
-    if (fate == GI_AUDIT_TOLD) return true;
-    if (fate == GI_AUDIT_LOST && may_hold) {
-        on_written(o, r, false);
-        return true;
+    return fate;
+}
+
+gi_http_beginning gi_observer_on_stream(gi_observer *o, gi_http_request *r) {
+    if (!o->audit || !o->is_durable) return GI_HTTP_BEGINS_NOW;
+    const gi_audit_fate fate = push_line(o, r, GI_AUDIT_LINE_BEGINS, on_begun);
+    if (fate == GI_AUDIT_TOLD) return GI_HTTP_BEGINS_HELD;
+    return o->serves_unrecorded ? GI_HTTP_BEGINS_NOW : GI_HTTP_BEGINS_REFUSED;
+}
+
+bool gi_observer_on_answer(gi_observer *o, gi_http_request *r, bool may_hold) {
+    if (o->audit) {
+        const gi_audit_fate fate =
+            push_line(o, r, GI_AUDIT_LINE_ENDS, may_hold ? on_written : NULL);
+        if (fate == GI_AUDIT_TOLD) return true;
+        if (fate == GI_AUDIT_LOST && may_hold) {
+            on_written(o, r, false);
+            return true;
+        }
     }
-    gi_metrics_count(o->metrics, record);
+    gi_metrics_count(o->metrics, gi_http_record(r));
     return false;
 }
 

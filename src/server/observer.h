@@ -37,6 +37,10 @@ const gi_audit_notes *gi_observer_notes(const gi_observer *o);
 /** True while requests must be refused for want of an audit log. */
 bool gi_observer_is_blocked(const gi_observer *o);
 
+/** on_stream of gi_http_ops: a durable log has a line of a stream before anybody has a byte of it.
+ */
+gi_http_beginning gi_observer_on_stream(gi_observer *o, gi_http_request *r);
+
 /** on_answer of gi_http_ops. */
 bool gi_observer_on_answer(gi_observer *o, gi_http_request *r, bool may_hold);
 

@@ -289,6 +289,11 @@ static void on_hangup(void *ctx, gi_http_request *r) {
     gi_infer_hangup(r);
 }
 
+static gi_http_beginning on_stream(void *ctx, gi_http_request *r) {
+    const gi_server *s = ctx;
+    return gi_observer_on_stream(s->observer, r);
+}
+
 /* Probes, pages and figures do not wait for the audit log: whether the process lives, and whether
  * the log does, is not for a disk to say. */
 static bool on_answer(void *ctx, gi_http_request *r, bool may_hold) {
@@ -303,6 +308,7 @@ static bool on_answer(void *ctx, gi_http_request *r, bool may_hold) {
 const gi_http_ops gi_routes_ops = {.on_headers = on_headers,
                                    .on_request = on_request,
                                    .on_hangup = on_hangup,
+                                   .on_stream = on_stream,
                                    .on_answer = on_answer};
 
 bool gi_server_get_route(size_t i, gi_server_route *ret) {

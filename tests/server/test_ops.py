@@ -155,14 +155,58 @@ class Audit(OpsTest):
             thread.start()
         for thread in threads:
             thread.join()
-        lines = {}
+        lines, begun = {}, set()
         for line in self.asked():
             self.assertNotIn(line["id"], lines)
-            lines[line["id"]] = line["status"]
+            if line.get("begins"):
+                self.assertNotIn(line["id"], begun)
+                begun.add(line["id"])
+            else:
+                self.assertEqual(line["id"] in begun, line["stream"] and line["status"] == 200)
+                lines[line["id"]] = line["status"]
+        self.assertGreater(len(begun), 0)
         # A durable line is there before its answer: nothing to wait for.
         self.assertEqual(lines, counts)
         self.assertIn(200, counts.values())
         self.assertIn(400, counts.values())
+
+    def test_a_durable_stream_has_a_line_before_its_first_byte(self):
+        """Killed in the middle, it has left one all the same."""
+        for options, n_lines in ((["--audit-durable"], 1), ([], 0)):
+            path = self.path = os.path.join(self.folder.name, f"log{n_lines}")
+            server = self.start(*options)
+            prompt = "say=secret;times=50;piece=6;every_ms=100"
+            body = json.dumps({"prompt": prompt, "task": "ask", "stream": True}).encode()
+            with server.socket() as s:
+                s.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nContent-Type: application/json"
+                          f"\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                raw = b""
+                while b"secret" not in raw:
+                    raw += s.recv(4096)
+                server.stop(signal.SIGKILL)
+            lines = self.asked(path)
+            self.assertEqual([line["id"] for line in lines], ["mine"] * n_lines)
+            for line in lines:
+                self.assertEqual((line["begins"], line["status"], line["stream"]), (True, 200, True))
+                self.assertEqual(line["prompt"]["bytes"], len(prompt))
+                self.assertNotIn("usage", line)
+
+    def test_durable_streams_on_a_full_disk(self):
+        """Nothing of them goes out, or all of it."""
+        for policy, status in (("refuse", 503), ("serve", 200)):
+            self.path = os.path.join(self.folder.name, policy)
+            os.symlink("/dev/full", self.path)
+            server = self.start("--audit-durable", "--audit-on-error", policy, wait=False)
+            wait_until(lambda server=server: any("ready:" in line for line in server.lines), "the model is loaded", 60)
+            answer = server.post({"prompt": "say=secret", "task": "ask", "stream": True})
+            self.assertEqual((answer.status, b"secret" in answer.body), (status, status == 200))
+            if status == 503:
+                self.assertEqual(answer.error["code"], "audit_unavailable")
+                self.assertIn("Retry-After", answer.headers)
+                # It was stopped, and counts as what its client got.
+                labels = {"route": ROUTE, "status": "503", "code": "audit_unavailable"}
+                wait_until(lambda server=server, labels=labels: Figures(server)["glint_requests_total", labels] == 1,
+                           "it is counted", 20)
 
     def test_who_leaves_has_a_line(self):
         server = self.start()
@@ -351,16 +395,15 @@ class HangingAudit(OpsTest):
         return server
 
     def ids(self):
-        ids = [line["id"] for line in self.pipe.lines()]
+        ids = [line["id"] for line in self.pipe.lines() if not line.get("begins")]
         self.assertEqual(len(ids), len(set(ids)))
         return ids
 
     def test_refuses_and_heals(self):
         server = self.hang("--audit-timeout-ms", "500", "--audit-durable")
-        for stream in (False, True):
+        for stream in (True, False):
             answer = server.post({"prompt": "say=secret", "task": "ask", "stream": stream})
-            self.assertIn(b"audit_unavailable", answer.body)
-            self.assertNotIn(b"finish_reason", answer.body)
+            self.assertEqual((answer.status, answer.error["code"]), (503, "audit_unavailable"))
         ready = server.get("/ready")
         self.assertEqual((ready.status, ready.json), (503, {"status": "audit_unavailable"}))
         figures = Figures(server)
@@ -404,6 +447,33 @@ class HangingAudit(OpsTest):
         self.assertLess(time.monotonic() - begun, 30)
         answer = held.result()
         self.assertEqual((answer.status, answer.error["code"]), (503, "audit_unavailable"))
+
+    def test_who_waits_may_leave(self):
+        server = self.hang("--audit-timeout-ms", "1500", "--audit-durable")
+        for stream in (True, False):
+            body = json.dumps({"prompt": "say=x", "stream": stream, "task": "ask"}).encode()
+            with server.socket() as s:
+                s.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                          f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+                time.sleep(0.2)
+        time.sleep(2)
+        self.pipe.reads.set()
+        wait_until(lambda: server.get("/ready").status == 200, "it heals", 20)
+        wait_until(lambda: Figures(server)["glint_requests_open", {}] == 1, "nothing is left but this", 20)
+        server.stop()
+
+    def test_a_held_stream_goes_on(self):
+        """Its pieces wait for a slow disk, and all of them come."""
+        server = self.hang("--audit-timeout-ms", "20000", "--audit-durable")
+        answer = server.in_background({"prompt": "say=ab;times=20;piece=2;every_ms=10", "task": "ask",
+                                       "stream": True})
+        time.sleep(0.5)
+        self.pipe.reads.set()
+        body = answer.result().body.decode()
+        self.assertIn("[DONE]", body)
+        self.assertIn("finish_reason", body)
+        # The end's line went out before the end.
+        wait_until(lambda: [line for line in self.pipe.lines() if line.get("usage") and line["stream"]], "its end", 20)
 
     def test_another_file_ends_it(self):
         server = self.hang("--audit-timeout-ms", "500")

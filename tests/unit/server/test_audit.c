@@ -60,7 +60,7 @@ static int teardown(void **state) {
 static gi_audit *open_with(gi_audit_settings settings, size_t lines_max) {
     gi_audit *a = NULL;
     settings.path = path;
-    assert_int_equal(gi_audit_open(&settings, lines_max, on_done, &n_ok, &a, NULL), GLINT_OK);
+    assert_int_equal(gi_audit_open(&settings, lines_max, &n_ok, &a, NULL), GLINT_OK);
     return a;
 }
 
@@ -73,7 +73,7 @@ static gi_audit_fate push(gi_audit *a, const char *text) {
     gi_buf line;
     gi_buf_init(&line, 2 * LONG_BYTES);
     assert_int_equal(gi_buf_puts(&line, text, NULL), GLINT_OK);
-    const gi_audit_fate fate = gi_audit_push(a, &line, &n_failed);
+    const gi_audit_fate fate = gi_audit_push(a, &line, on_done, &n_failed);
     gi_buf_done(&line);
     return fate;
 }
@@ -128,7 +128,7 @@ static void test_no_memory(void **state) {
     uint64_t n = 0;
     do {
         gi_alloc_fail_at(++n);
-    } while (gi_audit_open(&settings, 8, on_done, &n_ok, &a, NULL) == GLINT_ERR_MEMORY);
+    } while (gi_audit_open(&settings, 8, &n_ok, &a, NULL) == GLINT_ERR_MEMORY);
     gi_alloc_fail_at(0);
     assert_non_null(a);
     assert_true(n > 2);
@@ -136,7 +136,7 @@ static void test_no_memory(void **state) {
     gi_buf_init(&line, 64);
     assert_int_equal(gi_buf_puts(&line, "x", NULL), GLINT_OK);
     gi_alloc_fail_at(1);
-    assert_int_equal(gi_audit_push(a, &line, &n_failed), GI_AUDIT_LOST);
+    assert_int_equal(gi_audit_push(a, &line, on_done, &n_failed), GI_AUDIT_LOST);
     gi_alloc_fail_at(1);
     assert_int_equal(gi_audit_reopen(a, NULL), GLINT_ERR_MEMORY);
     gi_alloc_fail_at(0);
@@ -307,7 +307,7 @@ static void test_hang_at_open(void **state) {
     gi_audit *a = NULL;
     glint_error err = {0};
     const gi_audit_settings settings = {.path = path, .timeout_ms = TIMEOUT_MS};
-    assert_int_equal(gi_audit_open(&settings, 8, on_done, &n_ok, &a, &err), GLINT_ERR_IO);
+    assert_int_equal(gi_audit_open(&settings, 8, &n_ok, &a, &err), GLINT_ERR_IO);
     assert_non_null(strstr(err.message, path));
     assert_null(a);
     const int fd = open(path, O_RDONLY); /* lets the thread's open come back */
