@@ -42,11 +42,12 @@ def serve(*options, **more):
                   CERTIFICATES.ca, *options, listen=LISTEN, **more)
 
 
-def answers(server):
+def figure(server, name):
+    """None where there is no room for a connection that asks."""
     try:
-        return server.get("/live").status == 200
+        return int(re.search(rf"\n{name} (\d+)\n", server.get("/metrics").body.decode()).group(1))
     except (OSError, http.client.HTTPException):
-        return False
+        return None
 
 
 class Served(unittest.TestCase):
@@ -233,13 +234,11 @@ class Served(unittest.TestCase):
         """One address gets so many connections, and the next when one is closed; here every address counts."""
         with Server("--insecure-no-auth", "--connections-per-address-max", "3", listen=LISTEN) as server:
             held = [server.socket() for _ in range(2)]
-            wait_until(lambda: b"\nglint_connections 3\n" in server.get("/metrics").body, "two are held")
+            wait_until(lambda: figure(server, "glint_connections") == 3, "two are held")
             held.append(server.socket())
-            wait_until(lambda: not answers(server), "a fourth is closed")
+            wait_until(lambda: figure(server, "glint_connections") is None, "a fourth is closed")
             held.pop().close()
-            wait_until(lambda: answers(server), "there is room again")
-            metrics = server.get("/metrics").body.decode()
-            refused = int(re.search(r"\nglint_connections_refused_total (\d+)\n", metrics).group(1))
+            refused = wait_until(lambda: figure(server, "glint_connections_refused_total"), "there is room again")
             self.assertGreaterEqual(refused, 1)
             for s in held:
                 s.close()
