@@ -36,6 +36,7 @@ typedef enum glint_status {
 /** A status with words. Zero-initialised means "no error". */
 typedef struct glint_error {
     glint_status code;
+    int picture;       /**< which of the request's pictures is at fault, from 1; 0 = none of them */
     const char *param; /**< request field at fault ("image", "prompt", ...), constant; or NULL */
     char message[GLINT_ERROR_MESSAGE_BYTES]; /**< UTF-8, zero-terminated, one line */
 } glint_error;

@@ -46,6 +46,7 @@ glint_status gi_fail(glint_error *err, glint_status code, const char *fmt, ...) 
     if (!err) return code;
     err->code = code;
     err->param = NULL;
+    err->picture = 0;
     va_list args;
     va_start(args, fmt);
     vsnprintf(err->message, sizeof err->message, fmt, args);

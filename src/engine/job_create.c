@@ -79,7 +79,9 @@ static glint_status prepare_pictures(glint_job *job, const glint_request *r, gli
                                       .tenant = r->tenant ? r->tenant : "",
                                       .may_share = !r->no_cache};
         bool is_found;
-        GI_TRY(gi_picture_open(e, &spec, &job->pictures[i], &is_found, err));
+        const glint_status st = gi_picture_open(e, &spec, &job->pictures[i], &is_found, err);
+        if (st != GLINT_OK && err) err->picture = (int)i + 1;
+        if (st != GLINT_OK) return st;
         const gi_picture *p = job->pictures[i];
         job->n_pictures++;
         job->places[i] = (gi_mrope_image){.rows = p->rows, .cols = p->cols};

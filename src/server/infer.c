@@ -65,9 +65,9 @@ struct asking {
     char task[GI_RECORD_TASK_BYTES];
     gi_responder responder;
     gi_picture_fetch *fetch; /* from admit until all jobs are made, if there are pictures by URL */
-    bool has_fetched;
-    const gi_kept_answer *kept; /* the answer, when it need not be made */
-    gi_digest answer_key;       /* where it goes, when it must */
+    bool is_fetched[GLINT_IMAGES_MAX]; /* which pictures came by URL */
+    const gi_kept_answer *kept;        /* the answer, when it need not be made */
+    gi_digest answer_key;              /* where it goes, when it must */
     bool has_answer_key;
     call calls[GI_CHOICES_MAX];
     _Atomic size_t n_unmade; /* calls whose job is not made yet */
@@ -165,8 +165,9 @@ static bool begin_fetch(call *c) {
     asking *a = c->asking;
     const gi_infer_fields *f = &a->asked.fields;
     gi_sched_item *item = &c->request.item;
-    if (!gi_picture_fetch_needed(f->pictures, f->n_pictures)) return true;
-    item->is_held = a->has_fetched = true;
+    for (size_t i = 0; i < f->n_pictures; i++)
+        item->is_held |= a->is_fetched[i] = f->pictures[i].url != NULL;
+    if (!item->is_held) return true;
     return gi_picture_fetch_begin(a->service->config.fetcher, gi_http_principal(a->http)->tenant, f,
                                   item->deadline_ms - gi_clock_ms(), on_fetched, c, &a->fetch,
                                   &c->error);
@@ -200,6 +201,17 @@ static bool admit(void *ctx, gi_sched_request *r) {
 }
 
 /* ---- preparing ---- */
+
+/* Whether a fault is one of a picture behind an address, which is not the client's to learn; if
+ * nobody knows of which picture, it might be. */
+static bool is_secret(const asking *a, const glint_error *err, gi_api_code code) {
+    if (code != GI_API_UNSUPPORTED_IMAGE && code != GI_API_BROKEN_IMAGE &&
+        code != GI_API_IMAGE_REFUSED)
+        return false;
+    bool is_any = false;
+    for (size_t i = 0; i < GLINT_IMAGES_MAX; i++) is_any |= a->is_fetched[i];
+    return err->picture > 0 ? a->is_fetched[err->picture - 1] : is_any;
+}
 
 /* The engine's word for what went wrong, as an answer. */
 static bool fail_engine(call *c, const glint_error *err, bool is_creating) {
@@ -236,11 +248,9 @@ static bool fail_engine(call *c, const glint_error *err, bool is_creating) {
     case GLINT_ERR_INTERNAL:
         break;
     }
-    if (c->asking->has_fetched && (code == GI_API_UNSUPPORTED_IMAGE ||
-                                   code == GI_API_BROKEN_IMAGE || code == GI_API_IMAGE_REFUSED)) {
-        /* What lies behind an address is not the client's to learn. */
-        gi_log(GI_LOG_INFO, "fetch", "id=%s a picture: %s", gi_http_request_id(c->asking->http),
-               err->message);
+    if (is_secret(c->asking, err, code)) {
+        gi_log(GI_LOG_INFO, "fetch", "id=%s picture %d: %s", gi_http_request_id(c->asking->http),
+               err->picture, err->message);
         code = GI_API_IMAGE_FETCH_FAILED;
     }
     if (code == GI_API_INTERNAL)

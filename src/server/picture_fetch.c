@@ -32,12 +32,6 @@ struct gi_picture_fetch {
     double begun_ms, done_ms;
 };
 
-bool gi_picture_fetch_needed(const gi_field_picture *pictures, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (pictures[i].url) return true;
-    return false;
-}
-
 /* Let go of the lock and of one owner's share. */
 static void unlock_and_disown(gi_picture_fetch *f) {
     const bool is_last = --f->n_owners == 0;

@@ -16,9 +16,6 @@
 
 typedef struct gi_picture_fetch gi_picture_fetch;
 
-/** Whether one of n pictures is named by URL. */
-bool gi_picture_fetch_needed(const gi_field_picture *pictures, size_t n);
-
 /**
  * Begin to fetch those of a request's pictures that are named by URL; there must be one.
  *

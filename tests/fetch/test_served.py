@@ -133,6 +133,26 @@ class Served(unittest.TestCase):
         status, error = answers.pop()
         self.assertEqual((status, json.loads(error)["code"], json.loads(error)["param"]), (422, "image_fetch_failed", "image"))
 
+    def test_each_picture_has_its_own_failure(self):
+        """An upload's fault is told, whatever else came by URL; a URL's stays in the log."""
+        url, bad_url = "http://ok.pics.test/ok.png", "http://ok.pics.test/file?name=cut.png"
+        with serve() as server:
+            for pictures, code in (([url, b64(PNG[:40])], "broken_image"), ([b64(b"nothing"), url], "unsupported_image"),
+                                   ([b64(PNG[:16] + b"\0\1\0\0" + PNG[20:]), url, url], "image_refused"),
+                                   ([b64(PNG), bad_url], "image_fetch_failed"), ([bad_url, b64(PNG[:40])], "image_fetch_failed")):
+                answer = server.post({"images": pictures, "prompt": "x"})
+                self.assertEqual(answer.error["code"], code, pictures)
+                parts = [{"type": "image_url", "image_url": {"url": p if p[:5] == "http:" else "data:image/png;base64," + p}}
+                         for p in pictures]
+                body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, *parts]}]}
+                answer = server.request("POST", "/v1/chat/completions", json.dumps(body).encode(),
+                                        {"Content-Type": "application/json"})
+                self.assertEqual(answer.error["code"], code, pictures)
+            logged = [line for line in server.lines if " fetch " in line]
+            self.assertEqual(len([line for line in logged if "picture 2: png: cut short" in line]), 2)
+            self.assertEqual(len([line for line in logged if "picture 1: png: cut short" in line]), 2)
+            self.assertEqual(len(logged), 4)
+
     def test_who_waits_for_a_picture_stands_in_nobodys_way(self):
         with serve("--prepare-threads", "1", "--ready-max", "1", "--image-fetch-ms", "60000") as server:
             ORIGIN.gate.clear()

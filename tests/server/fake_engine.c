@@ -167,19 +167,24 @@ bool glint_tasks_get(const glint_tasks *tasks, size_t i, glint_task_info *ret) {
     return true;
 }
 
-static glint_status check_image(const glint_image *image, glint_error *err) {
+static glint_status bad_image(glint_status code, const char *what, size_t i, glint_error *err) {
+    gi_fail(err, code, "%s", what);
+    err->picture = (int)i + 1;
+    return gi_fail_param(err, code, "image");
+}
+
+/* The i-th of the request. */
+static glint_status check_image(const glint_image *image, size_t i, glint_error *err) {
     const uint8_t *b = image->bytes;
     if (image->n_bytes >= 3 && memcmp(b, "\xFF\xD8\xFF", 3) == 0) return GLINT_OK;
     if (image->n_bytes >= 8 && memcmp(b, "\x89PNG\r\n\x1A\n", 8) == 0) {
-        if (image->n_bytes < 45)
-            return gi_fail_param(err, gi_fail(err, GLINT_ERR_FORMAT, "png: cut short"), "image");
+        if (image->n_bytes < 45) return bad_image(GLINT_ERR_FORMAT, "png: cut short", i, err);
         const unsigned width =
             (unsigned)b[16] << 24 | (unsigned)b[17] << 16 | (unsigned)b[18] << 8 | (unsigned)b[19];
-        if (width > SIDE_MAX)
-            return gi_fail_param(err, gi_fail(err, GLINT_ERR_LIMIT, "png: too wide"), "image");
+        if (width > SIDE_MAX) return bad_image(GLINT_ERR_LIMIT, "png: too wide", i, err);
         return GLINT_OK;
     }
-    return gi_fail_param(err, gi_fail(err, GLINT_ERR_UNSUPPORTED, "not a picture"), "image");
+    return bad_image(GLINT_ERR_UNSUPPORTED, "not a picture", i, err);
 }
 
 static glint_status scripted_failure(const char *code, glint_error *err) {
@@ -232,12 +237,12 @@ static glint_status take_script(glint_job *j, const glint_request *r, glint_erro
 
 static glint_status take_images(glint_job *j, const glint_request *r, glint_error *err) {
     j->n_pictures = r->n_images;
-    for (size_t i = 0; i < r->n_images; i++) GI_TRY(check_image(&r->images[i], err));
+    for (size_t i = 0; i < r->n_images; i++) GI_TRY(check_image(&r->images[i], i, err));
     for (size_t m = 0; m < r->n_messages; m++)
         for (size_t i = 0; i < r->messages[m].n_parts; i++) {
             const glint_image *image = r->messages[m].parts[i].image;
             if (!image) continue;
-            GI_TRY(check_image(image, err));
+            GI_TRY(check_image(image, j->n_pictures, err));
             j->n_pictures++;
         }
     for (size_t i = 0; i < j->n_pictures; i++)

@@ -43,6 +43,15 @@ static void refuse(const char *what, const glint_request *r, glint_status code, 
     rig_ask(engine, &(glint_request){.task = "ask", .prompt = "x", .max_tokens = 1}, &answer);
 }
 
+/* As refuse; and the fault is that of the n-th picture, 0 = of none. */
+static void refuse_picture(const char *what, const glint_request *r, glint_status code, int n) {
+    glint_job *job = NULL;
+    glint_error err = {0};
+    refuse(what, r, code, "image");
+    assert_int_equal(glint_job_create(engine, r, &job, &err), code);
+    if (err.picture != n) fail_msg("%s: picture %d, not %d", what, err.picture, n);
+}
+
 static void refuses_numbers_out_of_range(void **state) {
     (void)state;
     const struct {
@@ -187,13 +196,14 @@ static void refuses_broken_pictures(void **state) {
         {"half a JPEG", {jpeg.bytes, jpeg.n_bytes / 2}, GLINT_ERR_FORMAT},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        refuse(rows[i].what,
-               &(glint_request){.images = &rows[i].image, .n_images = 1, .prompt = "x"},
-               rows[i].code, "image");
+        const bool is_opened = rows[i].code != GLINT_ERR_ARG;
+        refuse_picture(rows[i].what,
+                       &(glint_request){.images = &rows[i].image, .n_images = 1, .prompt = "x"},
+                       rows[i].code, is_opened ? 1 : 0);
         /* Also behind a good one, which is given back. */
         const glint_image two[] = {png, rows[i].image};
-        refuse(rows[i].what, &(glint_request){.images = two, .n_images = 2, .prompt = "x"},
-               rows[i].code, "image");
+        refuse_picture(rows[i].what, &(glint_request){.images = two, .n_images = 2, .prompt = "x"},
+                       rows[i].code, is_opened ? 2 : 0);
     }
 }
 
