@@ -32,7 +32,7 @@ typedef struct builder {
 } builder;
 
 static glint_status too_large(const builder *b) {
-    return gi_fail(b->nfa.err, GLINT_ERR_LIMIT, "%s: \"pattern\" is too large", b->nfa.place);
+    return gi_nfa_too_large(&b->nfa);
 }
 
 static int compare_u32(const void *a, const void *b) {
