@@ -2,10 +2,12 @@
 import asyncio
 import base64
 import hashlib
+import http.server
 import json
 import math
 import os
 import tempfile
+import threading
 import time
 import unittest
 
@@ -118,6 +120,54 @@ class OpenAI(unittest.TestCase):
         self.assertEqual(answer.usage.model_extra or {}, {})
         self.assertEqual(answer.usage.prompt_tokens_details.image_tokens, 2 * 64)
         self.assertEqual(self.ask(*[picture()] * 8, text("say=x")).choices[0].message.content, "x")
+
+    def test_pictures_by_url(self):
+        seen = []
+
+        class Origin(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                seen.append(self.path)
+                there = self.path.endswith(".png")
+                self.send_response(200 if there else 404)
+                self.send_header("Content-Length", str(len(PICTURE) if there else 0))
+                self.end_headers()
+                self.wfile.write(PICTURE if there else b"")
+
+            def log_message(self, *_):
+                pass
+
+        origin = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin)
+        threading.Thread(target=origin.serve_forever, daemon=True).start()
+        self.addCleanup(origin.server_close)
+        self.addCleanup(origin.shutdown)
+        url = f"http://127.0.0.1:{origin.server_port}"
+        with Server("--allow-image-host", "127.0.0.1", "--allow-image-port", str(origin.server_port),
+                    "--allow-http-images", "--allow-private-images") as server, client_of(server) as client:
+            def ask(*parts, **more):
+                return client.chat.completions.create(model="fake", messages=user(*parts), **more)
+
+            answer = ask(text("which?"), picture(f"{url}/a.png"), picture(), picture(f"{url}/b.png", detail="high"),
+                         text("say=x"))
+            self.assertEqual(answer.choices[0].message.content, "x")
+            self.assertEqual(answer.usage.prompt_tokens_details.image_tokens, 3 * 64)
+            self.assertEqual(sorted(seen), ["/a.png", "/b.png"])
+            answer = client.chat.completions.create(model="fake", messages=user(text("a"), picture(f"{url}/c.png"))
+                                                    + user("echo"))
+            self.assertEqual(answer.choices[0].message.content, f"user:a|<{len(PICTURE)} bytes> user:echo")
+            pieces = [chunk.choices[0].delta.content or "" for chunk in
+                      ask(picture(f"{url}/d.png"), text("say=streamed"), stream=True) if chunk.choices]
+            self.assertEqual("".join(pieces), "streamed")
+            self.assertEqual(len(ask(picture(f"{url}/e.png"), text("say=x"), n=2).choices), 2)
+            self.assertEqual(seen[2:], ["/c.png", "/d.png", "/e.png"])
+            for bad in (f"{url}/gone", "https://elsewhere.test/a.png"):
+                for stream in (False, True):
+                    with self.assertRaises(openai.UnprocessableEntityError) as caught:
+                        ask(picture(bad), text("say=x"), stream=stream)
+                    self.assertEqual((caught.exception.code, caught.exception.param), ("image_fetch_failed", "image"))
+        with self.assertRaises(openai.UnprocessableEntityError) as caught:
+            self.ask(picture(f"{url}/a.png"), text("say=x"))
+        self.assertEqual(caught.exception.code, "image_urls_disabled")
+        self.assertEqual(seen.count("/a.png"), 1)
 
     def test_several_answers(self):
         answer = self.ask("say=seed", n=4, seed=40, temperature=0.5)
