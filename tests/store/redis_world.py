@@ -69,7 +69,17 @@ class Redis:
             ["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no",
              "--dir", self.folder.path, "--loglevel", "warning", *self.options],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: os.path.exists(self.path), "redis-server listens")
+        wait_until(self._answers, "redis-server answers")
+
+    def _answers(self):
+        """The socket lies there before anybody listens, and a busy machine may take its time between."""
+        try:
+            self.command("PING")
+        except RuntimeError:  # it wants a password
+            pass
+        except OSError:
+            return False
+        return True
 
     def stop(self):
         if self.process.poll() is None:
