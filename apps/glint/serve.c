@@ -8,6 +8,7 @@
 #include "engine_args.h"
 #include "fetch_args.h"
 #include "redis_args.h"
+#include "serve_files.h"
 #include "serve_lists.h"
 #include "serve_reload.h"
 
@@ -24,13 +25,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 enum {
     MIB = 1024 * 1024,
-    FILES_BESIDE_CONNECTIONS = 128,
     /* See keep_heap_small. */
     MAPPED_FROM_BYTES = 64 * 1024,
     HEAP_TOP_BYTES = 1 * MIB,
@@ -220,19 +219,6 @@ static void keep_heap_small(void) {
     mallopt(M_MMAP_THRESHOLD, MAPPED_FROM_BYTES);
     mallopt(M_TRIM_THRESHOLD, HEAP_TOP_BYTES);
     mallopt(M_ARENA_MAX, HEAPS_MAX);
-}
-
-/* Each connection takes a descriptor; the system's soft limit may be lower than what was asked. */
-static void raise_file_limit(int64_t connections_max) {
-    struct rlimit limit;
-    const rlim_t want = (rlim_t)connections_max + FILES_BESIDE_CONNECTIONS;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= want) return;
-    limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < want)
-        gi_log(GI_LOG_WARN, "serve",
-               "the system allows %llu open files; --connections-max %lld "
-               "may not be reached",
-               (unsigned long long)limit.rlim_cur, (long long)connections_max);
 }
 
 /* The signals as a descriptor; blocked in this thread and those it starts. */
@@ -438,7 +424,7 @@ static int start(setup *from, int argc, char **argv) {
         exit_code = gi_command_fail("serve", GI_EXIT_INTERNAL, &r.err);
         goto done;
     }
-    raise_file_limit(settings.connections_max);
+    gi_serve_files_reserve(&settings);
     const glint_status st = gi_server_open(&settings, &r.server, &r.err);
     if (st != GLINT_OK) {
         const bool is_usage = st == GLINT_ERR_ARG || st == GLINT_ERR_FORMAT;

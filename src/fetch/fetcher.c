@@ -23,6 +23,10 @@ enum {
     KEPT_CONNECTIONS = 16,
     TRANSFERS_MAX = 256,
     WAITING_MAX = 65536,
+    /* A lookup has a socket for each name server, three as a rule, and reads /etc/hosts before; a
+     * connection comes after it, and reads the roots to trust. */
+    FILES_OF_A_TRANSFER = 4,
+    FILES_OF_THE_THREAD = 4, /* what wakes it */
 };
 
 struct gi_fetch {
@@ -322,6 +326,10 @@ gi_fetch_config gi_fetch_config_default(void) {
         .transfers_max = 32,
         .waiting_max = 1024,
     };
+}
+
+int64_t gi_fetch_files_max(const gi_fetch_config *config) {
+    return config->transfers_max * FILES_OF_A_TRANSFER + KEPT_CONNECTIONS + FILES_OF_THE_THREAD;
 }
 
 static glint_status check_config(const gi_fetch_config *c, glint_error *err) {

@@ -77,6 +77,10 @@ typedef struct gi_fetch_config {
 /** The defaults of all that is not a list or a switch. */
 gi_fetch_config gi_fetch_config_default(void);
 
+/** Descriptors that a fetcher with this configuration may have open at once: lookups, transfers,
+ * connections kept. */
+int64_t gi_fetch_files_max(const gi_fetch_config *config);
+
 typedef struct gi_fetcher gi_fetcher;
 typedef struct gi_fetch gi_fetch;
 

@@ -171,5 +171,59 @@ class Lifecycle(unittest.TestCase):
         self.assertIn("default 127.0.0.1:8080", done.stdout)
 
 
+class OpenFiles(unittest.TestCase):
+    """The limit on descriptors follows what may be open at once."""
+
+    def start(self, soft, hard, *options):
+        folder = tempfile.TemporaryDirectory(prefix="glint-files-")
+        self.addCleanup(folder.cleanup)
+        binary = os.path.join(folder.name, "glint")
+        with open(binary, "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\nulimit -Sn {soft}\nulimit -Hn {hard}\nexec "{FAKE}" "$@"\n')
+        os.chmod(binary, 0o700)
+        server = Server(*options, binary=binary)
+        self.addCleanup(server.stop, signal.SIGKILL)
+        return server
+
+    def figure(self, server, name):
+        return int(float(re.search(rf"(?m)^{name} (\S+)$", server.get("/metrics").body.decode())[1]))
+
+    def test_follows_the_settings(self):
+        """Pictures by URL need more than a socket each: their hosts are looked up."""
+        n_cpus = min(len(os.sched_getaffinity(0)), 64)
+        plain = self.figure(self.start(100, 65536, "--connections-max", "500"), "process_max_fds")
+        self.assertEqual(plain, 500 + 64 + 3 * n_cpus)
+        options = ("--connections-max", "500", "--allow-image-host", "a.example", "--image-fetches-max", "256")
+        self.assertEqual(self.figure(self.start(100, 65536, *options), "process_max_fds"), plain + 4 * 256 + 20)
+        with tempfile.NamedTemporaryFile("w") as secret:
+            secret.write("0123456789" * 4)
+            secret.flush()
+            options = ("--connections-max", "500", "--redis", "redis://127.0.0.1:1", "--redis-secret-file", secret.name,
+                       "--redis-connections", "64")
+            self.assertEqual(self.figure(self.start(100, 65536, *options), "process_max_fds"), plain + 64 + 4)
+        self.assertEqual(self.figure(self.start(9000, 65536), "process_max_fds"), 9000)  # enough, and left
+
+    def test_where_the_system_forbids_it(self):
+        """Connections leave room for what their requests open."""
+        server = self.start(700, 700, "--connections-max", "900", "--header-timeout-ms", "600000")
+        warning = [line for line in server.lines if " warn " in line]
+        n_connections = 700 - 64 - 3 * min(len(os.sched_getaffinity(0)), 64)
+        self.assertRegex(warning[0], rf"allows 700 open files where {1600 - n_connections} may .*; connections: at most {n_connections}$")
+        held = []
+        self.addCleanup(lambda: [s.close() for s in held])
+        held += [server.socket() for _ in range(n_connections + 40)]
+        wait_until(lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) >= n_connections, "all places are taken")
+        self.assertLess(len(os.listdir(f"/proc/{server.process.pid}/fd")), n_connections + 64)
+        held[0].sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        self.assertTrue(held[0].recv(4096).startswith(b"HTTP/1.1 200"))
+
+    def test_very_few(self):
+        server = self.start(80, 80)
+        self.assertRegex("\n".join(server.lines), r"; connections: at most 41\n")
+        self.assertEqual(server.post({"prompt": "x"}).status, 200)
+        lines = self.start(80, 80, "--connections-max", "30").lines
+        self.assertRegex("\n".join(lines), r"; connections: at most 30\n")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=1)
