@@ -81,6 +81,7 @@ static void list_limit_options(const gi_options *options) {
 
 static void list_fixed(void) {
     const gi_image_limits image = gi_image_limits_default();
+    const gi_fetch_config fetch = gi_fetch_config_default();
     const struct {
         const char *what;
         double value;
@@ -105,6 +106,8 @@ static void list_fixed(void) {
         {"decoding a picture", image.decode_cpu_ms_max, "ms of CPU, else 422"},
         {"decoding a picture takes", (double)image.decode_bytes_max, "bytes, else 422"},
         {"redirects of a picture URL", GI_FETCH_REDIRECTS_MAX, "else 422"},
+        {"pictures by URL that wait or are fetched", (double)fetch.waiting_max, "else 429"},
+        {"fetched pictures that requests hold", (double)fetch.held_bytes_max, "bytes, else 503"},
         {"a line of the audit log", GI_AUDIT_LINE_BYTES_MAX, "bytes"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

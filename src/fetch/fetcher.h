@@ -137,7 +137,7 @@ void gi_fetcher_free(gi_fetcher *f);
  * GLINT_ERR_MEMORY.
  *
  * @return GLINT_ERR_ARG (not a URL that may be fetched here), GLINT_ERR_UNSUPPORTED (switched off),
- *         GLINT_ERR_BUSY, GLINT_ERR_MEMORY;
+ *         GLINT_ERR_BUSY (waiting_max are under way), GLINT_ERR_MEMORY;
  *         on_done is then never called.
  */
 glint_status gi_fetch_begin(gi_fetcher *f, const gi_fetch_request *request, gi_fetch **ret,

@@ -18,6 +18,7 @@
 typedef struct picture {
     gi_picture_fetch *owner;
     bool is_wanted;
+    bool has_begun;
     gi_fetch *fetch; /* NULL before it has begun and after it is done */
     gi_fetch_result result;
 } picture;
@@ -73,6 +74,7 @@ static void begin_one(gi_picture_fetch *f, picture *p, gi_fetcher *fetcher,
     f->n_owners++;
     pthread_mutex_unlock(&f->lock);
     const glint_status st = gi_fetch_begin(fetcher, request, &p->fetch, &err);
+    p->has_begun = st == GLINT_OK;
     if (st == GLINT_OK) return;
     pthread_mutex_lock(&f->lock);
     p->result = (gi_fetch_result){.status = st, .err = err};
@@ -112,7 +114,10 @@ bool gi_picture_fetch_begin(gi_fetcher *fetcher, const char *tenant, const gi_in
     return true;
 }
 
-static gi_api_code code_of(glint_status st) {
+static gi_api_code code_of(const picture *p) {
+    const glint_status st = p->result.status;
+    /* No place for another fetch; or, later, no room for its bytes. */
+    if (st == GLINT_ERR_BUSY && !p->has_begun) return GI_API_QUEUE_FULL;
     if (st == GLINT_ERR_MEMORY || st == GLINT_ERR_BUSY) return GI_API_OVERLOADED;
     if (st == GLINT_ERR_UNSUPPORTED) return GI_API_IMAGE_URLS_DISABLED;
     return st == GLINT_ERR_DEADLINE ? GI_API_DEADLINE : GI_API_IMAGE_FETCH_FAILED;
@@ -126,7 +131,7 @@ bool gi_picture_fetch_take(const gi_picture_fetch *f, const char *request_id,
         if (r->status != GLINT_OK) {
             gi_log(GI_LOG_INFO, "fetch", "id=%s picture %zu: %s", request_id, i + 1,
                    r->err.message);
-            gi_api_fail(error, code_of(r->status), "image");
+            gi_api_fail(error, code_of(&f->pictures[i]), "image");
         } else {
             pictures[i] = (gi_field_picture){.bytes = r->bytes->data, .n = r->bytes->n};
         }

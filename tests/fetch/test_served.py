@@ -166,6 +166,21 @@ class Served(unittest.TestCase):
             for one in waiting:
                 self.assertEqual(one.result().status, 200)
 
+    def test_a_full_line_of_fetches_is_told_as_one(self):
+        """1024 may wait, however long --queue-max makes the line of requests."""
+        with serve("--queue-max", "1000", "--image-fetch-ms", "60000") as server:
+            ORIGIN.gate.clear()
+            url = "http://ok.pics.test/gated?full"
+            waiting = [server.in_background({"images": [url] * 8, "prompt": "x"}) for _ in range(1024 // 8)]
+            wait_until(lambda: figure(server, "glint_fetches_total") == 1024, "all wait")
+            answer = server.post({"image": url, "prompt": "x"})
+            self.assertEqual((answer.status, answer.error["code"]), (429, "queue_full"))
+            self.assertEqual(answer.headers["Retry-After"], "1")
+            ORIGIN.gate.set()
+            for one in waiting:
+                self.assertEqual(one.result().status, 200)
+            self.assertEqual(server.post({"image": "http://ok.pics.test/ok.png?full", "prompt": "x"}).status, 200)
+
     def test_no_tenant_takes_all_transfers(self):
         keys = {name: "gk_" + base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()).rstrip(b"=").decode()
                 for name in ("greedy", "other")}
