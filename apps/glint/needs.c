@@ -10,7 +10,7 @@
 /* Where the bytes of weights add up. */
 typedef struct weight_sum {
     glint_dtype dtype;
-    bool is_int8; /* the checkpoint's decoder is */
+    bool is_text_int8, is_vision_int8;
     const gi_weight *embed;
     uint64_t bytes;
 } weight_sum;
@@ -33,9 +33,8 @@ static glint_status add_weight(void *ctx, const gi_weight_entry *entry, glint_er
     const uint64_t stored = w->data ? w->n * gi_dtype_bytes(w->dtype) : 0;
     if (sum->dtype == GLINT_DTYPE_F32 || is_looked_up) sum->bytes += stored;
     if (sum->dtype == GLINT_DTYPE_F32) return GLINT_OK;
-    const bool is_text_int8 = sum->is_int8 || sum->dtype == GLINT_DTYPE_INT8;
-    if ((entry->is_text_matrix && is_text_int8) ||
-        ((entry->is_text_matrix || entry->is_vision_matrix) && sum->dtype == GLINT_DTYPE_INT8_ALL))
+    if ((entry->is_text_matrix && sum->is_text_int8) ||
+        (entry->is_vision_matrix && sum->is_vision_int8))
         sum->bytes += w->n + entry->shape[0] * sizeof(float); /* and a scale for each row */
     else if (entry->is_text_matrix || entry->is_vision_matrix)
         sum->bytes += w->n * sizeof(uint16_t);
@@ -47,7 +46,12 @@ static glint_status add_weight(void *ctx, const gi_weight_entry *entry, glint_er
 gi_needs gi_needs_compute(const gi_checkpoint *k, glint_dtype dtype, glint_dtype kv_dtype,
                           int64_t n_seqs, int64_t n_tokens, uint32_t max_side_px) {
     gi_needs n = {.n_seqs = n_seqs, .n_tokens = n_tokens};
-    weight_sum sum = {.dtype = dtype, .is_int8 = gi_checkpoint_is_int8(k), .embed = &k->text.embed};
+    const bool is_all = dtype == GLINT_DTYPE_INT8_ALL;
+    weight_sum sum = {.dtype = dtype,
+                      .is_text_int8 =
+                          is_all || dtype == GLINT_DTYPE_INT8 || gi_checkpoint_is_int8(k),
+                      .is_vision_int8 = is_all || gi_checkpoint_is_vision_int8(k),
+                      .embed = &k->text.embed};
     uint64_t kv;
     (void)gi_checkpoint_each(k, add_weight, &sum, NULL);
     gi_engine_sizes(&k->config, dtype, kv_dtype, (size_t)n_tokens, max_side_px, &kv, &n.scratch);

@@ -12,6 +12,7 @@
 
 typedef struct totals {
     bool is_quiet;
+    const char *vision;
     uint64_t source_bytes, written_bytes;
     size_t n_weights;
     double begin_ms;
@@ -23,6 +24,14 @@ static const gi_option ROWS[] = {
      .kind = GI_OPTION_SWITCH,
      .offset = offsetof(totals, is_quiet),
      .help = "print only the summary"},
+    {.name = "vision",
+     .kind = GI_OPTION_CHOICE,
+     .offset = offsetof(totals, vision),
+     .value = "FORMAT",
+     .fallback = "bf16",
+     .choices = "bf16|int8",
+     .help = "of the vision tower's weights; int8\nencodes pictures a quarter faster and loses\n"
+             "a little more (docs/quantization.md)"},
 };
 
 static void print_report(void *ctx, const gi_quantize_report *r, uint64_t done, uint64_t total) {
@@ -49,8 +58,8 @@ int gi_command_quantize(int argc, char **argv) {
         .usage = "glint quantize [OPTION]... SRC DST",
         .about =
             "Rewrites the checkpoint in directory SRC into directory DST with packed weights:\n"
-            "the decoder as INT8 with a scale per output, the vision tower as BF16. glint maps\n"
-            "the result and uses it where it lies; other programs cannot read it.\n",
+            "the decoder as INT8 with a scale per output, the vision tower as BF16 or INT8. glint\n"
+            "maps the result and uses it where it lies; other programs cannot read it.\n",
         .footer =
             "Exit status: 0 done, 2 wrong usage, 4 SRC cannot be read or DST not be written.\n",
         .groups = {GI_OPTION_GROUP(ROWS, &t)},
@@ -59,10 +68,12 @@ int gi_command_quantize(int argc, char **argv) {
     int exit_code;
     if (!gi_command_begin(&o, argc, argv, &exit_code)) return exit_code;
     glint_error err = {0};
+    const gi_quantize_options options = {
+        .is_vision_int8 = strcmp(t.vision, "int8") == 0, .progress = print_report, .ctx = &t};
     if (o.n_operands != 2) {
         gi_fail(&err, GLINT_ERR_ARG, "needs two directories: glint quantize SRC DST");
         exit_code = gi_command_fail("quantize", GI_EXIT_USAGE, &err);
-    } else if (gi_quantize(o.operands[0], o.operands[1], print_report, &t, &err) != GLINT_OK) {
+    } else if (gi_quantize(o.operands[0], o.operands[1], &options, &err) != GLINT_OK) {
         exit_code = gi_command_fail("quantize", GI_EXIT_MODEL, &err);
     } else {
         printf("%s: %.1f MB, from %.1f MB, in %.2f s\n", o.operands[1],

@@ -51,7 +51,7 @@ typedef struct glint_job glint_job;
 
 /** Number formats of the products. Sums, norms and softmax are F32 in all of them. */
 typedef enum glint_dtype {
-    GLINT_DTYPE_AUTO, /**< INT8 for a checkpoint that glint quantize wrote, else BF16 */
+    GLINT_DTYPE_AUTO, /**< what glint quantize wrote as it is, else BF16 */
     GLINT_DTYPE_F32,  /**< the reference path: F32 activations over the checkpoint's own weights,
                            which stay in the mapped file */
     GLINT_DTYPE_BF16, /**< BF16 weights and activations in both towers */

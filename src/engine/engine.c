@@ -181,7 +181,8 @@ static void bound_linear(const gi_config *c, size_t rows_max, gi_device_cpu_opti
 static void choose_formats(const gi_checkpoint *ckpt, const glint_engine_options *o,
                            gi_device_cpu_options *cpu) {
     glint_dtype dtype = o->dtype;
-    if (dtype == GLINT_DTYPE_AUTO && gi_checkpoint_is_int8(ckpt)) dtype = GLINT_DTYPE_INT8;
+    if (dtype == GLINT_DTYPE_AUTO && gi_checkpoint_is_int8(ckpt))
+        dtype = gi_checkpoint_is_vision_int8(ckpt) ? GLINT_DTYPE_INT8_ALL : GLINT_DTYPE_INT8;
     const bool is_f32 = dtype == GLINT_DTYPE_F32, all = dtype == GLINT_DTYPE_INT8_ALL;
     cpu->vision_format = is_f32 ? GI_CPU_F32 : all ? GI_CPU_S8 : GI_CPU_BF16;
     cpu->text_format = is_f32                             ? GI_CPU_F32

@@ -189,9 +189,16 @@ glint_status gi_checkpoint_open(const char *dir, gi_checkpoint **ret, glint_erro
     return GLINT_OK;
 }
 
-bool gi_checkpoint_is_int8(const gi_checkpoint *ckpt) {
-    const gi_weight *w = &ckpt->text.layers[0].down_w;
+static bool is_int8(const gi_weight *w) {
     return w->panels && w->panels_dtype == GI_DTYPE_S8;
+}
+
+bool gi_checkpoint_is_int8(const gi_checkpoint *ckpt) {
+    return is_int8(&ckpt->text.layers[0].down_w);
+}
+
+bool gi_checkpoint_is_vision_int8(const gi_checkpoint *ckpt) {
+    return is_int8(&ckpt->vision.blocks[0].down_w);
 }
 
 void gi_checkpoint_drop_pages(const gi_checkpoint *ckpt) {

@@ -128,8 +128,9 @@ typedef struct gi_checkpoint {
  */
 glint_status gi_checkpoint_open(const char *dir, gi_checkpoint **ret, glint_error *err);
 
-/** True when the decoder's matrices are stored as INT8 panels. */
+/** True when the decoder's matrices are stored as INT8 panels; the vision tower's. */
 bool gi_checkpoint_is_int8(const gi_checkpoint *ckpt);
+bool gi_checkpoint_is_vision_int8(const gi_checkpoint *ckpt);
 
 /** Let the system take back the pages of the files that were read; they come back when needed. */
 void gi_checkpoint_drop_pages(const gi_checkpoint *ckpt);

@@ -34,8 +34,7 @@ typedef struct quantizer {
     float **scales; /* [n_matrices] scales of every INT8 matrix, until they are written */
     size_t n_matrices, i_matrix;
     uint64_t done_bytes;
-    gi_quantize_progress progress;
-    void *progress_ctx;
+    gi_quantize_options options;
 } quantizer;
 
 typedef struct matrix_plan {
@@ -44,8 +43,9 @@ typedef struct matrix_plan {
 } matrix_plan;
 
 static matrix_plan plan_matrix(const quantizer *q, const gi_weight_entry *e) {
-    matrix_plan p = {.is_s8 = e->is_text_matrix, .cuts = e->is_gate_up ? 2 : 1};
-    p.is_packed = e->is_text_matrix || e->is_vision_matrix;
+    matrix_plan p = {.is_packed = e->is_text_matrix || e->is_vision_matrix,
+                     .cuts = e->is_gate_up ? 2 : 1};
+    p.is_s8 = e->is_text_matrix || (e->is_vision_matrix && q->options.is_vision_int8);
     /* A tied embedding is read row by row as well. */
     p.keeps_plain = !p.is_packed || e->weight == &q->src->text.embed;
     if (!p.is_packed) return p;
@@ -167,8 +167,8 @@ static glint_status write_weight(quantizer *q, const gi_weight_entry *e, glint_e
         if (p.is_packed) return GLINT_OK; /* reported with its panels */
     }
     q->done_bytes += report.source_bytes;
-    if (q->progress)
-        q->progress(q->progress_ctx, &report, q->done_bytes, q->src->sizes.total_bytes);
+    if (q->options.progress)
+        q->options.progress(q->options.ctx, &report, q->done_bytes, q->src->sizes.total_bytes);
     return GLINT_OK;
 }
 
@@ -241,13 +241,15 @@ static glint_status copy_file(const char *src_dir, const char *dst_dir, const ch
 }
 
 /* config.json with the note that keeps other programs from misreading the weights. */
-static glint_status write_config(const char *src_dir, const char *dst_dir, glint_error *err) {
+static glint_status write_config(const char *src_dir, const char *dst_dir, bool is_vision_int8,
+                                 glint_error *err) {
     char path[GI_PATH_BYTES];
     json_t *config = NULL;
     GI_TRY(gi_path_join(path, sizeof path, src_dir, "config.json", err));
     GI_TRY(gi_json_load(path, SETTINGS_BYTES_MAX, &config, err));
-    json_t *note = json_pack("{s:s, s:i, s:s, s:s}", "quant_method", GI_CONFIG_QUANT_METHOD,
-                             "version", 1, "text", "int8", "vision", "bf16");
+    json_t *note =
+        json_pack("{s:s, s:i, s:s, s:s}", "quant_method", GI_CONFIG_QUANT_METHOD, "version", 1,
+                  "text", "int8", "vision", is_vision_int8 ? "int8" : "bf16");
     glint_status st = GLINT_OK;
     gi_buf text;
     gi_buf_init(&text, SETTINGS_BYTES_MAX);
@@ -275,11 +277,11 @@ static glint_status check_dirs(const char *src_dir, const char *dst_dir, glint_e
     return GLINT_OK;
 }
 
-glint_status gi_quantize(const char *src_dir, const char *dst_dir, gi_quantize_progress progress,
-                         void *ctx, glint_error *err) {
+glint_status gi_quantize(const char *src_dir, const char *dst_dir,
+                         const gi_quantize_options *options, glint_error *err) {
     gi_checkpoint *src = NULL;
     GI_TRY(gi_checkpoint_open(src_dir, &src, err));
-    quantizer q = {.src = src, .progress = progress, .progress_ctx = ctx, .writer = {.fd = -1}};
+    quantizer q = {.src = src, .options = *options, .writer = {.fd = -1}};
     glint_status st;
     (void)gi_kernels_get(NULL, &q.kernels);
     GI_TRY_DONE(check_dirs(src_dir, dst_dir, err));
@@ -287,7 +289,7 @@ glint_status gi_quantize(const char *src_dir, const char *dst_dir, gi_quantize_p
     for (size_t i = 1; i < GI_CHECKPOINT_FILES_N; i++)
         GI_TRY_DONE(copy_file(src_dir, dst_dir, gi_checkpoint_files[i], err));
     /* The first one last: a directory without config.json is no checkpoint. */
-    GI_TRY_DONE(write_config(src_dir, dst_dir, err));
+    GI_TRY_DONE(write_config(src_dir, dst_dir, q.options.is_vision_int8, err));
 done:
     gi_st_writer_done(&q.writer);
     for (size_t i = 0; q.scales && i < q.n_matrices; i++) gi_free(q.scales[i]);

@@ -33,6 +33,8 @@ static void take_report(void *ctx, const gi_quantize_report *r, uint64_t done, u
     t->total = total;
 }
 
+static const gi_quantize_options AS_USUAL = {0};
+
 static void make_dir(char dir[64]) {
     snprintf(dir, 64, "/tmp/glint-quantize-XXXXXX");
     assert_non_null(mkdtemp(dir));
@@ -75,26 +77,35 @@ static glint_engine *first_logits(const char *dir, glint_dtype dtype) {
     return e;
 }
 
+/* What is packed beforehand gives the logits of what is packed when it is loaded, to the bit. */
+static void check_packed(const char *model, bool is_vision_int8) {
+    char src[4096], dir[64];
+    glint_error err = {0};
+    reports t = {0};
+    const gi_quantize_options options = {
+        .is_vision_int8 = is_vision_int8, .progress = take_report, .ctx = &t};
+    snprintf(src, sizeof src, "%s", golden_path(model));
+    make_dir(dir);
+    if (gi_quantize(src, dir, &options, &err) != GLINT_OK) fail_msg("%s", err.message);
+    assert_int_equal(t.done, t.total);
+    assert_true(t.n_int8 > 10 && t.n > t.n_int8 + t.n_panels);
+    assert_true(is_vision_int8 ? t.n_panels == 0 : t.n_panels > 10);
+    assert_true(t.worst < 0.05);
+    glint_engine *plain =
+        first_logits(src, is_vision_int8 ? GLINT_DTYPE_INT8_ALL : GLINT_DTYPE_INT8);
+    glint_engine *packed = first_logits(dir, GLINT_DTYPE_AUTO);
+    assert_memory_equal(gi_engine_logits(plain, 0), gi_engine_logits(packed, 0),
+                        (size_t)plain->info.vocab_size * sizeof(float));
+    glint_engine_close(plain);
+    glint_engine_close(packed);
+    remove_dir(dir);
+}
+
 static void packed_equals_packing_at_load(void **state) {
     (void)state;
-    static const char *const models[] = {"models/default", "tests/golden/tiny/model"};
-    for (size_t i = 0; i < 2; i++) {
-        char src[4096], dir[64];
-        glint_error err = {0};
-        reports t = {0};
-        snprintf(src, sizeof src, "%s", golden_path(models[i]));
-        make_dir(dir);
-        if (gi_quantize(src, dir, take_report, &t, &err) != GLINT_OK) fail_msg("%s", err.message);
-        assert_int_equal(t.done, t.total);
-        assert_true(t.n_int8 > 10 && t.n_panels > 10 && t.n > t.n_int8 + t.n_panels);
-        assert_true(t.worst < 0.05);
-        glint_engine *plain = first_logits(src, GLINT_DTYPE_INT8);
-        glint_engine *packed = first_logits(dir, GLINT_DTYPE_AUTO);
-        assert_memory_equal(gi_engine_logits(plain, 0), gi_engine_logits(packed, 0),
-                            (size_t)plain->info.vocab_size * sizeof(float));
-        glint_engine_close(plain);
-        glint_engine_close(packed);
-        remove_dir(dir);
+    for (int is_vision_int8 = 0; is_vision_int8 < 2; is_vision_int8++) {
+        check_packed("models/default", is_vision_int8);
+        check_packed("tests/golden/tiny/model", is_vision_int8);
     }
 }
 
@@ -104,16 +115,16 @@ static void refuses_to_overwrite(void **state) {
     glint_error err = {0};
     snprintf(src, sizeof src, "%s", golden_path("tests/golden/tiny/model"));
     make_dir(dir);
-    assert_int_equal(gi_quantize(src, src, NULL, NULL, &err), GLINT_ERR_ARG);
+    assert_int_equal(gi_quantize(src, src, &AS_USUAL, &err), GLINT_ERR_ARG);
     assert_non_null(strstr(err.message, "same directory"));
-    assert_int_equal(gi_quantize("/nonexistent", dir, NULL, NULL, &err), GLINT_ERR_IO);
-    assert_int_equal(gi_quantize(src, "/nonexistent/x", NULL, NULL, &err), GLINT_ERR_IO);
-    assert_int_equal(gi_quantize(src, dir, NULL, NULL, &err), GLINT_OK);
-    assert_int_equal(gi_quantize(src, dir, NULL, NULL, &err), GLINT_ERR_ARG);
+    assert_int_equal(gi_quantize("/nonexistent", dir, &AS_USUAL, &err), GLINT_ERR_IO);
+    assert_int_equal(gi_quantize(src, "/nonexistent/x", &AS_USUAL, &err), GLINT_ERR_IO);
+    assert_int_equal(gi_quantize(src, dir, &AS_USUAL, &err), GLINT_OK);
+    assert_int_equal(gi_quantize(src, dir, &AS_USUAL, &err), GLINT_ERR_ARG);
     assert_non_null(strstr(err.message, "already"));
     char again[64];
     make_dir(again);
-    assert_int_equal(gi_quantize(dir, again, NULL, NULL, &err), GLINT_ERR_UNSUPPORTED);
+    assert_int_equal(gi_quantize(dir, again, &AS_USUAL, &err), GLINT_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "packed already"));
     remove_dir(again);
     remove_dir(dir);
@@ -126,7 +137,7 @@ static void packed_checkpoint_is_read_as_what_it_is(void **state) {
     glint_engine *e = NULL;
     snprintf(src, sizeof src, "%s", golden_path("tests/golden/tiny/model"));
     make_dir(dir);
-    assert_int_equal(gi_quantize(src, dir, NULL, NULL, &err), GLINT_OK);
+    assert_int_equal(gi_quantize(src, dir, &AS_USUAL, &err), GLINT_OK);
     const glint_dtype others[] = {GLINT_DTYPE_F32, GLINT_DTYPE_BF16};
     for (size_t i = 0; i < 2; i++) {
         const glint_engine_options o = {.model_dir = dir, .dtype = others[i]};
@@ -164,7 +175,7 @@ static void every_settings_file_is_copied(void **state) {
     snprintf(json, sizeof json, "{\"image_processor\":%s}", TINY_PREPROCESSOR);
     tiny_write_text(src, "processor_config.json", json);
     make_dir(dir);
-    if (gi_quantize(src, dir, NULL, NULL, &err) != GLINT_OK) fail_msg("%s", err.message);
+    if (gi_quantize(src, dir, &AS_USUAL, &err) != GLINT_OK) fail_msg("%s", err.message);
     if (gi_checkpoint_open(dir, &ckpt, &err) != GLINT_OK) fail_msg("%s", err.message);
     assert_true(gi_checkpoint_is_int8(ckpt));
     gi_checkpoint_close(ckpt);
