@@ -1,8 +1,9 @@
 /*
- * glint bench: finds the measurement and hands over.
+ * glint bench: finds the measurement and hands over; the frame of each and the options they share.
  */
 #include "bench.h"
 
+#include "base/alloc.h"
 #include "base/parse.h"
 #include "bench_series.h"
 
@@ -10,11 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    const char *summary;
-    gi_command_fn run;
-} MEASUREMENTS[] = {
+static const gi_command MEASUREMENTS[] = {
     {"machine", "what the processor and the memory can do at best", gi_bench_machine},
     {"model", "prefill, decode, vision tower and whole audits of a model", gi_bench_model},
     {"kv", "generation with the KV cache on and off", gi_bench_kv},
@@ -23,40 +20,37 @@ static const struct {
     {"quality", "right and wrong answers of a running server", gi_bench_quality},
 };
 
-enum { N_MEASUREMENTS = sizeof MEASUREMENTS / sizeof MEASUREMENTS[0] };
-
-static void print_help(FILE *to) {
-    fputs("Measures this machine, a model on it or a server, with the machine card.\n"
-          "The machine should do nothing else meanwhile.\n\n"
-          "Usage: glint bench MEASUREMENT [OPTION]...\n\nMeasurements:\n",
-          to);
-    for (size_t i = 0; i < N_MEASUREMENTS; i++)
-        fprintf(to, "  %-10s%s\n", MEASUREMENTS[i].name, MEASUREMENTS[i].summary);
-    fputs("\n`glint bench MEASUREMENT --help` explains one.\n", to);
-}
+static const gi_command_set SET = {
+    .program = "glint bench",
+    .noun = "measurement",
+    .before = "Measures this machine, a model on it or a server, with the machine card.\n"
+              "The machine should do nothing else meanwhile.\n\n"
+              "Usage: glint bench MEASUREMENT [OPTION]...\n\nMeasurements:\n",
+    .after = "\n`glint bench MEASUREMENT --help` explains one.\n",
+    .commands = MEASUREMENTS,
+    .n = sizeof MEASUREMENTS / sizeof MEASUREMENTS[0],
+};
 
 int gi_command_bench(int argc, char **argv) {
-    const char *word = argc > 0 ? argv[0] : NULL;
-    if (!word) {
-        print_help(stderr);
-        return GI_EXIT_USAGE;
+    return gi_command_dispatch(&SET, argc, argv);
+}
+
+int gi_bench_main(const gi_bench_spec *spec, int argc, char **argv) {
+    glint_error err = {0};
+    void *state = gi_calloc(1, spec->state_bytes);
+    if (!state) {
+        gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
+        return gi_command_fail("bench", GI_EXIT_MEMORY, &err);
     }
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-        print_help(stdout);
-        return gi_command_end_output(GI_EXIT_OK);
+    gi_options o = spec->describe(state);
+    int code = GI_EXIT_OK;
+    if (gi_command_begin(&o, argc, argv, &code)) {
+        code = gi_command_end_output(spec->run(state, &o, &err));
+        if (spec->done) spec->done(state);
+        gi_options_done(&o);
     }
-    const char *names[N_MEASUREMENTS];
-    for (size_t i = 0; i < N_MEASUREMENTS; i++) {
-        names[i] = MEASUREMENTS[i].name;
-        if (strcmp(word, names[i]) == 0) return MEASUREMENTS[i].run(argc - 1, argv + 1);
-    }
-    glint_error err;
-    const char *near = gi_options_nearest(word, names, N_MEASUREMENTS);
-    if (near)
-        gi_fail(&err, GLINT_ERR_ARG, "no measurement \"%.60s\"; did you mean \"%s\"?", word, near);
-    else
-        gi_fail(&err, GLINT_ERR_ARG, "no measurement \"%.60s\"; see glint bench --help", word);
-    return gi_command_fail("bench", GI_EXIT_USAGE, &err);
+    gi_free(state);
+    return code;
 }
 
 static const gi_option COMMON_ROWS[] = {
@@ -92,11 +86,4 @@ glint_status gi_bench_numbers(const char *name, const gi_option_list *list, size
     if (list->n == 0) memcpy(ret, fallback, n_fallback * sizeof *fallback);
     *ret_n = list->n ? list->n : n_fallback;
     return GLINT_OK;
-}
-
-bool gi_bench_print_json(json_t *report) {
-    const bool ok = report && json_dumpf(report, stdout, JSON_INDENT(1)) == 0;
-    json_decref(report);
-    if (ok) putchar('\n');
-    return ok;
 }

@@ -1,6 +1,6 @@
 /**
  * @file
- * The measurements of `glint bench` and the options they share.
+ * The measurements of `glint bench`, what they share and the frame they run in.
  */
 #ifndef APPS_GLINT_BENCH_H
 #define APPS_GLINT_BENCH_H
@@ -16,6 +16,9 @@ int gi_bench_kv(int argc, char **argv);
 int gi_bench_loss(int argc, char **argv);
 int gi_bench_serve(int argc, char **argv);
 int gi_bench_quality(int argc, char **argv);
+
+/** Of the reports as JSON. */
+#define GI_BENCH_JSON_INDENT 1
 
 /** What every measurement can be told. */
 typedef struct gi_bench_common {
@@ -38,7 +41,16 @@ glint_status gi_bench_numbers(const char *name, const gi_option_list *list, size
                               const size_t *fallback, size_t n_fallback, size_t *ret, size_t *ret_n,
                               glint_error *err);
 
-/** Print a report and drop the reference; false when it could not be made or written. */
-bool gi_bench_print_json(json_t *report);
+/** A measurement as a command. */
+typedef struct gi_bench_spec {
+    size_t state_bytes; /**< of what it is told and what it holds: allocated and zeroed */
+    gi_options (*describe)(void *state); /**< its options, with values in `state` */
+    /** Measure and print. Returns the exit code, after gi_command_fail where it is not 0. */
+    int (*run)(void *state, const gi_options *o, glint_error *err);
+    void (*done)(void *state); /**< after run, whatever became of it; or NULL */
+} gi_bench_spec;
+
+/** The main of a measurement: options in, its exit code out. */
+int gi_bench_main(const gi_bench_spec *spec, int argc, char **argv);
 
 #endif

@@ -10,8 +10,6 @@
 #include "engine_args.h"
 #include "bench_series.h"
 
-#include "base/alloc.h"
-
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -147,38 +145,36 @@ static const gi_option ROWS[] = {
      .help = "tokens of the prompt; an audit of a 336 px picture has\nabout 200"},
 };
 
-static int run(kv_bench *b, glint_error *err) {
+static gi_options describe(void *state) {
+    kv_bench *b = state;
+    return (gi_options){.command = "bench kv",
+                        .usage = "glint bench kv [OPTION]... [DIR]",
+                        .about = ABOUT,
+                        .footer = FOOTER,
+                        .groups = {GI_OPTION_GROUP(ROWS, b), gi_bench_common_options(&b->common),
+                                   gi_engine_args_options(&b->args)},
+                        .operands_max = 1};
+}
+
+static int run(void *state, const gi_options *o, glint_error *err) {
+    kv_bench *b = state;
+    if (o->n_operands) b->args.model = o->operands[0];
     if (gi_bench_card_read((int)b->args.threads, b->args.cpu_mask, &b->card, err) != GLINT_OK ||
         read_lengths(b, err) != GLINT_OK)
         return gi_command_fail("bench kv", GI_EXIT_USAGE, err);
     if (load(b, err) != GLINT_OK) return gi_command_fail("bench kv", GI_EXIT_MODEL, err);
     measure(b);
-    if (b->common.json) return gi_bench_print_json(report_json(b)) ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+    if (b->common.json) return gi_command_print_json(report_json(b), GI_BENCH_JSON_INDENT);
     print_text(b);
     return GI_EXIT_OK;
 }
 
+static void done(void *state) {
+    kv_bench *b = state;
+    gi_bench_rig_done(&b->rig);
+}
+
 int gi_bench_kv(int argc, char **argv) {
-    kv_bench *b = gi_calloc(1, sizeof *b);
-    glint_error err = {0};
-    if (!b) {
-        gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
-        return gi_command_fail("bench kv", GI_EXIT_MEMORY, &err);
-    }
-    gi_options o = {.command = "bench kv",
-                    .usage = "glint bench kv [OPTION]... [DIR]",
-                    .about = ABOUT,
-                    .footer = FOOTER,
-                    .groups = {GI_OPTION_GROUP(ROWS, b), gi_bench_common_options(&b->common),
-                               gi_engine_args_options(&b->args)},
-                    .operands_max = 1};
-    int code = GI_EXIT_OK;
-    if (gi_command_begin(&o, argc, argv, &code)) {
-        if (o.n_operands) b->args.model = o.operands[0];
-        code = gi_command_end_output(run(b, &err));
-        gi_bench_rig_done(&b->rig);
-        gi_options_done(&o);
-    }
-    gi_free(b);
-    return code;
+    static const gi_bench_spec spec = {sizeof(kv_bench), describe, run, done};
+    return gi_bench_main(&spec, argc, argv);
 }

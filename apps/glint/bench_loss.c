@@ -190,16 +190,17 @@ static glint_status run_list(loss_bench *b, glint_error *err) {
 
 /* ---- report --------------------------------------------------------------------------------- */
 
-static bool print_report(const loss_bench *b) {
+static int print_report(const loss_bench *b) {
     const tally *t = &b->total;
     const double mean_kl = t->steps ? t->kl_sum / (double)t->steps : 0;
     if (b->json)
-        return gi_bench_print_json(
+        return gi_command_print_json(
             json_pack("{ss ss ss ss ss sI sI sI sI sI sf sf}", "kind", "loss", "model", b->args.dir,
                       "dtype", b->args.dtype, "against", b->against, "scenes", (json_int_t)t->n,
                       "equal", (json_int_t)t->equal, "verdicts", (json_int_t)t->label_n,
                       "labels_equal", (json_int_t)t->label_equal, "steps", (json_int_t)t->steps,
-                      "mean_kl", mean_kl, "worst_kl", t->kl_worst));
+                      "mean_kl", mean_kl, "worst_kl", t->kl_worst),
+            GI_BENCH_JSON_INDENT);
     printf("%s: %s (KV %s) against %s, %zu scenes\n\n", b->args.dir, b->args.dtype,
            b->args.kv_dtype, b->against, t->n);
     printf("  answers equal      %6zu of %zu   %6.2f %%\n", t->equal, t->n,
@@ -209,7 +210,7 @@ static bool print_report(const loss_bench *b) {
                100.0 * (double)t->label_equal / (double)t->label_n);
     printf("  divergence of the next token: mean %.2e nats over %zu steps, largest %.2e\n", mean_kl,
            t->steps, t->kl_worst);
-    return true;
+    return GI_EXIT_OK;
 }
 
 static glint_status load(loss_bench *b, glint_error *err) {
@@ -224,15 +225,23 @@ static glint_status load(loss_bench *b, glint_error *err) {
     return b->log_p ? GLINT_OK : gi_fail(err, GLINT_ERR_MEMORY, "no memory for a distribution");
 }
 
-static int run(loss_bench *b) {
-    glint_error err = {0};
+static int run(void *state, const gi_options *o, glint_error *err) {
+    loss_bench *b = state;
+    if (o->n_operands) b->args.model = o->operands[0];
     if (!b->scenes) {
-        gi_fail(&err, GLINT_ERR_ARG, "--scenes says which questions to ask");
-        return gi_command_fail("bench loss", GI_EXIT_USAGE, &err);
+        gi_fail(err, GLINT_ERR_ARG, "--scenes says which questions to ask");
+        return gi_command_fail("bench loss", GI_EXIT_USAGE, err);
     }
-    if (load(b, &err) != GLINT_OK) return gi_command_fail("bench loss", GI_EXIT_MODEL, &err);
-    if (run_list(b, &err) != GLINT_OK) return gi_command_fail("bench loss", GI_EXIT_INPUT, &err);
-    return gi_command_end_output(print_report(b) ? GI_EXIT_OK : GI_EXIT_INTERNAL);
+    if (load(b, err) != GLINT_OK) return gi_command_fail("bench loss", GI_EXIT_MODEL, err);
+    if (run_list(b, err) != GLINT_OK) return gi_command_fail("bench loss", GI_EXIT_INPUT, err);
+    return print_report(b);
+}
+
+static void done(void *state) {
+    loss_bench *b = state;
+    glint_engine_close(b->reference);
+    glint_engine_close(b->candidate);
+    gi_free(b->log_p);
 }
 
 #define AT(member) offsetof(loss_bench, member)
@@ -265,24 +274,20 @@ static const gi_option ROWS[] = {
      .help = "the same as JSON"},
 };
 
+static gi_options describe(void *state) {
+    loss_bench *b = state;
+    return (gi_options){
+        .command = "bench loss",
+        .usage = "glint bench loss --scenes FILE [OPTION]... [DIR]",
+        .about = "Measures what the number format --dtype costs in answers, against a reference "
+                 "format.\n",
+        .footer = "Exit status: 0 measured, 2 wrong use, 3 a scene cannot be read, 4 the model "
+                  "cannot be loaded.\n",
+        .groups = {GI_OPTION_GROUP(ROWS, b), gi_engine_args_options(&b->args)},
+        .operands_max = 1};
+}
+
 int gi_bench_loss(int argc, char **argv) {
-    loss_bench b = {0};
-    gi_options o = {.command = "bench loss",
-                    .usage = "glint bench loss --scenes FILE [OPTION]... [DIR]",
-                    .about = "Measures what the number format --dtype costs in answers, against a "
-                             "reference format.\n",
-                    .footer = "Exit status: 0 measured, 2 wrong use, 3 a scene cannot be read, 4 "
-                              "the model cannot be loaded.\n",
-                    .groups = {GI_OPTION_GROUP(ROWS, &b), gi_engine_args_options(&b.args)},
-                    .operands_max = 1};
-    int code = GI_EXIT_OK;
-    if (gi_command_begin(&o, argc, argv, &code)) {
-        if (o.n_operands) b.args.model = o.operands[0];
-        code = run(&b);
-        glint_engine_close(b.reference);
-        glint_engine_close(b.candidate);
-        gi_free(b.log_p);
-        gi_options_done(&o);
-    }
-    return code;
+    static const gi_bench_spec spec = {sizeof(loss_bench), describe, run, done};
+    return gi_bench_main(&spec, argc, argv);
 }

@@ -20,14 +20,16 @@ static const char FOOTER[] = "Examples:\n"
                              "  glint bench machine --threads 4 --json > machine.json\n\n"
                              "Exit status: 0 measured, 2 wrong use, 5 out of memory.\n";
 
-typedef struct machine_args {
+typedef struct machine_bench {
     gi_bench_common common;
     double sample_ms;
     int64_t read_mb, n_threads;
     const char *cpu_mask;
-} machine_args;
+    gi_bench_card card;
+    gi_bench_ceilings ceilings;
+} machine_bench;
 
-#define AT(member) offsetof(machine_args, member)
+#define AT(member) offsetof(machine_bench, member)
 
 static const gi_option ROWS[] = {
     {.name = "threads",
@@ -63,35 +65,33 @@ static const gi_option ROWS[] = {
      .help = "memory to read, MiB; more than the caches hold"},
 };
 
+static gi_options describe(void *state) {
+    machine_bench *b = state;
+    return (gi_options){.command = "bench machine",
+                        .usage = "glint bench machine [OPTION]...",
+                        .about = ABOUT,
+                        .footer = FOOTER,
+                        .groups = {GI_OPTION_GROUP(ROWS, b), gi_bench_common_options(&b->common)}};
+}
+
+static int run(void *state, const gi_options *o, glint_error *err) {
+    machine_bench *b = state;
+    (void)o;
+    if (gi_bench_card_read((int)b->n_threads, b->cpu_mask, &b->card, err) != GLINT_OK ||
+        gi_bench_ceilings_measure(&b->card, (size_t)b->common.rounds, b->sample_ms,
+                                  (size_t)b->read_mb << 20, &b->ceilings, err) != GLINT_OK)
+        return gi_command_fail("bench machine", GI_EXIT_INTERNAL, err);
+    if (b->common.json)
+        return gi_command_print_json(json_pack("{ss so so}", "kind", "machine", "card",
+                                               gi_bench_card_json(&b->card), "ceilings",
+                                               gi_bench_ceilings_json(&b->ceilings)),
+                                     GI_BENCH_JSON_INDENT);
+    gi_bench_card_print(&b->card);
+    gi_bench_ceilings_print(&b->ceilings);
+    return GI_EXIT_OK;
+}
+
 int gi_bench_machine(int argc, char **argv) {
-    machine_args a = {0};
-    gi_options o = {.command = "bench machine",
-                    .usage = "glint bench machine [OPTION]...",
-                    .about = ABOUT,
-                    .footer = FOOTER,
-                    .groups = {GI_OPTION_GROUP(ROWS, &a), gi_bench_common_options(&a.common)}};
-    int code = GI_EXIT_OK;
-    if (!gi_command_begin(&o, argc, argv, &code)) return code;
-    glint_error err = {0};
-    gi_bench_card card;
-    gi_bench_ceilings ceilings;
-    if (gi_bench_card_read((int)a.n_threads, a.cpu_mask, &card, &err) != GLINT_OK ||
-        gi_bench_ceilings_measure(&card, (size_t)a.common.rounds, a.sample_ms,
-                                  (size_t)a.read_mb << 20, &ceilings, &err) != GLINT_OK) {
-        code = gi_command_fail("bench machine", GI_EXIT_INTERNAL, &err);
-        goto done;
-    }
-    bool ok = true;
-    if (a.common.json) {
-        ok = gi_bench_print_json(json_pack("{ss so so}", "kind", "machine", "card",
-                                           gi_bench_card_json(&card), "ceilings",
-                                           gi_bench_ceilings_json(&ceilings)));
-    } else {
-        gi_bench_card_print(&card);
-        gi_bench_ceilings_print(&ceilings);
-    }
-    code = gi_command_end_output(ok ? GI_EXIT_OK : GI_EXIT_INTERNAL);
-done:
-    gi_options_done(&o);
-    return code;
+    static const gi_bench_spec spec = {sizeof(machine_bench), describe, run, NULL};
+    return gi_bench_main(&spec, argc, argv);
 }

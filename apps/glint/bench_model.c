@@ -13,8 +13,6 @@
 #include "bench_rig.h"
 #include "engine_args.h"
 
-#include "base/alloc.h"
-
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -356,8 +354,20 @@ static const gi_option ROWS[] = {
      .help = "do not measure the machine first"},
 };
 
-/* Everything between options and the report. */
-static int run(model_bench *b, glint_error *err) {
+static gi_options describe(void *state) {
+    model_bench *b = state;
+    return (gi_options){.command = "bench model",
+                        .usage = "glint bench model [OPTION]... [DIR]",
+                        .about = ABOUT,
+                        .footer = FOOTER,
+                        .groups = {GI_OPTION_GROUP(ROWS, b), gi_bench_common_options(&b->common),
+                                   gi_engine_args_options(&b->args)},
+                        .operands_max = 1};
+}
+
+static int run(void *state, const gi_options *o, glint_error *err) {
+    model_bench *b = state;
+    if (o->n_operands) b->args.model = o->operands[0];
     if (gi_bench_card_read((int)b->args.threads, b->args.cpu_mask, &b->card, err) != GLINT_OK ||
         list_items(b, err) != GLINT_OK)
         return gi_command_fail("bench model", GI_EXIT_USAGE, err);
@@ -367,34 +377,19 @@ static int run(model_bench *b, glint_error *err) {
         return gi_command_fail("bench model", GI_EXIT_INTERNAL, err);
     if (load(b, err) != GLINT_OK) return gi_command_fail("bench model", GI_EXIT_MODEL, err);
     if (measure(b, err) != GLINT_OK) return gi_command_fail("bench model", GI_EXIT_INPUT, err);
-    if (b->common.json) return gi_bench_print_json(report_json(b)) ? GI_EXIT_OK : GI_EXIT_INTERNAL;
+    if (b->common.json) return gi_command_print_json(report_json(b), GI_BENCH_JSON_INDENT);
     print_text(b);
     return GI_EXIT_OK;
 }
 
+static void done(void *state) {
+    model_bench *b = state;
+    gi_bench_rig_done(&b->rig);
+    for (size_t i = 0; i < b->pictures.n; i++) gi_bench_audit_done(&b->audits[i]);
+    glint_engine_close(b->whole);
+}
+
 int gi_bench_model(int argc, char **argv) {
-    model_bench *b = gi_calloc(1, sizeof *b);
-    glint_error err = {0};
-    if (!b) {
-        gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
-        return gi_command_fail("bench model", GI_EXIT_MEMORY, &err);
-    }
-    gi_options o = {.command = "bench model",
-                    .usage = "glint bench model [OPTION]... [DIR]",
-                    .about = ABOUT,
-                    .footer = FOOTER,
-                    .groups = {GI_OPTION_GROUP(ROWS, b), gi_bench_common_options(&b->common),
-                               gi_engine_args_options(&b->args)},
-                    .operands_max = 1};
-    int code = GI_EXIT_OK;
-    if (gi_command_begin(&o, argc, argv, &code)) {
-        if (o.n_operands) b->args.model = o.operands[0];
-        code = gi_command_end_output(run(b, &err));
-        gi_bench_rig_done(&b->rig);
-        for (size_t i = 0; i < b->pictures.n; i++) gi_bench_audit_done(&b->audits[i]);
-        glint_engine_close(b->whole);
-        gi_options_done(&o);
-    }
-    gi_free(b);
-    return code;
+    static const gi_bench_spec spec = {sizeof(model_bench), describe, run, done};
+    return gi_bench_main(&spec, argc, argv);
 }

@@ -49,28 +49,29 @@ static glint_status measure(quality_bench *b, glint_error *err) {
 }
 
 static int print(quality_bench *b, glint_error *err) {
-    bool ok = true;
+    int code = GI_EXIT_OK;
     b->report.dir = b->settings.dir;
     b->report.url = b->settings.url;
     b->report.tally = &b->tally;
     if (b->json)
-        ok = gi_bench_print_json(gi_quality_report_json(&b->report));
+        code = gi_command_print_json(gi_quality_report_json(&b->report), GI_BENCH_JSON_INDENT);
     else
         gi_quality_report_print(&b->report, b->verbose);
-    if (!ok || gi_command_end_output(GI_EXIT_OK) != GI_EXIT_OK) return GI_EXIT_INTERNAL;
+    code = gi_command_end_output(code); /* before what goes to stderr */
+    if (code != GI_EXIT_OK) return code;
     if (b->tally.n_unanswered < b->tally.total.n) return GI_EXIT_OK;
     gi_fail(err, GLINT_ERR_IO, "no question was answered: %.40s",
             b->tally.n_ends ? b->tally.ends[0].word : "");
     return gi_command_fail("bench quality", GI_EXIT_INPUT, err);
 }
 
-static int run(quality_bench *b, const gi_options *o) {
-    glint_error err = {0};
-    if (check_operands(b, o, &err) != GLINT_OK ||
-        gi_bench_card_read(0, NULL, &b->report.card, &err) != GLINT_OK)
-        return gi_command_fail("bench quality", GI_EXIT_USAGE, &err);
-    if (measure(b, &err) != GLINT_OK) return gi_command_fail("bench quality", GI_EXIT_INPUT, &err);
-    return print(b, &err);
+static int run(void *state, const gi_options *o, glint_error *err) {
+    quality_bench *b = state;
+    if (check_operands(b, o, err) != GLINT_OK ||
+        gi_bench_card_read(0, NULL, &b->report.card, err) != GLINT_OK)
+        return gi_command_fail("bench quality", GI_EXIT_USAGE, err);
+    if (measure(b, err) != GLINT_OK) return gi_command_fail("bench quality", GI_EXIT_INPUT, err);
+    return print(b, err);
 }
 
 static const char ABOUT[] =
@@ -139,20 +140,22 @@ static const gi_option ROWS[] = {
      .help = "the same as JSON, with every wrong answer"},
 };
 
+static gi_options describe(void *state) {
+    return (gi_options){.command = "bench quality",
+                        .usage = "glint bench quality [OPTION]... DIR [URL]",
+                        .about = ABOUT,
+                        .footer = FOOTER,
+                        .groups = {GI_OPTION_GROUP(ROWS, state)},
+                        .operands_max = 2};
+}
+
+static void done(void *state) {
+    quality_bench *b = state;
+    gi_quality_tally_done(&b->tally);
+    gi_quality_cases_done(&b->cases);
+}
+
 int gi_bench_quality(int argc, char **argv) {
-    quality_bench b = {0};
-    gi_options o = {.command = "bench quality",
-                    .usage = "glint bench quality [OPTION]... DIR [URL]",
-                    .about = ABOUT,
-                    .footer = FOOTER,
-                    .groups = {GI_OPTION_GROUP(ROWS, &b)},
-                    .operands_max = 2};
-    int code = GI_EXIT_OK;
-    if (gi_command_begin(&o, argc, argv, &code)) {
-        code = run(&b, &o);
-        gi_quality_tally_done(&b.tally);
-        gi_quality_cases_done(&b.cases);
-        gi_options_done(&o);
-    }
-    return code;
+    static const gi_bench_spec spec = {sizeof(quality_bench), describe, run, done};
+    return gi_bench_main(&spec, argc, argv);
 }

@@ -198,12 +198,13 @@ static glint_status measure(serve_bench *b, glint_error *err) {
 }
 
 static int print(serve_bench *b, glint_error *err) {
-    bool ok = true;
+    int code = GI_EXIT_OK;
     if (b->json)
-        ok = gi_bench_print_json(gi_load_report_json(&b->report));
+        code = gi_command_print_json(gi_load_report_json(&b->report), GI_BENCH_JSON_INDENT);
     else
         gi_load_report_print(&b->report);
-    if (!ok || gi_command_end_output(GI_EXIT_OK) != GI_EXIT_OK) return GI_EXIT_INTERNAL;
+    code = gi_command_end_output(code); /* before what goes to stderr */
+    if (code != GI_EXIT_OK) return code;
     size_t n_due = 0;
     for (size_t i = 0; i < b->report.n_results; i++) {
         if (b->results[i].n_ok) return GI_EXIT_OK;
@@ -215,7 +216,9 @@ static int print(serve_bench *b, glint_error *err) {
     return gi_command_fail("bench serve", GI_EXIT_INPUT, err);
 }
 
-static int run(serve_bench *b, glint_error *err) {
+static int run(void *state, const gi_options *o, glint_error *err) {
+    serve_bench *b = state;
+    b->url = o->n_operands ? o->operands[0] : DEFAULT_URL;
     if (read_stages(b, err) != GLINT_OK || read_recipe(b, err) != GLINT_OK ||
         read_settings(b, err) != GLINT_OK || raise_file_limit(b, err) != GLINT_OK ||
         gi_bench_card_read(0, NULL, &b->report.card, err) != GLINT_OK)
@@ -311,34 +314,25 @@ static const gi_option ROWS[] = {
      "the same as JSON, with the distribution"},
 };
 
-static void done(serve_bench *b) {
+static gi_options describe(void *state) {
+    return (gi_options){.command = "bench serve",
+                        .usage = "glint bench serve [OPTION]... [URL]",
+                        .about = ABOUT,
+                        .footer = FOOTER,
+                        .groups = {GI_OPTION_GROUP(ROWS, state)},
+                        .operands_max = 1};
+}
+
+static void done(void *state) {
+    serve_bench *b = state;
     gi_load_free(b->load);
     gi_load_idle_close(&b->idle);
     for (size_t i = 0; i < b->n_stages; i++) gi_load_result_done(&b->results[i]);
     gi_load_pictures_done(&b->pictures);
     gi_free(b->quoted_question);
-    gi_free(b);
 }
 
 int gi_bench_serve(int argc, char **argv) {
-    serve_bench *b = gi_calloc(1, sizeof *b);
-    glint_error err = {0};
-    if (!b) {
-        gi_fail(&err, GLINT_ERR_MEMORY, "no memory for the measurement");
-        return gi_command_fail("bench serve", GI_EXIT_MEMORY, &err);
-    }
-    gi_options o = {.command = "bench serve",
-                    .usage = "glint bench serve [OPTION]... [URL]",
-                    .about = ABOUT,
-                    .footer = FOOTER,
-                    .groups = {GI_OPTION_GROUP(ROWS, b)},
-                    .operands_max = 1};
-    int code = GI_EXIT_OK;
-    if (gi_command_begin(&o, argc, argv, &code)) {
-        b->url = o.n_operands ? o.operands[0] : DEFAULT_URL;
-        code = run(b, &err);
-        gi_options_done(&o);
-    }
-    done(b);
-    return code;
+    static const gi_bench_spec spec = {sizeof(serve_bench), describe, run, done};
+    return gi_bench_main(&spec, argc, argv);
 }

@@ -14,10 +14,56 @@ int gi_command_fail(const char *command, int code, const glint_error *err) {
     return err->code == GLINT_ERR_INTERNAL ? GI_EXIT_INTERNAL : code;
 }
 
+/* ---- finding a command ---- */
+
+static void print_set(const gi_command_set *set, FILE *to) {
+    fputs(set->before, to);
+    for (size_t i = 0; i < set->n; i++)
+        fprintf(to, "  %-10s%s\n", set->commands[i].name, set->commands[i].summary);
+    fputs(set->after, to);
+}
+
+int gi_command_dispatch(const gi_command_set *set, int argc, char **argv) {
+    if (argc < 1) {
+        print_set(set, stderr);
+        return GI_EXIT_USAGE;
+    }
+    const char *word = argv[0];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        print_set(set, stdout);
+        return gi_command_end_output(GI_EXIT_OK);
+    }
+    const char *names[GI_COMMAND_SET_MAX];
+    gi_assert(set->n <= GI_COMMAND_SET_MAX);
+    for (size_t i = 0; i < set->n; i++) {
+        names[i] = set->commands[i].name;
+        if (strcmp(word, names[i]) == 0) return set->commands[i].run(argc - 1, argv + 1);
+    }
+    glint_error err;
+    const char *near = gi_options_nearest(word, names, set->n);
+    if (near)
+        gi_fail(&err, GLINT_ERR_ARG, "unknown %s \"%.60s\"; did you mean \"%s\"?", set->noun, word,
+                near);
+    else
+        gi_fail(&err, GLINT_ERR_ARG, "unknown %s \"%.60s\"; see %s --help", set->noun, word,
+                set->program);
+    fprintf(stderr, "%s: %s\n", set->program, err.message);
+    return GI_EXIT_USAGE;
+}
+
+/* ---- its beginning and end ---- */
+
 /* A write that failed earlier is only in ferror: the next fflush may well find room. */
 int gi_command_end_output(int code) {
     const bool is_lost = fflush(stdout) != 0 || ferror(stdout) != 0;
     return is_lost && code == GI_EXIT_OK ? GI_EXIT_INTERNAL : code;
+}
+
+int gi_command_print_json(json_t *report, size_t indent) {
+    const bool is_made = report && json_dumpf(report, stdout, JSON_INDENT(indent)) == 0;
+    json_decref(report);
+    if (is_made) putchar('\n');
+    return is_made ? GI_EXIT_OK : GI_EXIT_INTERNAL;
 }
 
 bool gi_command_begin(gi_options *o, int argc, char **argv, int *ret_exit) {
@@ -33,6 +79,8 @@ bool gi_command_begin(gi_options *o, int argc, char **argv, int *ret_exit) {
     gi_options_done(o);
     return false;
 }
+
+/* ---- the default model ---- */
 
 /* The directory of the running program, without a slash at its end. */
 static bool program_dir(char out[GI_PATH_BYTES]) {

@@ -1,6 +1,7 @@
 /**
  * @file
- * What the sub-commands of glint share: exit codes, the default model, the one-line failure.
+ * What the sub-commands of glint share: how they are found, exit codes, the default model, the
+ * one-line failure.
  */
 #ifndef APPS_GLINT_COMMAND_H
 #define APPS_GLINT_COMMAND_H
@@ -9,6 +10,7 @@
 #include "options.h"
 
 #include <glint/error.h>
+#include <jansson.h>
 
 /** How a command ends; --help of each command lists the ones it uses. */
 typedef enum gi_exit {
@@ -22,8 +24,31 @@ typedef enum gi_exit {
     GI_EXIT_INTERRUPTED = 130, /**< Ctrl-C */
 } gi_exit;
 
-/** A sub-command: its main. argv [argc] without "glint" and the command's name. */
-typedef int (*gi_command_fn)(int argc, char **argv);
+/** A sub-command. */
+typedef struct gi_command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv); /**< argv [argc] without "glint" and the command's name */
+} gi_command;
+
+/** Most commands of a set. */
+#define GI_COMMAND_SET_MAX 8
+
+/** The words that may follow "glint", "glint bench" or "glint token". */
+typedef struct gi_command_set {
+    const char *program;        /**< "glint bench": begins messages */
+    const char *noun;           /**< what a word of them is: "measurement" */
+    const char *before, *after; /**< help, around a line for each of them */
+    const gi_command *commands; /**< [n] */
+    size_t n;                   /**< at most GI_COMMAND_SET_MAX */
+} gi_command_set;
+
+/**
+ * Run the command that argv[0] names with what follows it; -h and --help explain the set. No word
+ * explains it, too, but as wrong use; an unknown one is told with the nearest.
+ *
+ * @return the exit code.
+ */
+int gi_command_dispatch(const gi_command_set *set, int argc, char **argv);
 
 int gi_command_ask(int argc, char **argv);
 int gi_command_bench(int argc, char **argv);
@@ -46,6 +71,10 @@ int gi_command_fail(const char *command, int code, const glint_error *err);
  * @return code, or GI_EXIT_INTERNAL when that is GI_EXIT_OK and something was lost, now or before.
  */
 int gi_command_end_output(int code);
+
+/** Print a report, indented by so many spaces, and drop the reference. GI_EXIT_INTERNAL: it is
+ * NULL, as memory was short. gi_command_end_output comes after. */
+int gi_command_print_json(json_t *report, size_t indent);
 
 /**
  * The options of a command, read and, when asked for, explained.

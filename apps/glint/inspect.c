@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+enum { JSON_INDENT_COLUMNS = 2 };
+
 static const char ABOUT[] =
     "Says what a checkpoint is: architecture, parameters, number formats, and the memory a server\n"
     "needs for it. Checks every setting and the name, shape and format of every weight.\n";
@@ -198,15 +200,6 @@ static json_t *report_json(const char *dir, const gi_checkpoint *k, const gi_nee
                      memory);
 }
 
-static bool print_json(const char *dir, const gi_checkpoint *k, const gi_needs *n,
-                       const gi_machine_memory *m) {
-    json_t *report = report_json(dir, k, n, m);
-    const bool ok = report && json_dumpf(report, stdout, JSON_INDENT(2)) == 0;
-    json_decref(report);
-    if (ok) putchar('\n');
-    return ok;
-}
-
 #define AT(member) offsetof(inspect_args, member)
 
 static const gi_option ROWS[] = {
@@ -285,9 +278,11 @@ int gi_command_inspect(int argc, char **argv) {
         gi_needs_compute(k, gi_engine_args_dtype(a.dtype), gi_engine_args_dtype(a.kv_dtype),
                          a.n_seqs, a.n_tokens, (uint32_t)a.max_side);
     const gi_machine_memory m = gi_machine_get_memory();
-    if (!a.json) print_text(dir, k, &n, &m, open_ms);
-    const bool ok = !a.json || print_json(dir, k, &n, &m);
-    code = gi_command_end_output(ok ? GI_EXIT_OK : GI_EXIT_INTERNAL);
+    if (a.json)
+        code = gi_command_print_json(report_json(dir, k, &n, &m), JSON_INDENT_COLUMNS);
+    else
+        print_text(dir, k, &n, &m, open_ms);
+    code = gi_command_end_output(code);
 done:
     gi_checkpoint_close(k);
     gi_options_done(&o);

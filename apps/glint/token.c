@@ -113,7 +113,7 @@ done:
     return st;
 }
 
-static glint_status run_new_key(token_run *t, gi_buf *out, glint_error *err) {
+static glint_status make_new_key(token_run *t, gi_buf *out, glint_error *err) {
     GI_TRY(check_name("--kid", t->kid, err));
     return make_key(t, gi_auth_alg_parse(t->alg), out, err);
 }
@@ -139,7 +139,7 @@ static glint_status push_claims(const token_run *t, gi_buf *ret, glint_error *er
     return gi_buf_puts(ret, "}", err);
 }
 
-static glint_status run_jwt(token_run *t, gi_buf *out, glint_error *err) {
+static glint_status make_jwt(token_run *t, gi_buf *out, glint_error *err) {
     gi_sign_key key = {0};
     gi_buf text, claims;
     GI_TRY(check_name("--tenant", t->tenant, err));
@@ -167,7 +167,7 @@ done:
 
 /* ---- api-key ---- */
 
-static glint_status run_api_key(token_run *t, gi_buf *out, glint_error *err) {
+static glint_status make_api_key(token_run *t, gi_buf *out, glint_error *err) {
     char key[GI_AUTH_API_KEY_CHARS + 1], sha256[2 * GI_AUTH_SHA256_BYTES + 1];
     if (!t->id) t->id = t->tenant;
     GI_TRY(check_name("--tenant", t->tenant, err));
@@ -295,81 +295,85 @@ static const gi_option API_KEY_ROWS[] = {
 
 /* ---- the three kinds ---- */
 
-typedef struct kind {
-    const char *name, *usage, *about;
-    gi_option_group options; /* their base is a token_run */
-    glint_status (*run)(token_run *t, gi_buf *out, glint_error *err);
-} kind;
+static const char FOOTER[] =
+    "Exit status: 0 done, 1 it could not be printed, 2 wrong use, 3 a file cannot be read or\n"
+    "written.\n";
 
-static const kind KINDS[] = {
-    {"new-key", "glint token new-key --kid NAME [OPTION]...",
-     "Makes a key to sign tokens with: NAME-private.pem and NAME-public.pem, or NAME-secret.txt,\n"
-     "and prints the entry for the server's --jwt-keys file.\n",
-     GI_OPTION_GROUP(NEW_KEY_ROWS, NULL), run_new_key},
-    {"jwt", "glint token jwt --key FILE --tenant NAME [OPTION]...",
-     "Prints a JSON Web Token, signed with a key of `glint token new-key`.\n",
-     GI_OPTION_GROUP(JWT_ROWS, NULL), run_jwt},
-    {"api-key", "glint token api-key --tenant NAME [OPTION]...",
-     "Prints a new API key, once, and the entry for the server's --api-keys file, which holds "
-     "only\n"
-     "its hash.\n",
-     GI_OPTION_GROUP(API_KEY_ROWS, NULL), run_api_key},
-};
+typedef glint_status (*make_fn)(token_run *t, gi_buf *out, glint_error *err);
 
-enum { N_KINDS = sizeof KINDS / sizeof KINDS[0] };
-
-static int run_kind(const kind *k, int argc, char **argv) {
-    token_run t = {0};
-    char command[32];
-    snprintf(command, sizeof command, "token %s", k->name);
-    gi_options o = {
-        .command = command,
-        .usage = k->usage,
-        .about = k->about,
-        .footer = "Exit status: 0 done, 1 it could not be printed, 2 wrong use, 3 a file cannot be "
-                  "read or\nwritten.\n",
-        .groups = {k->options},
-    };
-    o.groups[0].base = &t;
+/* Read the options into `t` and print what `make` makes of them. */
+static int run_kind(gi_options *o, token_run *t, make_fn make, int argc, char **argv) {
     int exit_code;
-    if (!gi_command_begin(&o, argc, argv, &exit_code)) return exit_code;
+    if (!gi_command_begin(o, argc, argv, &exit_code)) return exit_code;
     glint_error err = {0};
     gi_buf out;
     gi_buf_init(&out, TEXT_BYTES_MAX);
     /* What it gets may be secret, and no copy of it may stay behind as it grows. */
     glint_status st = gi_buf_reserve(&out, TEXT_BYTES_MAX, &err);
-    if (st == GLINT_OK) st = k->run(&t, &out, &err);
+    if (st == GLINT_OK) st = make(t, &out, &err);
     if (st != GLINT_OK) {
         exit_code =
-            gi_command_fail(command, st == GLINT_ERR_ARG ? GI_EXIT_USAGE : GI_EXIT_INPUT, &err);
+            gi_command_fail(o->command, st == GLINT_ERR_ARG ? GI_EXIT_USAGE : GI_EXIT_INPUT, &err);
     } else {
         fwrite(out.data, 1, out.len, stdout);
         exit_code = gi_command_end_output(GI_EXIT_OK);
     }
     gi_buf_wipe(&out);
-    gi_options_done(&o);
+    gi_options_done(o);
     return exit_code;
 }
 
-static void print_help(FILE *to) {
-    fputs("Usage: glint token KIND [OPTION]...\n\n"
-          "Makes credentials for glint serve. Kinds:\n\n"
-          "  new-key   a key to sign tokens with\n"
-          "  jwt       a token\n"
-          "  api-key   an API key\n\n"
-          "`glint token KIND --help` explains a kind.\n",
-          to);
+static int new_key(int argc, char **argv) {
+    token_run t = {0};
+    gi_options o = {.command = "token new-key",
+                    .usage = "glint token new-key --kid NAME [OPTION]...",
+                    .about = "Makes a key to sign tokens with: NAME-private.pem and "
+                             "NAME-public.pem, or NAME-secret.txt,\n"
+                             "and prints the entry for the server's --jwt-keys file.\n",
+                    .footer = FOOTER,
+                    .groups = {GI_OPTION_GROUP(NEW_KEY_ROWS, &t)}};
+    return run_kind(&o, &t, make_new_key, argc, argv);
 }
 
+static int jwt(int argc, char **argv) {
+    token_run t = {0};
+    gi_options o = {.command = "token jwt",
+                    .usage = "glint token jwt --key FILE --tenant NAME [OPTION]...",
+                    .about =
+                        "Prints a JSON Web Token, signed with a key of `glint token new-key`.\n",
+                    .footer = FOOTER,
+                    .groups = {GI_OPTION_GROUP(JWT_ROWS, &t)}};
+    return run_kind(&o, &t, make_jwt, argc, argv);
+}
+
+static int api_key(int argc, char **argv) {
+    token_run t = {0};
+    gi_options o = {.command = "token api-key",
+                    .usage = "glint token api-key --tenant NAME [OPTION]...",
+                    .about = "Prints a new API key, once, and the entry for the server's "
+                             "--api-keys file, which holds only\n"
+                             "its hash.\n",
+                    .footer = FOOTER,
+                    .groups = {GI_OPTION_GROUP(API_KEY_ROWS, &t)}};
+    return run_kind(&o, &t, make_api_key, argc, argv);
+}
+
+static const gi_command KINDS[] = {
+    {"new-key", "a key to sign tokens with", new_key},
+    {"jwt", "a token", jwt},
+    {"api-key", "an API key", api_key},
+};
+
+static const gi_command_set SET = {
+    .program = "glint token",
+    .noun = "kind",
+    .before =
+        "Usage: glint token KIND [OPTION]...\n\nMakes credentials for glint serve. Kinds:\n\n",
+    .after = "\n`glint token KIND --help` explains a kind.\n",
+    .commands = KINDS,
+    .n = sizeof KINDS / sizeof KINDS[0],
+};
+
 int gi_command_token(int argc, char **argv) {
-    if (argc >= 1 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
-        print_help(stdout);
-        return gi_command_end_output(GI_EXIT_OK);
-    }
-    for (size_t i = 0; argc >= 1 && i < N_KINDS; i++)
-        if (strcmp(argv[0], KINDS[i].name) == 0) return run_kind(&KINDS[i], argc - 1, argv + 1);
-    glint_error err = {0};
-    gi_fail(&err, GLINT_ERR_ARG,
-            "needs what to make: new-key, jwt or api-key; see glint token --help");
-    return gi_command_fail("token", GI_EXIT_USAGE, &err);
+    return gi_command_dispatch(&SET, argc, argv);
 }

@@ -30,6 +30,17 @@ class Commands(CliTest):
                 self.assertEqual(self.succeed("help", command), text)
                 self.assertEqual(self.succeed(command, "-h"), text)
 
+    def test_unknown_kinds(self):
+        for command, noun, near in (("bench", "measurement", ("machin", "machine")),
+                                    ("token", "kind", ("jw", "jwt"))):
+            bare = self.run_glint(command)
+            self.assertEqual((bare.returncode, bare.stdout), (2, ""))
+            self.assertEqual(bare.stderr, self.succeed(command, "--help"))
+            self.assertEqual(self.refuse(2, command, near[0]),
+                             f'glint {command}: unknown {noun} "{near[0]}"; did you mean "{near[1]}"?')
+            self.assertEqual(self.refuse(2, command, "frobnicate"),
+                             f'glint {command}: unknown {noun} "frobnicate"; see glint {command} --help')
+
     def test_version(self):
         self.assertRegex(self.succeed("--version"), r"^glint \d+\.\d+\.\d+\n$")
         self.assertEqual(self.succeed("-V"), self.succeed("--version"))

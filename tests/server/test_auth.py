@@ -749,7 +749,6 @@ class TokenCommand(AuthTest):
             self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
             self.assertEqual(done.stderr.count("\n"), 1)
 
-        fails(2)
         fails(2, "nothing")
         fails(2, "jwt")
         fails(2, "jwt", "--tenant", "a b", "--key", "x")
