@@ -286,11 +286,11 @@ static void *clock_main(void *arg) {
     gi_audit *a = arg;
     pthread_mutex_lock(&a->lock);
     while (!a->is_closing) {
-        const double due_ms = a->writer ? a->writer->due_ms : HUGE_VAL;
-        if (gi_clock_ms() >= due_ms)
-            give_up(a, a->writer);
+        writer *w = a->writer;
+        if (w && gi_clock_ms() >= w->due_ms)
+            give_up(a, w);
         else
-            gi_cond_wait_until(&a->changed, &a->lock, due_ms);
+            gi_cond_wait_until(&a->changed, &a->lock, w ? w->due_ms : HUGE_VAL);
     }
     pthread_mutex_unlock(&a->lock);
     return NULL;

@@ -70,9 +70,10 @@ static size_t local_end(const reader *r, size_t at, size_t *ret_address) {
 
 /* Bytes of one of the marks at `at`; 0 when there is none. */
 static size_t mark_bytes(const reader *r, size_t at, const char *const *marks, size_t n_marks) {
-    for (size_t i = 0; i < n_marks; i++) {
+    for (size_t i = 0; at < r->n && i < n_marks; i++) {
+        if (r->s[at] != (unsigned char)marks[i][0]) continue;
         const size_t n = strlen(marks[i]);
-        if (at < r->n && r->n - at >= n && memcmp(r->s + at, marks[i], n) == 0) return n;
+        if (r->n - at >= n && memcmp(r->s + at, marks[i], n) == 0) return n;
     }
     return 0;
 }

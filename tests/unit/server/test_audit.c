@@ -39,9 +39,9 @@ static void on_done(void *ctx, void *token, bool ok) {
 /* In place of the C library's: a disk that takes its time. */
 static atomic_bool syncs_hang;
 
-int fdatasync(int fd) {
+int fdatasync(int fildes) {
     while (atomic_load(&syncs_hang)) usleep(1000);
-    return fsync(fd);
+    return fsync(fildes);
 }
 
 static int setup(void **state) {

@@ -128,9 +128,22 @@ static void test_numbers(void **state) {
 
 /* Long texts that a careless search would look through again and again. */
 static void test_linear(void **state) {
-    static const char *const PIECES[] = {
-        "1",         "1 ", "a", "a@", "a@b.", "1.", "39.90 ", "13800138000-", "\xEF\xBC\x91",
-        "1\xC2\xB0", "@",  "-1"};
+    static const char *const PIECES[] = {"1",
+                                         "1 ",
+                                         "a",
+                                         "a@",
+                                         "a@b.",
+                                         "1.",
+                                         "39.90 ",
+                                         "13800138000-",
+                                         "\xEF\xBC\x91",
+                                         "1\xC2\xB0",
+                                         "@",
+                                         "-1",
+                                         "1.234 ",
+                                         "N39.904 E",
+                                         "lat:1.2345",
+                                         "138.0013–8000"};
     enum { BYTES = 1 << 20 };
     char *text = gi_alloc(BYTES);
     for (size_t i = 0; i < sizeof PIECES / sizeof PIECES[0]; i++) {
