@@ -164,6 +164,10 @@ class Server:
         body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
         return self.request("POST", ROUTE, body, {"Content-Type": "application/json", **headers})
 
+    def post_chat(self, fields):
+        return self.request("POST", "/v1/chat/completions", json.dumps(fields).encode(),
+                            {"Content-Type": "application/json"})
+
     def post_form(self, *parts):
         content_type, body = form(*parts)
         return self.request("POST", ROUTE, body, {"Content-Type": content_type})

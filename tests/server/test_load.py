@@ -3,6 +3,7 @@ import http.client
 import json
 import random
 import socket
+import tempfile
 import threading
 import time
 import unittest
@@ -176,6 +177,58 @@ class Load(unittest.TestCase):
                             seen.add("closed")
                 self.assertEqual(server.post({"prompt": "say=fine;fail_alloc=0", "task": "ask"}).json["text"], "fine")
             self.assertIn(503, seen)
+
+    def test_memory_runs_out_in_each_kind_of_request(self):
+        """The allocation that fails is one after a first request was prepared: its own, or one of the request of each
+        kind that comes next, from its first header to its last byte."""
+        picture = b64(png())
+        chat = {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64," + picture}},
+            {"type": "text", "text": "say=abc"}]}]}
+        schema = {"type": "object", "properties": {"a": {"enum": ["x", 1, None]}}, "required": ["a"]}
+        post = {
+            "form": lambda server: server.post_form(("prompt", "say=abc"), ("image", png(), "a.png"), ("stop", "x")),
+            "stream": lambda server: server.post({"prompt": "say=abc;piece=1", "stream": True}),
+            "schema": lambda server: server.post({"prompt": "say=abc", "schema": schema, "task": "ask"}),
+            "chat": lambda server: server.post_chat({**chat, "n": 2, "presence_penalty": 0}),
+            "chat stream": lambda server: server.post_chat({**chat, "stream": True}),
+            "bad field": lambda server: server.post({"prompt": "x", "nonesuch": 1}),
+            "url": lambda server: server.post({"image": "http://10.0.0.1/x.png", "prompt": "x"}),
+            "metrics": lambda server: server.get("/metrics"),
+            "tasks": lambda server: server.get("/v1/tasks"),
+        }
+        with tempfile.TemporaryDirectory() as folder, \
+                Server("--answer-cache-mib", "1", "--audit-log", folder + "/audit",
+                       "--allow-image-host", "a.example") as server:
+            for kind, ask in post.items():
+                usual, word = ask(server).status, b"abc" if kind in ("form", "schema", "chat") else b""
+                statuses, n, n_quiet = set(), 0, 0
+                while n_quiet < 40:  # some may fail unseen, such as that of what would be kept
+                    n += 1
+                    self.assertLess(n, 400, f"{kind}: something fails for ever: {statuses}")
+                    outcomes = [self.outcome(lambda: server.post({"prompt": f"say={kind}{n};fail_alloc={n}"})),
+                                self.outcome(lambda: ask(server), word)]
+                    n_quiet = n_quiet + 1 if outcomes == [200, usual] else 0
+                    statuses.update(outcomes[1:])
+                    # It may still be to come; one request at most is hit.
+                    again = {"prompt": "say=fine;fail_alloc=0", "task": "ask", "cache": False}
+                    self.assertIn(200, (self.outcome(lambda: server.post(again)), self.outcome(lambda: server.post(again))))
+                self.assertLessEqual(statuses, {usual, 503, "closed"}, kind)
+                self.assertLessEqual({usual, 503}, statuses, kind)
+
+    def outcome(self, ask, word=b""):
+        """A status, 200 only for an answer with this word in it; "closed" when there is no whole answer."""
+        try:
+            answer = ask()
+        except (OSError, http.client.HTTPException):
+            return "closed"
+        if answer.headers["Content-Type"] == "text/event-stream":
+            self.assertTrue(answer.status == 200 or b"event: error" in answer.body, answer.body)
+        elif answer.status != 200 and answer.body:
+            self.assertIn("code", answer.error)
+        else:
+            self.assertIn(word, answer.body)
+        return answer.status
 
     def test_slow_headers(self):
         with Server("--header-timeout-ms", "400", "--idle-timeout-ms", "600") as server:
