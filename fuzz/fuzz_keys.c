@@ -26,7 +26,9 @@ static void check_keys(const gi_auth_keys *k) {
         if (key->tenant[0]) check_name(key->tenant);
         gi_assert(key->key.alg != GI_AUTH_ALG_NONE);
         gi_assert((key->key.alg == GI_AUTH_HS256) == (key->key.secret != NULL));
-        gi_assert(!gi_auth_key_verifies(&key->key, "a", 1, (const uint8_t *)"b", 1));
+        bool is_memory = true;
+        gi_assert(!gi_auth_key_verifies(&key->key, "a", 1, (const uint8_t *)"b", 1, &is_memory));
+        gi_assert(!is_memory);
         if (key->kid[0]) gi_assert(gi_auth_keys_find(k, key->kid) == key);
     }
     for (size_t i = 0; i < k->n_api_keys; i++) {

@@ -159,20 +159,24 @@ void gi_auth_key_done(gi_auth_key *key) {
 
 /* ---- signatures ---- */
 
+/* These leave *ret_failed alone, or set it when OpenSSL could not do what it was asked for. */
+
 static bool hmac_is(const gi_auth_key *key, const void *bytes, size_t n, const uint8_t *signature,
-                    size_t n_signature) {
+                    size_t n_signature, bool *ret_failed) {
     uint8_t mac[HASH_BYTES];
     size_t n_mac = 0;
     if (n_signature != HASH_BYTES || key->n_secret < GI_AUTH_SECRET_BYTES_MIN) return false;
     if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key->secret, key->n_secret, bytes, n, mac,
                    sizeof mac, &n_mac) ||
-        n_mac != HASH_BYTES)
+        n_mac != HASH_BYTES) {
+        *ret_failed = true;
         return false;
+    }
     return CRYPTO_memcmp(mac, signature, HASH_BYTES) == 0;
 }
 
 /* A JOSE signature of P-256 is r and s, 32 bytes each; OpenSSL wants them in DER. */
-static size_t to_der(const uint8_t *signature, size_t n, uint8_t **ret) {
+static size_t to_der(const uint8_t *signature, size_t n, uint8_t **ret, bool *ret_failed) {
     if (n != 2 * P256_BYTES) return 0;
     ECDSA_SIG *sig = ECDSA_SIG_new();
     BIGNUM *r = BN_bin2bn(signature, P256_BYTES, NULL);
@@ -185,43 +189,53 @@ static size_t to_der(const uint8_t *signature, size_t n, uint8_t **ret) {
     ECDSA_SIG_free(sig);
     BN_free(r);
     BN_free(s);
+    if (n_der <= 0) *ret_failed = true;
     return n_der > 0 ? (size_t)n_der : 0;
 }
 
 static bool public_verifies(const gi_auth_key *key, const void *bytes, size_t n,
-                            const uint8_t *signature, size_t n_signature) {
+                            const uint8_t *signature, size_t n_signature, bool *ret_failed) {
     const EVP_MD *hash = key->alg == GI_AUTH_EDDSA ? NULL : EVP_sha256();
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    const bool ok = ctx && EVP_DigestVerifyInit(ctx, NULL, hash, NULL, key->public_key) == 1 &&
-                    EVP_DigestVerify(ctx, signature, n_signature, bytes, n) == 1;
+    const bool can = ctx && EVP_DigestVerifyInit(ctx, NULL, hash, NULL, key->public_key) == 1;
+    const bool ok = can && EVP_DigestVerify(ctx, signature, n_signature, bytes, n) == 1;
+    if (!can) *ret_failed = true;
     EVP_MD_CTX_free(ctx);
     return ok;
 }
 
-bool gi_auth_key_verifies(const gi_auth_key *key, const void *bytes, size_t n,
-                          const uint8_t *signature, size_t n_signature) {
+static bool verifies_once(const gi_auth_key *key, const void *bytes, size_t n,
+                          const uint8_t *signature, size_t n_signature, bool *ret_failed) {
     bool ok = false;
     uint8_t *der = NULL;
     switch (key->alg) {
     case GI_AUTH_ALG_NONE:
         return false;
     case GI_AUTH_HS256:
-        ok = hmac_is(key, bytes, n, signature, n_signature);
-        break;
+        return hmac_is(key, bytes, n, signature, n_signature, ret_failed);
     case GI_AUTH_RS256:
-        ok = n_signature == (size_t)EVP_PKEY_get_size(key->public_key) &&
-             public_verifies(key, bytes, n, signature, n_signature);
-        break;
+        return n_signature == (size_t)EVP_PKEY_get_size(key->public_key) &&
+               public_verifies(key, bytes, n, signature, n_signature, ret_failed);
     case GI_AUTH_ES256:
-        n_signature = to_der(signature, n_signature, &der);
-        ok = n_signature > 0 && public_verifies(key, bytes, n, der, n_signature);
+        n_signature = to_der(signature, n_signature, &der, ret_failed);
+        ok = n_signature > 0 && public_verifies(key, bytes, n, der, n_signature, ret_failed);
         OPENSSL_free(der);
-        break;
+        return ok;
     case GI_AUTH_EDDSA:
-        ok = n_signature == ED25519_SIGNATURE_BYTES &&
-             public_verifies(key, bytes, n, signature, n_signature);
-        break;
+        return n_signature == ED25519_SIGNATURE_BYTES &&
+               public_verifies(key, bytes, n, signature, n_signature, ret_failed);
     }
+    return false;
+}
+
+/* Short of memory in the middle of its work, OpenSSL may say without a word that a signature is
+ * wrong. So it is asked twice; a shortage that lasts meets its first step, which tells. */
+bool gi_auth_key_verifies(const gi_auth_key *key, const void *bytes, size_t n,
+                          const uint8_t *signature, size_t n_signature, bool *ret_is_memory) {
+    bool ok = false, failed = false;
+    for (int i = 0; i < 2 && !ok && !failed; i++)
+        ok = verifies_once(key, bytes, n, signature, n_signature, &failed);
     ERR_clear_error();
+    *ret_is_memory = failed;
     return ok;
 }

@@ -120,7 +120,8 @@ bool gi_jwt_check_signature(const gi_auth_keys *keys, const char *token, size_t 
     const bool ok = check_header(header, keys, &key, why);
     json_decref(header);
     if (!ok) return false;
-    if (!gi_auth_key_verifies(&key->key, token, p.n_signed, signature, n_signature))
+    if (!gi_auth_key_verifies(&key->key, token, p.n_signed, signature, n_signature,
+                              &why->is_memory))
         return refuse(why, "its signature is wrong");
     *ret_key = key;
     return true;

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,7 @@ static void every_bit(void **state) {
         for (size_t bit = 0; bit < 8 * token.len; bit++) {
             token.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
             if (is_accepted(r, alg, token.data, token.len, &why)) fail_msg("bit %zu", bit);
+            if (why.is_memory) fail_msg("bit %zu: refused for want of memory", bit);
             token.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
         }
         for (size_t n = 0; n < token.len; n++)
@@ -291,6 +293,43 @@ static void json_out_of_memory(void **state) {
     gi_buf_done(&token);
 }
 
+/* OpenSSL's too. A signature that cannot be looked at is not called wrong. */
+static void *ssl_alloc(size_t n, const char *file, int line) {
+    return n ? gi_alloc(n) : NULL;
+}
+
+static void *ssl_realloc(void *p, size_t n, const char *file, int line) {
+    return gi_realloc_array(p, n, 1);
+}
+
+static void ssl_free(void *p, const char *file, int line) {
+    gi_free(p);
+}
+
+static void openssl_out_of_memory(void **state) {
+    const rig *r = *state;
+    for (int alg = 0; alg < N_ALGS; alg++) {
+        gi_buf token = token_of(r, alg, GOOD);
+        bool is_met = true;
+        uint64_t n = 0;
+        while (is_met) {
+            gi_auth_refusal why = {0};
+            const uint64_t before = gi_alloc_count();
+            gi_alloc_fail_at(++n);
+            const bool ok = is_accepted(r, alg, token.data, token.len, &why);
+            is_met = gi_alloc_count() - before >= n;
+            gi_alloc_fail_at(0);
+            /* Some it can do without. */
+            if (!ok && !why.is_memory)
+                fail_msg("%s, allocation %d: %s", gi_auth_alg_name(ALGS[alg]), (int)n, why.reason);
+        }
+        print_message("%s: each of %d allocations failed once\n", gi_auth_alg_name(ALGS[alg]),
+                      (int)n - 1);
+        assert_true(n > 5);
+        gi_buf_done(&token);
+    }
+}
+
 static void api_keys(void **state) {
     const rig *r = *state;
     char key[2][GI_AUTH_API_KEY_CHARS + 1], hash[2][2 * GI_AUTH_SHA256_BYTES + 1];
@@ -330,6 +369,7 @@ static void api_keys(void **state) {
 }
 
 int main(void) {
+    if (!CRYPTO_set_mem_functions(ssl_alloc, ssl_realloc, ssl_free)) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_bit),
         cmocka_unit_test(keys_survive_files),
@@ -338,6 +378,7 @@ int main(void) {
         cmocka_unit_test(principal),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(json_out_of_memory),
+        cmocka_unit_test(openssl_out_of_memory),
         cmocka_unit_test(api_keys),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
