@@ -1,4 +1,7 @@
 """Many clients, slow clients, clients that leave, deadlines, and a full line."""
+import base64
+import hashlib
+import hmac
 import http.client
 import json
 import random
@@ -186,35 +189,67 @@ class Load(unittest.TestCase):
             {"type": "image_url", "image_url": {"url": "data:image/png;base64," + picture}},
             {"type": "text", "text": "say=abc"}]}]}
         schema = {"type": "object", "properties": {"a": {"enum": ["x", 1, None]}}, "required": ["a"]}
-        post = {
-            "form": lambda server: server.post_form(("prompt", "say=abc"), ("image", png(), "a.png"), ("stop", "x")),
-            "stream": lambda server: server.post({"prompt": "say=abc;piece=1", "stream": True}),
-            "schema": lambda server: server.post({"prompt": "say=abc", "schema": schema, "task": "ask"}),
-            "chat": lambda server: server.post_chat({**chat, "n": 2, "presence_penalty": 0}),
-            "chat stream": lambda server: server.post_chat({**chat, "stream": True}),
-            "bad field": lambda server: server.post({"prompt": "x", "nonesuch": 1}),
-            "url": lambda server: server.post({"image": "http://10.0.0.1/x.png", "prompt": "x"}),
-            "metrics": lambda server: server.get("/metrics"),
-            "tasks": lambda server: server.get("/v1/tasks"),
-        }
         with tempfile.TemporaryDirectory() as folder, \
                 Server("--answer-cache-mib", "1", "--audit-log", folder + "/audit",
                        "--allow-image-host", "a.example") as server:
+            post = {
+                "form": lambda: server.post_form(("prompt", "say=abc"), ("image", png(), "a.png"), ("stop", "x")),
+                "stream": lambda: server.post({"prompt": "say=abc;piece=1", "stream": True}),
+                "schema": lambda: server.post({"prompt": "say=abc", "schema": schema, "task": "ask"}),
+                "chat": lambda: server.post_chat({**chat, "n": 2, "presence_penalty": 0}),
+                "chat stream": lambda: server.post_chat({**chat, "stream": True}),
+                "bad field": lambda: server.post({"prompt": "x", "nonesuch": 1}),
+                "url": lambda: server.post({"image": "http://10.0.0.1/x.png", "prompt": "x"}),
+                "metrics": lambda: server.get("/metrics"),
+                "tasks": lambda: server.get("/v1/tasks"),
+            }
             for kind, ask in post.items():
-                usual, word = ask(server).status, b"abc" if kind in ("form", "schema", "chat") else b""
-                statuses, n, n_quiet = set(), 0, 0
-                while n_quiet < 40:  # some may fail unseen, such as that of what would be kept
-                    n += 1
-                    self.assertLess(n, 400, f"{kind}: something fails for ever: {statuses}")
-                    outcomes = [self.outcome(lambda: server.post({"prompt": f"say={kind}{n};fail_alloc={n}"})),
-                                self.outcome(lambda: ask(server), word)]
-                    n_quiet = n_quiet + 1 if outcomes == [200, usual] else 0
-                    statuses.update(outcomes[1:])
-                    # It may still be to come; one request at most is hit.
-                    again = {"prompt": "say=fine;fail_alloc=0", "task": "ask", "cache": False}
-                    self.assertIn(200, (self.outcome(lambda: server.post(again)), self.outcome(lambda: server.post(again))))
-                self.assertLessEqual(statuses, {usual, 503, "closed"}, kind)
-                self.assertLessEqual({usual, 503}, statuses, kind)
+                word = b"abc" if kind in ("form", "schema", "chat") else b""
+                self.each_allocation_fails(server, kind, ask, word)
+
+    def test_memory_runs_out_in_authentication(self):
+        """A credential that cannot be looked at is not refused."""
+        def part(data):
+            return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+        secret, key = bytes(range(32)), "gk_" + part(bytes(range(32)))
+        claims = b'{"exp":4000000000,"tenant":"a","sub":"who","scope":"infer"}'
+        text = part(b'{"alg":"HS256","kid":"k"}') + "." + part(claims)
+        token = text + "." + part(hmac.digest(secret, text.encode(), "sha256"))
+        with tempfile.TemporaryDirectory() as folder:
+            files = {"jwt": {"keys": [{"kid": "k", "alg": "HS256", "secret": part(secret)}]},
+                     "api": {"keys": [{"id": "i", "sha256": hashlib.sha256(key.encode()).hexdigest(), "tenant": "b",
+                                       "scopes": ["infer"]}]}}
+            for name, contents in files.items():
+                with open(f"{folder}/{name}", "w", encoding="utf-8") as handle:
+                    json.dump(contents, handle)
+            with Server("--jwt-keys", folder + "/jwt", "--api-keys", folder + "/api",
+                        "--limit-requests-per-s", "1e6") as server:
+                for kind, credential in (("token", token), ("key", key)):
+                    headers = {"Authorization": "Bearer " + credential}
+                    self.assertEqual(server.post({"prompt": "x"}, Authorization="Bearer x").status, 401)
+
+                    def ask(headers=headers):
+                        return server.post({"prompt": "say=abc", "task": "ask"}, **headers)
+
+                    self.each_allocation_fails(server, kind, ask, b"abc", **headers)
+
+    def each_allocation_fails(self, server, kind, ask, word, **headers):
+        """One after the other, from the middle of a request before ask() to its end."""
+        usual = ask().status
+        statuses, n, n_quiet = set(), 0, 0
+        while n_quiet < 40:  # some may fail unseen, such as that of what would be kept
+            n += 1
+            self.assertLess(n, 400, f"{kind}: something fails for ever: {statuses}")
+            first = {"prompt": f"say={kind}{n};fail_alloc={n}"}
+            outcomes = [self.outcome(lambda: server.post(first, **headers)), self.outcome(ask, word)]
+            n_quiet = n_quiet + 1 if outcomes == [200, usual] else 0
+            statuses.update(outcomes[1:])
+            # It may still be to come; one request at most is hit.
+            again = {"prompt": "say=fine;fail_alloc=0", "task": "ask", "cache": False}
+            self.assertIn(200, [self.outcome(lambda: server.post(again, **headers)) for _ in range(2)])
+        self.assertLessEqual(statuses, {usual, 503, "closed"}, kind)
+        self.assertLessEqual({usual, 503}, statuses, kind)
 
     def outcome(self, ask, word=b""):
         """A status, 200 only for an answer with this word in it; "closed" when there is no whole answer."""
