@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "fetch/fetcher.h"
+#include "grammar/schema.h"
 #include "image/prepare.h"
 #include "server/http.h"
 #include "server/metrics.h"
@@ -28,40 +29,13 @@ static void list_metrics(void) {
         printf("| `%s` | %s | %s | %s |\n", info.name, info.type, info.labels, info.help);
 }
 
-/* Options that bound something. */
-static const char *const LIMIT_OPTIONS[] = {
-    "connections-max",
-    "connections-per-address-max",
-    "body-max-mib",
-    "body-total-max-mib",
-    "header-timeout-ms",
-    "body-timeout-ms",
-    "idle-timeout-ms",
-    "queue-max",
-    "ready-max",
-    "prepare-threads",
-    "sequences-max",
-    "kv-tokens",
-    "context",
-    "max-side",
-    "timeout-ms",
-    "step-max-ms",
-    "answer-cache-mib",
-    "image-fetch-ms",
-    "image-fetch-mib",
-    "image-fetches-max",
-    "image-cache-mib",
-    "limit-requests-per-s",
-    "drain-ms",
-    "drain-delay-ms",
-    "limit-megapixels-per-s",
-    "audit-timeout-ms",
-};
+/* Numbers that bound nothing. */
+static const char *const NO_LIMITS[] = {"threads", "proxies", "jwt-clock-skew-s"};
 
 static bool is_limit(const gi_option *o) {
-    for (size_t i = 0; i < sizeof LIMIT_OPTIONS / sizeof LIMIT_OPTIONS[0]; i++)
-        if (strcmp(LIMIT_OPTIONS[i], o->name) == 0) return true;
-    return false;
+    for (size_t i = 0; i < sizeof NO_LIMITS / sizeof NO_LIMITS[0]; i++)
+        if (strcmp(NO_LIMITS[i], o->name) == 0) return false;
+    return o->kind == GI_OPTION_INT || o->kind == GI_OPTION_NUMBER;
 }
 
 static void print_words(const char *help) {
@@ -71,7 +45,7 @@ static void print_words(const char *help) {
 static void list_limit_options(const gi_options *options) {
     const gi_option *o;
     for (size_t i = 0; (o = gi_options_at(options, i)) != NULL; i++) {
-        if (o->kind == GI_OPTION_HEADING || !is_limit(o)) continue;
+        if (!is_limit(o)) continue;
         printf("| `--%s` | %s | %.15g to %.15g | ", o->name, o->fallback ? o->fallback : "", o->min,
                o->max);
         print_words(o->help);
@@ -97,6 +71,8 @@ static void list_fixed(void) {
         {"prompt", GLINT_PROMPT_BYTES_MAX, "bytes, else 400"},
         {"tokens of an answer", GLINT_MAX_TOKENS_MAX, "else 400"},
         {"stop strings", GLINT_STOPS_MAX, "else 400"},
+        {"a schema", GI_SCHEMA_BYTES_MAX, "bytes, else 400"},
+        {"what a schema becomes", (double)GI_SCHEMA_MEMORY_MAX, "bytes, else 400"},
         {"turns of a conversation", GLINT_MESSAGES_MAX, "else 400"},
         {"an encoded picture", (double)image.file_bytes_max, "bytes, else 422"},
         {"a picture", (double)image.pixels_max, "pixels, else 422"},
@@ -109,6 +85,9 @@ static void list_fixed(void) {
         {"pictures by URL that wait or are fetched", (double)fetch.waiting_max, "else 429"},
         {"fetched pictures that requests hold", (double)fetch.held_bytes_max, "bytes, else 503"},
         {"a line of the audit log", GI_AUDIT_LINE_BYTES_MAX, "bytes"},
+        {"tenants whose limits are counted", GI_ACCESS_TENANTS_MAX,
+         "else the one unused for longest begins anew"},
+        {"addresses whose wrong credentials are counted", GI_ACCESS_ADDRESSES_MAX, "likewise"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         printf("| %s | %.15g | fixed | %s |\n", rows[i].what, rows[i].value, rows[i].unit);

@@ -21,8 +21,6 @@
 #include <time.h>
 
 enum {
-    TENANTS_MAX = 8192,    /* two buckets each */
-    ADDRESSES_MAX = 16384, /* whose failures are remembered */
     FORWARDED_BYTES_MAX = 2048,
     RETRY_AFTER_MAX_S = 3600,
     REASONS_MAX = 64, /* more than there are */
@@ -105,8 +103,9 @@ glint_status gi_access_create(const gi_access_settings *settings, gi_store *stor
     a->hosts = settings->hosts;
     a->n_hosts = settings->n_hosts;
     a->checks_host = settings->checks_host;
-    glint_status st = make_limiter(store, "tenants", 2 * TENANTS_MAX, &a->tenants, err);
-    if (st == GLINT_OK) st = make_limiter(store, "failures", ADDRESSES_MAX, &a->failures, err);
+    glint_status st = make_limiter(store, "tenants", 2 * GI_ACCESS_TENANTS_MAX, &a->tenants, err);
+    if (st == GLINT_OK)
+        st = make_limiter(store, "failures", GI_ACCESS_ADDRESSES_MAX, &a->failures, err);
     if (st == GLINT_OK && (settings->auth.jwt_keys || settings->auth.api_keys))
         st = gi_auth_create(&settings->auth, &a->auth, err);
     if (st != GLINT_OK) {

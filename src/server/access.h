@@ -13,6 +13,11 @@
 #include "server/http.h"
 #include "store/store.h"
 
+/** Most tenants whose requests and megapixels are counted, and addresses whose failures are; the
+ * one unused for longest gives way, and is counted from nothing when it comes back. */
+#define GI_ACCESS_TENANTS_MAX   8192
+#define GI_ACCESS_ADDRESSES_MAX 16384
+
 /** Whom a route is for. The zero is the strictest, so that a forgotten one opens nothing. */
 typedef enum gi_access_level {
     GI_ACCESS_NOBODY,

@@ -671,6 +671,17 @@ class Documents(unittest.TestCase):
             self.assertGreater(self.list(name).count("\n"), 20)
             self.assertIn(self.list(name), document, f"docs/operations.md: glint serve --list {name} says something else")
 
+    def test_limits_are_all(self):
+        """What has a range bounds something, but for these; and what is in MiB bounds memory, by itself or in a sum."""
+        rows = re.findall(r"^\| `--([a-z-]+) [^`]*` \|[^|]*\|[^|]*\| [\d.e+]+ to [\d.e+]+ \|", self.list("options"), re.M)
+        self.assertGreater(len(rows), 30)
+        limits = self.list("limits")
+        missing = {name for name in rows if f"| `--{name}` |" not in limits}
+        self.assertEqual(missing, {"threads", "proxies", "jwt-clock-skew-s"})
+        memory = re.search(r"(?ms)^\*\*Memory\*\*.*?\n\n", self.text("docs", "operations.md"))[0]
+        single = {"body-max-mib", "image-fetch-mib"}
+        self.assertEqual({name for name in rows if name.endswith("-mib") and f"`--{name}`" not in memory}, single)
+
     def test_options(self):
         """Each once, with the key that the file takes."""
         told = self.list("options")
