@@ -3,7 +3,7 @@
  */
 #include "bench_card.h"
 
-#include "base/workers.h"
+#include "base/cpus.h"
 #include "revision.h"
 
 #include <stdio.h>
@@ -49,7 +49,7 @@ glint_status gi_bench_card_read(int n_threads, const char *tier_max, gi_bench_ca
     c.tier = gi_cpu_tier_name(c.cpu_flags);
     gi_cpu_brand(c.cpu);
     c.n_cpus_online = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    c.n_cpus_usable = gi_workers_cpus_usable();
+    c.n_cpus_usable = gi_cpus_usable();
     c.n_threads = n_threads ? n_threads : c.n_cpus_usable;
     c.memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     if (!read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", c.governor,

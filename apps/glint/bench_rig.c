@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/size.h"
 
 #include <string.h>
 
@@ -16,10 +17,6 @@ static uint64_t next_random(uint64_t *state) {
     x ^= x >> 7;
     x ^= x << 17;
     return *state = x;
-}
-
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
 }
 
 /* Blocks are dealt in turns, so that a sequence's blocks lie apart as they do in a busy server. */
@@ -67,11 +64,11 @@ glint_status gi_bench_rig_init(gi_bench_rig *rig, const gi_bench_rig_options *o,
     *rig = (gi_bench_rig){0};
     const double start_ms = gi_clock_ms();
     GI_TRY(gi_checkpoint_open(o->engine.model_dir, &rig->ckpt, err));
-    rig->rows_max = max_size(GI_ENGINE_PREFILL_TOKENS, o->n_sequences);
+    rig->rows_max = gi_max_size(GI_ENGINE_PREFILL_TOKENS, o->n_sequences);
     const gi_vision_config *v = &rig->ckpt->config.vision;
     const gi_device_cpu_options cpu =
         gi_engine_cpu_options(rig->ckpt, &o->engine, rig->rows_max, o->tokens_max,
-                              max_size(o->patches_max, v->merge * v->merge));
+                              gi_max_size(o->patches_max, v->merge * v->merge));
     rig->text_format = cpu.text_format;
     GI_TRY(gi_device_cpu_create(&cpu, &rig->dev, err));
     if (o->patches_max > 0)
@@ -164,5 +161,5 @@ double gi_bench_text_ops(const gi_text_config *c, size_t n_past, size_t n_tokens
 size_t gi_bench_grid(const gi_vision_config *c, size_t px) {
     const size_t block_px = c->patch * c->merge;
     const size_t blocks = (px + block_px / 2) / block_px;
-    return max_size(blocks, 1) * c->merge;
+    return gi_max_size(blocks, 1) * c->merge;
 }

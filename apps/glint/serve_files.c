@@ -5,7 +5,7 @@
 #include "serve_files.h"
 
 #include "base/log.h"
-#include "base/workers.h"
+#include "base/cpus.h"
 #include "fetch/fetcher.h"
 #include "image/decoder.h"
 
@@ -22,7 +22,7 @@ enum {
 };
 
 static int64_t files_beside_connections(const gi_server_settings *g) {
-    const int n_cpus = gi_workers_cpus_usable();
+    const int n_cpus = gi_cpus_usable();
     const int n_decoders = n_cpus < GI_DECODER_SLOTS_MAX ? n_cpus : GI_DECODER_SLOTS_MAX;
     int64_t n = FILES_OF_THE_PROCESS + (int64_t)n_decoders * FILES_OF_A_DECODER;
     if (g->fetch.n_hosts > 0) n += gi_fetch_files_max(&g->fetch);

@@ -42,9 +42,6 @@ void gi_workers_run(gi_workers *w, size_t count, size_t grain, gi_workers_fn fn,
  */
 void gi_workers_run_long(gi_workers *w, size_t count, gi_workers_fn fn, void *ctx);
 
-/** The CPUs this process may use: affinity mask and cgroup quota (v2 and v1), at least 1. */
-int gi_workers_cpus_usable(void);
-
 /** Most threads in a crew. */
 #define GI_WORKERS_MAX 256
 

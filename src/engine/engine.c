@@ -5,8 +5,10 @@
 
 #include "base/alloc.h"
 #include "base/checked.h"
+#include "base/cpus.h"
 #include "base/filemap.h"
 #include "base/json.h"
+#include "base/size.h"
 #include "base/workers.h"
 #include "engine/engine_stats.h"
 #include "engine/fingerprint.h"
@@ -158,23 +160,20 @@ done:
     return st;
 }
 
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 /* Bounds of every linear operation either tower will ask for. */
 static void bound_linear(const gi_config *c, size_t rows_max, gi_device_cpu_options *cpu) {
     const gi_text_config *t = &c->text;
     const gi_vision_config *v = &c->vision;
     const size_t block = v->merge * v->merge, p = cpu->patches_max, n = p / block;
     const size_t patch_cols = v->in_channels * v->patch * v->patch;
-    const size_t text_cols = max_size(max_size(t->hidden, t->ffn), t->n_heads * t->head_dim);
-    const size_t block_cols = max_size(max_size(v->hidden, v->block_ffn), patch_cols);
-    const size_t merge_cols = max_size(max_size(block * v->hidden, v->merger_ffn), v->out_hidden);
-    cpu->linear_cols_max = max_size(max_size(text_cols, block_cols), merge_cols);
-    cpu->linear_rows_max = max_size(p, rows_max);
+    const size_t text_cols = gi_max_size(gi_max_size(t->hidden, t->ffn), t->n_heads * t->head_dim);
+    const size_t block_cols = gi_max_size(gi_max_size(v->hidden, v->block_ffn), patch_cols);
+    const size_t merge_cols =
+        gi_max_size(gi_max_size(block * v->hidden, v->merger_ffn), v->out_hidden);
+    cpu->linear_cols_max = gi_max_size(gi_max_size(text_cols, block_cols), merge_cols);
+    cpu->linear_rows_max = gi_max_size(p, rows_max);
     cpu->linear_elems_max =
-        max_size(max_size(p * block_cols, n * merge_cols), rows_max * text_cols);
+        gi_max_size(gi_max_size(p * block_cols, n * merge_cols), rows_max * text_cols);
 }
 
 /* What the formats asked for mean for each tower. */
@@ -198,7 +197,7 @@ gi_device_cpu_options gi_engine_cpu_options(const gi_checkpoint *ckpt,
                                             size_t context_tokens, size_t patches_max) {
     const gi_config *c = &ckpt->config;
     gi_device_cpu_options cpu = {
-        .n_threads = o->n_threads ? o->n_threads : gi_workers_cpus_usable(),
+        .n_threads = o->n_threads ? o->n_threads : gi_cpus_usable(),
         .tier_max = o->cpu_mask,
         .kv_tokens_max = context_tokens,
         .patches_max = patches_max,
@@ -299,7 +298,7 @@ glint_status glint_engine_open(const glint_engine_options *options, glint_engine
     pthread_mutex_init(&e->tasks_lock, NULL);
     e->image_limits = gi_image_limits_default();
     e->max_side_px = options->max_side_px ? (uint32_t)options->max_side_px : MAX_SIDE_DEFAULT_PX;
-    const int n_cpus = gi_workers_cpus_usable();
+    const int n_cpus = gi_cpus_usable();
     /* Before any thread exists, so that the decoder processes inherit none. */
     GI_TRY_DONE(gi_decoder_create(n_cpus < GI_DECODER_SLOTS_MAX ? n_cpus : GI_DECODER_SLOTS_MAX,
                                   e->image_limits.file_bytes_max, &e->pictures, err));

@@ -389,14 +389,16 @@ static glint_status try_out(gi_decoder *d, glint_error *err) {
     };
     request.limits.file_bytes_max = sizeof GIF;
     gi_decoder_lease lease;
-    bool is_white = false;
-    if (gi_decoder_render(d, GIF, sizeof GIF, &request, &lease, err) == GLINT_OK) {
-        const uint8_t *p = lease.picture.pixels;
-        is_white = p[0] == 255 && p[1] == 255 && p[2] == 255;
-        gi_decoder_release(&lease);
-    }
-    return is_white ? GLINT_OK
-                    : gi_fail(err, GLINT_ERR_INTERNAL, "the picture decoder does not work here");
+    glint_error why = {0};
+    if (gi_decoder_render(d, GIF, sizeof GIF, &request, &lease, &why) != GLINT_OK)
+        return gi_fail(err, GLINT_ERR_INTERNAL, "the picture decoder does not work here: %s",
+                       why.message);
+    const uint8_t *p = lease.picture.pixels;
+    const bool is_white = p[0] == 255 && p[1] == 255 && p[2] == 255;
+    gi_decoder_release(&lease);
+    if (is_white) return GLINT_OK;
+    return gi_fail(err, GLINT_ERR_INTERNAL,
+                   "the picture decoder does not work here: white is not white");
 }
 
 glint_status gi_decoder_create(int n_slots, size_t file_bytes_max, gi_decoder **ret,

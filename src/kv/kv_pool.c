@@ -85,13 +85,13 @@ static void unref_block(gi_kv_pool *pool, int32_t block) {
 
 /* ---- sequences ---- */
 
-static size_t blocks_for(const gi_kv_pool *pool, size_t n_tokens) {
+size_t gi_kv_pool_blocks_for(const gi_kv_pool *pool, size_t n_tokens) {
     return n_tokens / pool->block_tokens + (n_tokens % pool->block_tokens != 0);
 }
 
 glint_status gi_kv_sequence_init(gi_kv_sequence *seq, gi_kv_pool *pool, size_t tokens_max,
                                  glint_error *err) {
-    const size_t n = blocks_for(pool, tokens_max);
+    const size_t n = gi_kv_pool_blocks_for(pool, tokens_max);
     int32_t *blocks = gi_calloc(n, sizeof *blocks);
     if (!blocks) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for a sequence's block table");
     *seq = (gi_kv_sequence){.pool = pool, .n_blocks_max = n, .blocks = blocks};
@@ -122,7 +122,7 @@ void gi_kv_sequence_publish(gi_kv_sequence *seq, const gi_kv_key *keys, size_t n
 }
 
 glint_status gi_kv_sequence_reserve(gi_kv_sequence *seq, size_t n_tokens, glint_error *err) {
-    const size_t need = blocks_for(seq->pool, n_tokens);
+    const size_t need = gi_kv_pool_blocks_for(seq->pool, n_tokens);
     if (need > seq->n_blocks_max)
         return gi_fail(err, GLINT_ERR_LIMIT, "sequence would pass %zu tokens",
                        seq->n_blocks_max * seq->pool->block_tokens);
@@ -175,7 +175,7 @@ bool gi_kv_pool_is_sound(const gi_kv_pool *pool, const gi_kv_sequence *seqs, siz
     }
     for (size_t s = 0; s < n_seqs; s++)
         if (seqs[s].n_blocks > seqs[s].n_blocks_max ||
-            blocks_for(pool, seqs[s].n_tokens) > seqs[s].n_blocks)
+            gi_kv_pool_blocks_for(pool, seqs[s].n_tokens) > seqs[s].n_blocks)
             return false;
     return pool->n_free + n_referenced + pool->prefix.n_cached == pool->n_blocks;
 }

@@ -69,6 +69,9 @@ glint_status gi_kv_pool_init(gi_kv_pool *pool, size_t n_blocks, size_t block_tok
 /** Free the lists. Every sequence must have been released. NULL is fine. */
 void gi_kv_pool_done(gi_kv_pool *pool);
 
+/** Blocks that hold n_tokens positions. */
+size_t gi_kv_pool_blocks_for(const gi_kv_pool *pool, size_t n_tokens);
+
 /** Blocks that a reserve could have now: free ones and cached ones. */
 size_t gi_kv_pool_available(const gi_kv_pool *pool);
 

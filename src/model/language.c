@@ -24,6 +24,17 @@ void gi_language_begin(gi_language *d, const gi_batch *batch) {
     }
 }
 
+/* The first n rows of out = x W^T + b. */
+static void linear(gi_language *d, gi_act out, gi_act x, size_t n, const gi_matrix *matrix) {
+    d->dev->ops->linear(d->dev, &(gi_linear_args){
+                                    .out = out,
+                                    .x = x,
+                                    .n_tokens = n,
+                                    .matrix = matrix,
+                                    .epilogue = GI_EPILOGUE_STORE,
+                                });
+}
+
 /* A layer up to its attention: the last of it in which one row reads another's. */
 static void attend(gi_language *d, gi_kv_store *kv, const gi_batch *batch, size_t i) {
     const gi_device_ops *op = d->dev->ops;
@@ -55,27 +66,18 @@ static void attend(gi_language *d, gi_kv_store *kv, const gi_batch *batch, size_
 static void feed_forward(gi_language *d, size_t i, size_t n) {
     const gi_device_ops *op = d->dev->ops;
     const gi_language_layer *l = &d->layers[i];
-    gi_linear_args lin = {.n_tokens = n, .rms_eps = d->cfg.rms_eps};
-
-    lin.out = d->y;
-    lin.x = d->attn;
-    lin.matrix = l->o;
-    lin.epilogue = GI_EPILOGUE_STORE;
-    op->linear(d->dev, &lin);
+    linear(d, d->y, d->attn, n, l->o);
     op->rms_norm_add(d->dev, d->x, d->y, n, l->post_attn_norm, d->cfg.rms_eps);
-
-    lin.out = d->mlp;
-    lin.x = d->x;
-    lin.rms_norm = l->pre_mlp_norm;
-    lin.matrix = l->gate_up;
-    lin.epilogue = GI_EPILOGUE_SWIGLU;
-    op->linear(d->dev, &lin);
-    lin.out = d->y;
-    lin.x = d->mlp;
-    lin.rms_norm = NULL;
-    lin.matrix = l->down;
-    lin.epilogue = GI_EPILOGUE_STORE;
-    op->linear(d->dev, &lin);
+    op->linear(d->dev, &(gi_linear_args){
+                           .out = d->mlp,
+                           .x = d->x,
+                           .n_tokens = n,
+                           .rms_norm = l->pre_mlp_norm,
+                           .rms_eps = d->cfg.rms_eps,
+                           .matrix = l->gate_up,
+                           .epilogue = GI_EPILOGUE_SWIGLU,
+                       });
+    linear(d, d->y, d->mlp, n, l->down);
     op->rms_norm_add(d->dev, d->x, d->y, n, l->post_mlp_norm, d->cfg.rms_eps);
 }
 
@@ -104,13 +106,7 @@ static void run_last_layer(gi_language *d, gi_kv_store *kv, const gi_batch *batc
 static void project(gi_language *d, gi_act x, size_t n, float *ret_logits) {
     const gi_device_ops *op = d->dev->ops;
     op->rms_norm(d->dev, d->last, x, n, d->norm, d->cfg.rms_eps);
-    op->linear(d->dev, &(gi_linear_args){
-                           .out = d->logits,
-                           .x = d->last,
-                           .n_tokens = n,
-                           .matrix = d->head,
-                           .epilogue = GI_EPILOGUE_STORE,
-                       });
+    linear(d, d->logits, d->last, n, d->head);
     op->act_download(d->dev, d->logits, 0, ret_logits, n);
 }
 

@@ -19,6 +19,32 @@ static gi_act merge_rows(gi_act act, size_t n) {
     return (gi_act){.data = act.data, .rows = act.rows / n, .cols = act.cols * n};
 }
 
+/* The first n rows of out = epilogue(x W^T + b). */
+static void linear(gi_vision *v, gi_act out, gi_act x, size_t n, const gi_matrix *matrix,
+                   gi_epilogue epilogue) {
+    v->dev->ops->linear(v->dev, &(gi_linear_args){
+                                    .out = out,
+                                    .x = x,
+                                    .n_tokens = n,
+                                    .matrix = matrix,
+                                    .epilogue = epilogue,
+                                });
+}
+
+/* All rows of out = epilogue(norm(v->x) W^T + b). */
+static void norm_linear(gi_vision *v, gi_act out, const gi_vector *norm, const gi_matrix *matrix,
+                        gi_epilogue epilogue) {
+    v->dev->ops->linear(v->dev, &(gi_linear_args){
+                                    .out = out,
+                                    .x = v->x,
+                                    .n_tokens = v->n_rows,
+                                    .rms_norm = norm,
+                                    .rms_eps = v->cfg.rms_eps,
+                                    .matrix = matrix,
+                                    .epilogue = epilogue,
+                                });
+}
+
 void gi_vision_begin(gi_vision *v, const gi_vision_picture *pictures, size_t n) {
     const gi_device_ops *op = v->dev->ops;
     gi_assert(n >= 1 && n <= GI_VISION_BATCH_MAX);
@@ -30,13 +56,7 @@ void gi_vision_begin(gi_vision *v, const gi_vision_picture *pictures, size_t n) 
         op->act_upload(v->dev, v->pixels, v->n_rows, pictures[i].patches, v->n_patches[i]);
         v->n_rows += v->n_patches[i];
     }
-    op->linear(v->dev, &(gi_linear_args){
-                           .out = v->x,
-                           .x = v->pixels,
-                           .n_tokens = v->n_rows,
-                           .matrix = v->patch,
-                           .epilogue = GI_EPILOGUE_STORE,
-                       });
+    linear(v, v->x, v->pixels, v->n_rows, v->patch, GI_EPILOGUE_STORE);
     op->rms_norm(v->dev, v->x, v->x, v->n_rows, v->post_conv_norm, v->cfg.rms_eps);
     const size_t n_pairs = v->cfg.head_dim / 2;
     for (size_t i = 0, row = 0; i < n; row += v->n_patches[i++]) {
@@ -70,35 +90,11 @@ static void attend(gi_vision *v) {
 }
 
 static void run_block(gi_vision *v, const gi_vision_block *b) {
-    const gi_device_ops *op = v->dev->ops;
-    gi_linear_args lin = {.n_tokens = v->n_rows, .rms_eps = v->cfg.rms_eps};
-
-    lin.out = v->qkv;
-    lin.x = v->x;
-    lin.rms_norm = b->norm1;
-    lin.matrix = b->qkv;
-    lin.epilogue = GI_EPILOGUE_STORE;
-    op->linear(v->dev, &lin);
+    norm_linear(v, v->qkv, b->norm1, b->qkv, GI_EPILOGUE_STORE);
     attend(v);
-    lin.out = v->x;
-    lin.x = v->attn;
-    lin.rms_norm = NULL;
-    lin.matrix = b->proj;
-    lin.epilogue = GI_EPILOGUE_ADD;
-    op->linear(v->dev, &lin);
-
-    lin.out = v->mlp;
-    lin.x = v->x;
-    lin.rms_norm = b->norm2;
-    lin.matrix = b->gate_up;
-    lin.epilogue = GI_EPILOGUE_SWIGLU;
-    op->linear(v->dev, &lin);
-    lin.out = v->x;
-    lin.x = v->mlp;
-    lin.rms_norm = NULL;
-    lin.matrix = b->down;
-    lin.epilogue = GI_EPILOGUE_ADD;
-    op->linear(v->dev, &lin);
+    linear(v, v->x, v->attn, v->n_rows, b->proj, GI_EPILOGUE_ADD);
+    norm_linear(v, v->mlp, b->norm2, b->gate_up, GI_EPILOGUE_SWIGLU);
+    linear(v, v->x, v->mlp, v->n_rows, b->down, GI_EPILOGUE_ADD);
 }
 
 void gi_vision_run(gi_vision *v, size_t n_blocks) {
@@ -111,27 +107,12 @@ gi_act gi_vision_end(gi_vision *v) {
     const gi_device_ops *op = v->dev->ops;
     const size_t block = v->cfg.merge * v->cfg.merge, n = v->n_rows / block;
     op->rms_norm(v->dev, v->x, v->x, v->n_rows, v->post_norm, v->cfg.rms_eps);
-    gi_linear_args lin = {.n_tokens = n, .epilogue = GI_EPILOGUE_STORE};
-    lin.out = v->merged;
-    lin.x = merge_rows(v->x, block);
-    lin.matrix = v->downsample;
-    op->linear(v->dev, &lin);
-    lin.out = v->merger_in;
-    lin.x = v->merged;
-    lin.matrix = v->merger_proj;
-    op->linear(v->dev, &lin);
+    linear(v, v->merged, merge_rows(v->x, block), n, v->downsample, GI_EPILOGUE_STORE);
+    linear(v, v->merger_in, v->merged, n, v->merger_proj, GI_EPILOGUE_STORE);
     op->layer_norm_gelu(v->dev, v->merger_in, n, v->merger_norm_w, v->merger_norm_b,
                         LAYER_NORM_EPS);
-    lin.out = v->merger_mlp;
-    lin.x = v->merger_in;
-    lin.matrix = v->merger_gate_up;
-    lin.epilogue = GI_EPILOGUE_SWIGLU;
-    op->linear(v->dev, &lin);
-    lin.out = v->merged;
-    lin.x = v->merger_mlp;
-    lin.matrix = v->merger_down;
-    lin.epilogue = GI_EPILOGUE_STORE;
-    op->linear(v->dev, &lin);
+    linear(v, v->merger_mlp, v->merger_in, n, v->merger_gate_up, GI_EPILOGUE_SWIGLU);
+    linear(v, v->merged, v->merger_mlp, n, v->merger_down, GI_EPILOGUE_STORE);
     return v->merged;
 }
 

@@ -9,10 +9,6 @@
 /* Blocks that each running answer should still find when a prompt has begun. */
 static const size_t GROWTH_BLOCKS = 2;
 
-static size_t blocks_for(const gi_plan *plan, size_t n_tokens) {
-    return (n_tokens + plan->pool->block_tokens - 1) / plan->pool->block_tokens;
-}
-
 void gi_plan_look(gi_plan *plan, gi_plan_seq *seq) {
     if (seq->has_looked) return;
     seq->has_looked = true;
@@ -30,7 +26,7 @@ void gi_plan_unlook(gi_plan_seq *seq) {
 
 /* Blocks that a request still needs for its prompt. */
 static size_t blocks_missing(const gi_plan *plan, const gi_plan_seq *seq) {
-    const size_t n = blocks_for(plan, seq->n_prefill);
+    const size_t n = gi_kv_pool_blocks_for(plan->pool, seq->n_prefill);
     return n > seq->kv->n_blocks ? n - seq->kv->n_blocks : 0;
 }
 

@@ -9,12 +9,10 @@
  */
 #include "sched/plan_state.h"
 
+#include "base/size.h"
+
 #include <math.h>
 #include <string.h>
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 static void push_feed(gi_plan *plan, gi_plan_seq *seq, size_t n) {
     const size_t first = gi_plan_stored(seq);
@@ -45,7 +43,7 @@ static void feed_answers(gi_plan *plan) {
         count_within(left_ms, plan->costs->rates.answer_row_ms, c->rows_max - n_answers);
     for (gi_plan_seq *s = plan->head; s; s = s->next) {
         if (!gi_plan_is_answering(s)) continue;
-        const size_t n_want = min_size(s->n_known - gi_plan_stored(s), 1 + n_extra);
+        const size_t n_want = gi_min_size(s->n_known - gi_plan_stored(s), 1 + n_extra);
         const size_t n = gi_plan_hold(plan, s, n_want, true);
         if (n == 0) {
             gi_plan_preempt(plan, s); /* those before it have all the blocks */
@@ -105,7 +103,7 @@ static size_t prefill_rows(const gi_plan *plan, const gi_plan_seq *seq, double w
     const size_t n = count_within(within_ms, plan->costs->rates.prefill_row_ms, n_left);
     if (n == n_left) return n;
     const size_t end = (n_stored + n) / block * block;
-    return end > n_stored ? end - n_stored : min_size(block - n_stored % block, n_left);
+    return end > n_stored ? end - n_stored : gi_min_size(block - n_stored % block, n_left);
 }
 
 /* Feed prompts in order for up to `within_ms`; returns the time that takes. */
@@ -118,7 +116,7 @@ static double feed_prompts(gi_plan *plan, double within_ms, bool is_forced) {
         if (n_rows_left == 0 || ms >= within_ms) break;
         if (gi_plan_is_answering(s) || !has_pictures(s)) continue;
         if (!s->has_begun && (holds_up || !begin(plan, s, is_forced, &holds_up))) continue;
-        const size_t n_want = min_size(prefill_rows(plan, s, within_ms - ms), n_rows_left);
+        const size_t n_want = gi_min_size(prefill_rows(plan, s, within_ms - ms), n_rows_left);
         const size_t n = gi_plan_hold(plan, s, n_want, may_preempt);
         holds_up = holds_up || n == 0;
         if (n == 0) continue;

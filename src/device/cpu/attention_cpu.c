@@ -9,6 +9,8 @@
  */
 #include "device/cpu/device_cpu.h"
 
+#include "base/size.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -21,10 +23,6 @@ typedef struct text_job {
     float *keys, *values;
     float scale;
 } text_job;
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 void gi_cpu_rope_interleaved(float *x, const float *cos, const float *sin, size_t n_pairs) {
     for (size_t j = 0; j < n_pairs; j++) {
@@ -85,17 +83,17 @@ static void attend_tile(const text_job *job, const gi_span *span, size_t row, si
     for (size_t p = 0; p < len_max; p += b)
         kern->attn_scores(scores + p, ld_s, q, a->qkv.cols, n_q,
                           job->keys + block_offset(job, span, p, kv_head), b, d,
-                          min_size(b, len_max - p), job->scale);
+                          gi_min_size(b, len_max - p), job->scale);
     for (size_t i = 0; i < n_q; i++) {
         kern->softmax(scores + i * ld_s, len0 + i);
         memset(out + i * a->out.cols, 0, d * sizeof *out);
     }
     for (size_t p = 0; p < len_max; p += b) {
         const float *v = job->values + block_offset(job, span, p, kv_head);
-        const size_t shared = len0 > p ? min_size(b, len0 - p) : 0;
+        const size_t shared = len0 > p ? gi_min_size(b, len0 - p) : 0;
         if (shared > 0) kern->attn_mix(out, a->out.cols, scores + p, ld_s, n_q, v, d, shared, d);
         for (size_t i = 1; i < n_q; i++) {
-            const size_t own = len0 + i > p ? min_size(b, len0 + i - p) : 0;
+            const size_t own = len0 + i > p ? gi_min_size(b, len0 + i - p) : 0;
             if (own > shared)
                 kern->attn_mix(out + i * a->out.cols, a->out.cols, scores + i * ld_s + p + shared,
                                ld_s, 1, v + shared * d, d, own - shared, d);
@@ -117,7 +115,7 @@ static void run_text(void *ctx, size_t begin, size_t end, int i_worker) {
         }
         const size_t first = tile * GI_QUERY_ROWS;
         attend_tile(job, span, span->first_row + first,
-                    min_size(GI_QUERY_ROWS, span->n_rows - first), i % job->n_heads,
+                    gi_min_size(GI_QUERY_ROWS, span->n_rows - first), i % job->n_heads,
                     gi_cpu_scratch(job->cpu, i_worker));
     }
 }
@@ -193,7 +191,7 @@ static void run_vision(void *ctx, size_t begin, size_t end, int i_worker) {
     float *scores = gi_cpu_scratch(job->cpu, i_worker);
     for (size_t i = begin; i < end; i++) {
         const size_t head = i % a->n_heads, row = i / a->n_heads * GI_QUERY_ROWS;
-        const size_t n_q = min_size(GI_QUERY_ROWS, n - row);
+        const size_t n_q = gi_min_size(GI_QUERY_ROWS, n - row);
         const float *v = gi_cpu_row(a->qkv, 0) + 2 * job->cols + head * d;
         float *out = gi_cpu_row(a->out, row) + head * d;
         kern->attn_scores(scores, n, gi_cpu_row(a->qkv, row) + head * d, a->qkv.cols, n_q,

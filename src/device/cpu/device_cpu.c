@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/log.h"
+#include "base/size.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -235,20 +236,16 @@ static const gi_device_ops CPU_OPS = {
     .vision_attention = gi_cpu_vision_attention,
 };
 
-static size_t max_size(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 /* Buffers are sized for the largest operation and touched only as far as operations go. */
 static glint_status make_scratch(gi_device_cpu *cpu, glint_error *err) {
     const gi_device_cpu_options *o = &cpu->options;
     const bool text_f32 = o->text_format == GI_CPU_F32, vision_f32 = o->vision_format == GI_CPU_F32;
-    size_t floats = GI_QUERY_ROWS * max_size(o->kv_tokens_max, vision_f32 ? o->patches_max : 0);
-    floats = max_size(floats, 2 * o->vision_cols);
-    floats = max_size(floats, gi_cpu_linear_scratch_floats());
-    floats = max_size(floats, gi_cpu_packed_scratch_floats(o));
-    if (!vision_f32) floats = max_size(floats, gi_cpu_vision_packed_scratch_floats(o));
-    if (!text_f32) floats = max_size(floats, gi_cpu_text_packed_scratch_floats(o));
+    size_t floats = GI_QUERY_ROWS * gi_max_size(o->kv_tokens_max, vision_f32 ? o->patches_max : 0);
+    floats = gi_max_size(floats, 2 * o->vision_cols);
+    floats = gi_max_size(floats, gi_cpu_linear_scratch_floats());
+    floats = gi_max_size(floats, gi_cpu_packed_scratch_floats(o));
+    if (!vision_f32) floats = gi_max_size(floats, gi_cpu_vision_packed_scratch_floats(o));
+    if (!text_f32) floats = gi_max_size(floats, gi_cpu_text_packed_scratch_floats(o));
     cpu->scratch_floats = gi_round_up(floats, GI_ALIGN_BYTES);
     cpu->scratch = alloc_floats((size_t)o->n_threads, cpu->scratch_floats);
     bool ok = cpu->scratch != NULL;
@@ -261,7 +258,7 @@ static glint_status make_scratch(gi_device_cpu *cpu, glint_error *err) {
         cpu->x_scale = alloc_floats(o->linear_rows_max, 1);
         cpu->x_sum = gi_alloc_aligned(o->linear_rows_max, sizeof(int32_t));
         cpu->queries = gi_alloc_aligned(
-            max_size(o->vision_cols * o->patches_max, o->text_cols * o->linear_rows_max),
+            gi_max_size(o->vision_cols * o->patches_max, o->text_cols * o->linear_rows_max),
             sizeof(uint16_t));
         ok &= cpu->narrow_x && cpu->x_scale && cpu->x_sum && cpu->queries;
     }

@@ -3,10 +3,12 @@
  */
 #include "../cm.h"
 
+#include "base/cpus.h"
 #include "base/thread.h"
 #include "base/workers.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -135,6 +137,22 @@ static void a_thread_that_cannot_be_had_says_why(void **state) {
     pthread_attr_destroy(&attr);
 }
 
+/* The affinity mask bounds it; a quota may bound it further. */
+static void usable_cpus_follow_the_mask(void **state) {
+    (void)state;
+    cpu_set_t before[8], one;
+    assert_int_equal(sched_getaffinity(0, sizeof before, before), 0);
+    assert_in_range(gi_cpus_usable(), 1, CPU_COUNT_S(sizeof before, before));
+    int first = 0;
+    while (!CPU_ISSET_S((size_t)first, sizeof before, before)) first++;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)first, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    const int n = gi_cpus_usable();
+    assert_int_equal(sched_setaffinity(0, sizeof before, before), 0);
+    assert_int_equal(n, 1);
+}
+
 static void refuses_silly_sizes(void **state) {
     (void)state;
     gi_workers *w = NULL;
@@ -142,7 +160,6 @@ static void refuses_silly_sizes(void **state) {
     assert_int_equal(gi_workers_create(GI_WORKERS_MAX + 1, &w, NULL), GLINT_ERR_ARG);
     assert_null(w);
     gi_workers_free(NULL);
-    assert_in_range(gi_workers_cpus_usable(), 1, GI_WORKERS_MAX);
 }
 
 int main(void) {
@@ -151,6 +168,7 @@ int main(void) {
         cmocka_unit_test(long_pieces_become_short),
         cmocka_unit_test(signals_reach_no_worker),
         cmocka_unit_test(a_thread_that_cannot_be_had_says_why),
+        cmocka_unit_test(usable_cpus_follow_the_mask),
         cmocka_unit_test(refuses_silly_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,8 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/cpus.h"
 #include "base/json.h"
-#include "base/workers.h"
 #include "model/language.h"
 #include "model/mrope.h"
 #include "model/vision.h"
@@ -138,7 +138,7 @@ static int teardown(void **state) {
 }
 
 static void open_device(layers *l, gi_cpu_format text, gi_cpu_format vision) {
-    const gi_device_cpu_options options = {.n_threads = gi_workers_cpus_usable(),
+    const gi_device_cpu_options options = {.n_threads = gi_cpus_usable(),
                                            .text_format = text,
                                            .kv_format =
                                                text == GI_CPU_F32 ? GI_CPU_F32 : GI_CPU_BF16,
