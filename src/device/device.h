@@ -161,8 +161,8 @@ typedef struct gi_device_ops {
     /** Rows to host f32. */
     void (*act_download)(gi_device *dev, gi_act act, size_t first_row, float *dst, size_t n_rows);
 
-    /** GLINT_ERR_MEMORY; GLINT_ERR_UNSUPPORTED when parts differ in type, or are packed in a form
-     * that is not the device's and not there plain. */
+    /** GLINT_ERR_MEMORY; GLINT_ERR_UNSUPPORTED when parts differ in type, are packed in a form that
+     * is not the device's and not there plain, or are wider than its products can be. */
     glint_status (*matrix_create)(gi_device *dev, const gi_matrix_spec *spec, gi_matrix **ret,
                                   glint_error *err);
     void (*matrix_free)(gi_device *dev, gi_matrix *m);

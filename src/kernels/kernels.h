@@ -102,11 +102,13 @@
  * unsigned operand, and having it on the weights' side turns the correction into one number per
  * row of x: sum x (w + 128) - 128 sum x. Columns past n_cols and outputs past n_rows hold w = 0.
  */
-#define GI_TILE_N     64
+#define GI_TILE_N       64
 /** Most rows of x in one call of gemm_s8 and gemm_bf16. */
-#define GI_TILE_M     6
+#define GI_TILE_M       6
 /** Bytes of one unit of a panel. */
-#define GI_UNIT_BYTES (GI_TILE_N * 4)
+#define GI_UNIT_BYTES   (GI_TILE_N * 4)
+/** Deepest INT8 product whose sums fit 32 bits. */
+#define GI_S8_UNITS_MAX 16384
 
 /**
  * acc[m][j] = sum_k x[m][k] * u[k][j], exact.
@@ -114,7 +116,7 @@
  * acc     s32 [n_m, 64], written in full
  * x       s8 [n_m, 4 * n_units], row stride ld_x bytes; n_m 1..GI_TILE_M; padding bytes zero
  * panel   u8 [n_units, 64, 4], 64-byte aligned
- * Bound: 127 * 255 * 4 * n_units must stay below 2^31, so n_units is 1..16384.
+ * n_units is 1..GI_S8_UNITS_MAX: 127 * 255 * 4 * n_units must stay below 2^31.
  */
 #define GI_DECL_GEMM_S8(name)                                                                      \
     void name(int32_t *restrict acc, const int8_t *x, size_t ld_x, size_t n_m,                     \

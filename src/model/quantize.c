@@ -65,6 +65,10 @@ static size_t source_bytes(const gi_weight *w) {
 static glint_status declare(quantizer *q, const gi_weight_entry *e, glint_error *err) {
     const matrix_plan p = plan_matrix(q, e);
     char name[NAME_BYTES];
+    if (p.is_s8 && p.n_units > GI_S8_UNITS_MAX)
+        return gi_fail(err, GLINT_ERR_UNSUPPORTED,
+                       "%s: %zu columns are too many for INT8, which takes %d", e->name, p.n_cols,
+                       4 * GI_S8_UNITS_MAX);
     if (q->pass == PASS_PANELS && p.is_packed) {
         const uint64_t shape[] = {p.n_panels, p.n_units, GI_TILE_N, p.is_s8 ? 4 : 2};
         snprintf(name, sizeof name, "%s.panels", e->name);

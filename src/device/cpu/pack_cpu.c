@@ -98,6 +98,10 @@ glint_status gi_cpu_matrix_pack(gi_device_cpu *cpu, gi_matrix *m, const char *na
                            gi_dtype_name(runs[r].part->panels_type));
         n_owned += n;
     }
+    if (m->format == GI_CPU_S8 && gi_pack_units_s8(m->n_cols) > GI_S8_UNITS_MAX)
+        return gi_fail(err, GLINT_ERR_UNSUPPORTED,
+                       "%s: %zu columns are too many for INT8, which takes %d", name, m->n_cols,
+                       4 * GI_S8_UNITS_MAX);
     gi_assert(m->n_cols <= cpu->options.linear_cols_max && !(m->bias && m->is_swiglu));
     m->n_units =
         m->format == GI_CPU_S8 ? gi_pack_units_s8(m->n_cols) : gi_pack_units_bf16(m->n_cols);

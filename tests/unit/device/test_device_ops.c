@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "device/device.h"
+#include "kernels/kernels.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -252,6 +253,26 @@ static void linear_refuses_mixed_parts(void **state) {
     glint_error err = {0};
     assert_int_equal(dev->ops->matrix_create(dev, &spec, &m, &err), GLINT_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "mixed"));
+    assert_null(m);
+    gi_device_free(dev);
+}
+
+/* Sums of longer products would leave 32 bits: wrong answers that look like right ones. */
+static void int8_refuses_what_its_sums_cannot_hold(void **state) {
+    (void)state;
+    enum { COLS = 4 * GI_S8_UNITS_MAX + 1 };
+    gi_device *dev = open_device(GI_CPU_S8, 1);
+    static const float w[COLS];
+    const gi_matrix_spec spec = {.name = "wide",
+                                 .use = GI_MATRIX_TEXT,
+                                 .parts = {{.weight = w, .type = GI_DTYPE_F32, .n_rows = 1}},
+                                 .n_parts = 1,
+                                 .n_cols = COLS};
+    gi_matrix *m = NULL;
+    glint_error err = {0};
+    assert_int_equal(dev->ops->matrix_create(dev, &spec, &m, &err), GLINT_ERR_UNSUPPORTED);
+    assert_string_equal(err.message,
+                        "wide: 65537 columns are too many for INT8, which takes 65536");
     assert_null(m);
     gi_device_free(dev);
 }
@@ -557,6 +578,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_is_the_product),
         cmocka_unit_test(linear_refuses_mixed_parts),
+        cmocka_unit_test(int8_refuses_what_its_sums_cannot_hold),
         cmocka_unit_test(vision_attention_sees_all_patches),
         cmocka_unit_test(text_attention_is_causal),
         cmocka_unit_test(norms),
