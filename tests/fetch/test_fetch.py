@@ -455,7 +455,8 @@ class Keeping(Base):
             self.assertEqual(len(heads), 3)
             self.assertNotIn("If-None-Match", "".join(heads))
             self.assertEqual(len(get("new", fresh)), 1)
-            self.assertEqual((probe.stats.kept_used, probe.stats.used_bytes), (0, used_bytes))
+            self.wait_for(lambda: probe.stats.used_bytes == used_bytes)
+            self.assertEqual(probe.stats.kept_used, 0)
             probe.ask("cache", "on")
             self.assertEqual(len(get("left", fresh)), 3)  # what was kept before is there still
             self.assertEqual(len(get("new", fresh)), 2)
