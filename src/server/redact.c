@@ -18,10 +18,10 @@ enum {
     FULL_WIDTH_BYTES = 3, /* U+FF10..U+FF19 */
 };
 
-/* A text and a place in it. */
+/* A text. Who looks back sees as far as `from`: what is before was taken out. */
 typedef struct reader {
     const unsigned char *s;
-    size_t n;
+    size_t n, from;
 } reader;
 
 /* The digit at `at`, with its length; -1 when there is none. */
@@ -91,9 +91,9 @@ static char direction_at(const reader *r, size_t at) {
 
 /* The same as a word of its own right before `at`, or before a space there. */
 static char direction_before(const reader *r, size_t at) {
-    if (at > 1 && r->s[at - 1] == ' ') at--;
-    const char to = at > 0 ? direction_at(r, at - 1) : 0;
-    return at > 1 && gi_ascii_is_alnum(r->s[at - 2]) ? 0 : to;
+    if (at > r->from && r->s[at - 1] == ' ') at--;
+    const char to = at > r->from ? direction_at(r, at - 1) : 0;
+    return at > r->from + 1 && gi_ascii_is_alpha(r->s[at - 2]) ? 0 : to;
 }
 
 /* A signed decimal with at least three decimals; its end, or `at`. */
@@ -113,15 +113,16 @@ static size_t decimal_end(const reader *r, size_t at, double *ret) {
     return p;
 }
 
-/* A decimal with what belongs to it: a degree sign, a direction. Its end, or `at`. */
+/* A decimal with what belongs to it: a degree sign, and a direction where one is asked for. Its
+ * end, or `at`. */
 static size_t coordinate_end(const reader *r, size_t at, double *ret, char *ret_direction) {
     const size_t number = decimal_end(r, at, ret);
-    *ret_direction = 0;
+    if (ret_direction) *ret_direction = 0;
     if (number == at) return at;
     const size_t sign = number + mark_bytes(r, number, DEGREES, 2);
     const size_t p = sign < r->n && r->s[sign] == ' ' && sign > number ? sign + 1 : sign;
-    const char to = direction_at(r, p);
-    if (!to || (p + 1 < r->n && gi_ascii_is_alnum(r->s[p + 1]))) return sign;
+    const char to = ret_direction ? direction_at(r, p) : 0;
+    if (!to || (p + 1 < r->n && gi_ascii_is_alpha(r->s[p + 1]))) return sign;
     *ret_direction = to;
     return p + 1;
 }
@@ -139,17 +140,18 @@ static size_t skip_between(const reader *r, size_t at) {
  * decimals), N39.9 E116.4, 39.9N 116.4E; but "1.234W 2.345W" are watts. */
 static size_t pair_end(const reader *r, size_t at) {
     double a = 0, b = 0;
-    char to_a = 0, to_b = 0;
-    const size_t first = coordinate_end(r, at, &a, &to_a);
+    char to_a = direction_before(r, at), to_b = 0;
+    const bool is_before = to_a != 0;
+    const size_t first = coordinate_end(r, at, &a, is_before ? NULL : &to_a);
     if (first == at) return at;
     size_t second = skip_between(r, first);
-    if (second == first) return at;
-    const char before_a = direction_before(r, at), before_b = direction_at(r, second);
-    if (before_b) second += second + 1 < r->n && r->s[second + 1] == ' ' ? 2 : 1;
-    const size_t end = coordinate_end(r, second, &b, &to_b);
-    if (end == second) return at;
-    if (to_a && (!to_b || is_north(to_a) == is_north(to_b))) return at;
-    if (before_b && (!before_a || is_north(before_a) == is_north(before_b))) return at;
+    const bool is_apart = second > first;
+    if (is_before) to_b = direction_at(r, second);
+    if (is_before && !to_b) to_a = 0; /* a letter that only happened to stand there */
+    if (is_before && to_b) second += second + 1 < r->n && r->s[second + 1] == ' ' ? 2 : 1;
+    if (!is_apart && !to_a) return at;
+    const size_t end = coordinate_end(r, second, &b, is_before ? NULL : &to_b);
+    if (end == second || (to_a && (!to_b || is_north(to_a) == is_north(to_b)))) return at;
     const bool is_on_earth = (a <= 90 && b <= 180) || (a <= 180 && b <= 90);
     return is_on_earth ? end : at;
 }
@@ -157,7 +159,7 @@ static size_t pair_end(const reader *r, size_t at) {
 /* True when `lower` ends at `at`, in letters of either case. */
 static bool is_text_before(const reader *r, size_t at, const char *lower) {
     const size_t n = strlen(lower);
-    if (at < n) return false;
+    if (at - r->from < n) return false;
     for (size_t i = 0; i < n; i++) {
         if (gi_ascii_lower((char)r->s[at - n + i]) != lower[i]) return false;
     }
@@ -207,7 +209,7 @@ static bool has_label(const reader *r, size_t at) {
     for (size_t i = 0; i < sizeof WORDS / sizeof WORDS[0]; i++) {
         if (!is_text_before(r, at, WORDS[i])) continue;
         const size_t begin = at - strlen(WORDS[i]);
-        if (begin == 0 || !gi_ascii_is_alpha(r->s[begin - 1])) return true;
+        if (begin == r->from || !gi_ascii_is_alpha(r->s[begin - 1])) return true;
         if (r->s[begin] < 'a' && r->s[begin - 1] >= 'a') return true;
     }
     return false;
@@ -426,14 +428,14 @@ static const char *look(const reader *r, size_t at, size_t *io_looked, size_t *r
 }
 
 glint_status gi_redact(const char *text, size_t n_bytes, gi_buf *ret, glint_error *err) {
-    const reader r = {(const unsigned char *)text, n_bytes};
-    size_t from = 0, looked = 0, end;
+    reader r = {.s = (const unsigned char *)text, .n = n_bytes};
+    size_t looked = 0, end;
     for (size_t at = 0; at < n_bytes; at = end) {
         const char *name = look(&r, at, &looked, &end);
         if (!name) continue;
-        GI_TRY(gi_buf_push(ret, text + from, at - from, err));
+        GI_TRY(gi_buf_push(ret, text + r.from, at - r.from, err));
         GI_TRY(gi_buf_puts(ret, name, err));
-        from = end;
+        r.from = end;
     }
-    return gi_buf_push(ret, text + from, n_bytes - from, err);
+    return gi_buf_push(ret, text + r.from, n_bytes - r.from, err);
 }

@@ -95,9 +95,13 @@ static void test_places(void **state) {
     redacts("N39.9042 E116.4074", "N[gps]");
     redacts("N 39.9042, W 116.4074", "N [gps]");
     redacts("39.9042N 116.4074E", "[gps]");
+    redacts("N39.9042E116.4074, 39.9042N116.4074E", "N[gps], [gps]");
+    redacts("138.0013.8000N39.9042 E116.4074", "[phone]N[gps]"); /* as when redacted again */
+    redacts("11010519491231002Xlat 39.9042", "[id]lat [gps]");
     redacts("39.9042° N, 116.4074° W", "[gps]");
     redacts("39.9042°, 116.4074°", "[gps]");
     redacts("39.9042, 116.4074East", "[gps]East");
+    redacts("area S 39.9042, 116.4074", "area S [gps]");
     stays("3.14159");
     stays("99.999, 250.123");
     stays("1.5, 2.5");
