@@ -255,7 +255,8 @@ static void init_setup(setup *to);
 static glint_status resolve(setup *from, gi_server_settings *ret, glint_error *err);
 
 static void apply_log(const serve_options *o) {
-    gi_log_set_level((gi_log_level)gi_log_level_parse(o->log_level));
+    gi_log_level level;
+    if (gi_log_level_parse(o->log_level, &level)) gi_log_set_level(level);
     gi_log_set_json(strcmp(o->log_format, "json") == 0);
 }
 

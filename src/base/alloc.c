@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,11 +16,11 @@
 static _Atomic uint64_t alloc_count;
 static _Atomic uint64_t fail_at; /* absolute allocation number; 0 = never */
 
-static int must_fail(void) {
+static bool must_fail(void) {
     const uint64_t n = atomic_fetch_add_explicit(&alloc_count, 1, memory_order_relaxed) + 1;
-    if (n != atomic_load_explicit(&fail_at, memory_order_relaxed)) return 0;
+    if (n != atomic_load_explicit(&fail_at, memory_order_relaxed)) return false;
     errno = ENOMEM; /* as malloc does */
-    return 1;
+    return true;
 }
 
 void gi_alloc_fail_at(uint64_t n) {

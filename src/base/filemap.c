@@ -79,7 +79,7 @@ done:
     return st;
 }
 
-int gi_file_exists(const char *path) {
+bool gi_file_exists(const char *path) {
     struct stat s;
     return stat(path, &s) == 0 && S_ISREG(s.st_mode);
 }

@@ -7,6 +7,8 @@
 
 #include "base/buf.h"
 
+#include <stdbool.h>
+
 /** A read-only mapping. data is NULL for an empty file. */
 typedef struct gi_filemap {
     const uint8_t *data; /**< [size_bytes], valid until gi_filemap_close */
@@ -35,7 +37,7 @@ void gi_filemap_drop_pages(const gi_filemap *map);
 glint_status gi_file_read(const char *path, gi_buf *ret, glint_error *err);
 
 /** True if something exists at `path` and is a regular file. */
-int gi_file_exists(const char *path);
+bool gi_file_exists(const char *path);
 
 /** dir + "/" + name into out. GLINT_ERR_LIMIT when it does not fit. */
 glint_status gi_path_join(char *out, size_t out_bytes, const char *dir, const char *name,

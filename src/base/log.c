@@ -30,10 +30,13 @@ void gi_log_set_level(gi_log_level level) {
     set_bits(LEVEL_BITS, (int)level);
 }
 
-int gi_log_level_parse(const char *name) {
-    for (int i = 0; i <= GI_LOG_OFF; i++)
-        if (strcmp(name, LEVEL_NAMES[i]) == 0) return i;
-    return -1;
+bool gi_log_level_parse(const char *name, gi_log_level *ret) {
+    for (int i = 0; i <= GI_LOG_OFF; i++) {
+        if (strcmp(name, LEVEL_NAMES[i]) != 0) continue;
+        *ret = (gi_log_level)i;
+        return true;
+    }
+    return false;
 }
 
 void gi_log_set_json(bool is_json) {

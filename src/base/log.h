@@ -25,8 +25,8 @@ void gi_log_set_level(gi_log_level level);
  */
 void gi_log_set_json(bool is_json);
 
-/** Level from "debug", "info", "warn", "error" or "off"; -1 for anything else. */
-int gi_log_level_parse(const char *name);
+/** Level from "debug", "info", "warn", "error" or "off"; false, leaving *ret, for anything else. */
+bool gi_log_level_parse(const char *name, gi_log_level *ret);
 
 /** Write one line, in one write(2), so that threads do not mix. Control characters become '?'. */
 void gi_log(gi_log_level level, const char *area, const char *fmt, ...)

@@ -85,8 +85,9 @@ static size_t weigh(gi_sampler *s, const float *logits, const uint32_t *allowed,
     return n;
 }
 
-/* Keep the classes that hold all that top_k and top_p can; sorted. Returns the tokens left. */
-static size_t keep_top(gi_sampler *s, size_t n, const share shares[N_CLASSES]) {
+/* Keep the classes that hold all that top_k and top_p can; sorted. Returns the tokens left; top_p
+ * is a share of *ret_whole. */
+static size_t keep_top(gi_sampler *s, size_t n, const share shares[N_CLASSES], double *ret_whole) {
     double total = 0, mass = 0;
     size_t n_kept = 0, count = 0;
     uint32_t end = 0;
@@ -100,7 +101,12 @@ static size_t keep_top(gi_sampler *s, size_t n, const share shares[N_CLASSES]) {
     for (size_t i = 0; i < n; i++)
         if (s->entries[i].class < end) s->entries[n_kept++] = s->entries[i];
     qsort(s->entries, n_kept, sizeof *s->entries, by_probability);
-    return by_count && s->top_k < n_kept ? s->top_k : n_kept;
+    *ret_whole = total;
+    if (!by_count) return n_kept;
+    const size_t n_top = s->top_k < n_kept ? s->top_k : n_kept;
+    *ret_whole = 0;
+    for (size_t i = 0; i < n_top; i++) *ret_whole += s->entries[i].p;
+    return n_top;
 }
 
 int32_t gi_sampler_next(gi_sampler *s, const float *logits, const uint32_t *allowed) {
@@ -111,13 +117,9 @@ int32_t gi_sampler_next(gi_sampler *s, const float *logits, const uint32_t *allo
     /* No choice, no draw: whether a forced token is asked for or not, what follows is the same. */
     if (n == 1) return best;
     if ((s->top_k > 0 && s->top_k < n) || s->top_p < 1) {
-        double mass = 0, all = 0, kept = 0;
-        const size_t n_top = keep_top(s, n, shares);
-        const bool by_count = s->top_k > 0 && s->top_k < n;
-        for (size_t c = 0; c < N_CLASSES; c++) all += shares[c].mass;
-        for (size_t i = 0; i < n_top; i++) mass += s->entries[i].p;
-        if (!by_count) mass = all;
-        for (n = 0; n < n_top && (n == 0 || kept < s->top_p * mass);) kept += s->entries[n++].p;
+        double whole = 0, kept = 0;
+        const size_t n_top = keep_top(s, n, shares, &whole);
+        for (n = 0; n < n_top && (n == 0 || kept < s->top_p * whole);) kept += s->entries[n++].p;
     }
     double kept = 0;
     for (size_t i = 0; i < n; i++) kept += s->entries[i].p;

@@ -219,8 +219,7 @@ void gi_line_leave(gi_line *line, gi_sched_item *item, double now_ms) {
     move(line, item, GI_SCHED_DONE, now_ms);
 }
 
-bool gi_line_stop(gi_line *line, gi_sched_item *item, gi_sched_stop why) {
-    (void)line;
+bool gi_line_stop(gi_sched_item *item, gi_sched_stop why) {
     if (item->state == GI_SCHED_DONE || item->stop != GI_SCHED_STOP_NONE) return false;
     item->stop = why;
     return item->state == GI_SCHED_RUNNING;
@@ -242,7 +241,7 @@ gi_sched_item *gi_line_reap(gi_line *line, double now_ms) {
 
 gi_sched_item *gi_line_stopped(gi_line *line, double now_ms) {
     for (gi_sched_item *i = line->lists[GI_SCHED_RUNNING].head; i; i = i->next) {
-        if (is_expired(i, now_ms)) gi_line_stop(line, i, GI_SCHED_STOP_EXPIRED);
+        if (is_expired(i, now_ms)) gi_line_stop(i, GI_SCHED_STOP_EXPIRED);
         if (i->stop != GI_SCHED_STOP_NONE) return i;
     }
     return NULL;
@@ -251,7 +250,7 @@ gi_sched_item *gi_line_stopped(gi_line *line, double now_ms) {
 void gi_line_stop_all(gi_line *line) {
     for (size_t s = 0; s < GI_SCHED_LISTS; s++)
         for (gi_sched_item *i = line->lists[s].head; i; i = i->next)
-            gi_line_stop(line, i, GI_SCHED_STOP_DRAINED);
+            gi_line_stop(i, GI_SCHED_STOP_DRAINED);
 }
 
 double gi_line_next_deadline_ms(const gi_line *line) {

@@ -146,7 +146,7 @@ void gi_line_leave(gi_line *line, gi_sched_item *item, double now_ms);
  * @return true when the item is RUNNING and this is its first reason: whoever runs it should be
  *         interrupted.
  */
-bool gi_line_stop(gi_line *line, gi_sched_item *item, gi_sched_stop why);
+bool gi_line_stop(gi_sched_item *item, gi_sched_stop why);
 
 /**
  * Take one waiting item out that has a reason to stop, or whose deadline is at or

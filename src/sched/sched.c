@@ -311,7 +311,7 @@ glint_status gi_sched_submit(gi_sched *s, gi_sched_request *r, glint_error *err)
 
 void gi_sched_cancel(gi_sched *s, gi_sched_request *r) {
     pthread_mutex_lock(&s->lock);
-    gi_line_stop(&s->line, &r->item, GI_SCHED_STOP_CANCELLED);
+    gi_line_stop(&r->item, GI_SCHED_STOP_CANCELLED);
     pthread_cond_signal(&s->clerk_cv);
     pthread_mutex_unlock(&s->lock);
 }

@@ -205,8 +205,7 @@ static void cancel_due(sim_world *w) {
         next = job->next;
         if (job->script->cancel_ms <= 0 || job->script->cancel_ms > w->now_ms + SOON_MS) continue;
         /* Half of the running ones go at once, in the middle of a step; the others after it. */
-        if (gi_line_stop(&w->line, &job->item, GI_SCHED_STOP_CANCELLED) &&
-            sim_draw(&w->rng, 2) == 0)
+        if (gi_line_stop(&job->item, GI_SCHED_STOP_CANCELLED) && sim_draw(&w->rng, 2) == 0)
             sim_engine_remove(w, job, SIM_END_CANCELLED);
     }
 }

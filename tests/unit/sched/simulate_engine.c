@@ -101,7 +101,7 @@ static void choose(sim_world *w, sim_job *job) {
     }
     gi_plan_extend(&job->seq, n_following(job));
     job->is_answering = true;
-    if (is_behind(w, job)) gi_line_stop(&w->line, &job->item, GI_SCHED_STOP_CANCELLED);
+    if (is_behind(w, job)) gi_line_stop(&job->item, GI_SCHED_STOP_CANCELLED);
 }
 
 /* ---- steps ---- */

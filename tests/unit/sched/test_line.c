@@ -95,7 +95,7 @@ static void held_items_keep_their_turn(void **state) {
     assert_ptr_equal(take_ready(&line, 6), &a);
     c.is_held = true;
     assert_null(take_waiting(&line, 7));
-    gi_line_stop(&line, &c, GI_SCHED_STOP_CANCELLED); /* held or not, it can go */
+    gi_line_stop(&c, GI_SCHED_STOP_CANCELLED); /* held or not, it can go */
     assert_ptr_equal(gi_line_reap(&line, 8), &c);
 }
 
@@ -118,14 +118,14 @@ static void stopped_items_go_no_further(void **state) {
     assert_int_equal(gi_line_submit(&line, &admitting, 1), GLINT_OK);
     assert_ptr_equal(gi_line_take(&line, GI_SCHED_ADMITTING, 1), &admitting);
     assert_int_equal(gi_line_submit(&line, &arrived, 1), GLINT_OK);
-    assert_false(gi_line_stop(&line, &arrived, GI_SCHED_STOP_CANCELLED));
-    assert_false(gi_line_stop(&line, &admitting, GI_SCHED_STOP_CANCELLED));
-    assert_false(gi_line_stop(&line, &waiting, GI_SCHED_STOP_CANCELLED));
-    assert_false(gi_line_stop(&line, &preparing, GI_SCHED_STOP_CANCELLED));
-    assert_false(gi_line_stop(&line, &ready, GI_SCHED_STOP_CANCELLED));
-    assert_true(gi_line_stop(&line, &running, GI_SCHED_STOP_CANCELLED));
+    assert_false(gi_line_stop(&arrived, GI_SCHED_STOP_CANCELLED));
+    assert_false(gi_line_stop(&admitting, GI_SCHED_STOP_CANCELLED));
+    assert_false(gi_line_stop(&waiting, GI_SCHED_STOP_CANCELLED));
+    assert_false(gi_line_stop(&preparing, GI_SCHED_STOP_CANCELLED));
+    assert_false(gi_line_stop(&ready, GI_SCHED_STOP_CANCELLED));
+    assert_true(gi_line_stop(&running, GI_SCHED_STOP_CANCELLED));
     /* The first reason stays, and whoever runs the item is interrupted once. */
-    assert_false(gi_line_stop(&line, &running, GI_SCHED_STOP_DRAINED));
+    assert_false(gi_line_stop(&running, GI_SCHED_STOP_DRAINED));
     assert_int_equal(running.stop, GI_SCHED_STOP_CANCELLED);
 
     assert_null(gi_line_take(&line, GI_SCHED_ADMITTING, 2));
@@ -141,7 +141,7 @@ static void stopped_items_go_no_further(void **state) {
     gi_line_leave(&line, &running, 3);
     /* An interrupted run says nothing about how long runs take. */
     assert_true(line.run_avg_ms == 0);
-    assert_false(gi_line_stop(&line, &running, GI_SCHED_STOP_EXPIRED));
+    assert_false(gi_line_stop(&running, GI_SCHED_STOP_EXPIRED));
 }
 
 static void deadlines(void **state) {
@@ -181,7 +181,7 @@ static void stop_all(void **state) {
     assert_ptr_equal(take_waiting(&line, 1), &b);
     put(&line, &a, 1);
     assert_ptr_equal(take_ready(&line, 1), &a);
-    gi_line_stop(&line, &b, GI_SCHED_STOP_CANCELLED);
+    gi_line_stop(&b, GI_SCHED_STOP_CANCELLED);
     gi_line_stop_all(&line);
     gi_line_stop_all(&line);
     assert_int_equal(a.stop, GI_SCHED_STOP_DRAINED);
@@ -499,7 +499,7 @@ static void step(history *h) {
         break;
     case 9:
         item = pick(h, (gi_sched_state)draw(h, GI_SCHED_LISTS));
-        if (item && draw(h, 3) == 0) gi_line_stop(&h->line, item, GI_SCHED_STOP_CANCELLED);
+        if (item && draw(h, 3) == 0) gi_line_stop(item, GI_SCHED_STOP_CANCELLED);
         break;
     default:
         while ((item = gi_line_reap(&h->line, h->now_ms))) {
