@@ -18,6 +18,7 @@ import world
 world.enter()
 
 from harness import FAKE, PATIENCE_S, ROUTE, Background, Server, b64, wait_until
+from short_of_memory import each_allocation_fails
 from origin import PNG, Certificates, Origin
 
 SUITES = os.environ["GLINT_SUITES"]
@@ -57,7 +58,7 @@ class Served(unittest.TestCase):
 
     def test_pictures(self):
         with serve() as server:
-            for url in ("https://ok.pics.test/ok.png", "http://ok.pics.test/ok.png"):
+            for url in ("http://ok.pics.test/ok.png", "http://ok.pics.test/ok.png"):
                 answer = server.post({"image": url, "prompt": "x"})
                 self.assertEqual(answer.status, 200, answer.body)
                 self.assertEqual(answer.json["usage"]["image_tokens"], 64)
@@ -102,6 +103,15 @@ class Served(unittest.TestCase):
             ORIGIN.files["changes"] = PNG + b"more"
             self.assertEqual([is_kept(url), is_kept(url), is_kept(b64(PNG))], [False, True, True])
         self.assertEqual(len(ORIGIN.asked("/file?name=changes")), 4)
+
+    def test_memory_runs_out(self):
+        """While a picture is fetched. OpenSSL and libcurl do not always say that it was memory: 422 then."""
+        with serve("--image-cache-mib", "0") as server:
+            for url in ("https://ok.pics.test/ok.png", "http://ok.pics.test/redirect?to=http://ok.pics.test/ok.png"):
+                def ask(url=url):
+                    return server.post({"image": url, "prompt": "say=abc", "task": "ask"})
+
+                each_allocation_fails(self, server, url, ask, b"abc", also=(422,))
 
     def test_one_answer_for_every_failure(self):
         """Whatever went wrong, the client reads the same; why is in the log, without the URL."""
@@ -261,7 +271,7 @@ class Served(unittest.TestCase):
 
     def test_off_unless_a_host_is_allowed(self):
         with Server("--insecure-no-auth", listen=LISTEN) as server:
-            for url in ("https://ok.pics.test/ok.png", "http://169.254.169.254/", "http:x"):
+            for url in ("http://ok.pics.test/ok.png", "http://169.254.169.254/", "http:x"):
                 answer = server.post({"image": url, "prompt": "x"})
                 self.assertEqual((answer.status, answer.error["code"]), (422, "image_urls_disabled"))
 

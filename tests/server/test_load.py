@@ -12,6 +12,7 @@ import time
 import unittest
 
 from harness import PATIENCE_S, ROUTE, Background, Server, b64, png, read_all, wait_until
+from short_of_memory import each_allocation_fails
 
 HEAD = f"POST {ROUTE} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n".encode()
 
@@ -205,7 +206,7 @@ class Load(unittest.TestCase):
             }
             for kind, ask in post.items():
                 word = b"abc" if kind in ("form", "schema", "chat") else b""
-                self.each_allocation_fails(server, kind, ask, word)
+                each_allocation_fails(self, server, kind, ask, word)
 
     def test_memory_runs_out_in_authentication(self):
         """A credential that cannot be looked at is not refused."""
@@ -232,38 +233,7 @@ class Load(unittest.TestCase):
                     def ask(headers=headers):
                         return server.post({"prompt": "say=abc", "task": "ask"}, **headers)
 
-                    self.each_allocation_fails(server, kind, ask, b"abc", **headers)
-
-    def each_allocation_fails(self, server, kind, ask, word, **headers):
-        """One after the other, from the middle of a request before ask() to its end."""
-        usual = ask().status
-        statuses, n, n_quiet = set(), 0, 0
-        while n_quiet < 40:  # some may fail unseen, such as that of what would be kept
-            n += 1
-            self.assertLess(n, 400, f"{kind}: something fails for ever: {statuses}")
-            first = {"prompt": f"say={kind}{n};fail_alloc={n}"}
-            outcomes = [self.outcome(lambda: server.post(first, **headers)), self.outcome(ask, word)]
-            n_quiet = n_quiet + 1 if outcomes == [200, usual] else 0
-            statuses.update(outcomes[1:])
-            # It may still be to come; one request at most is hit.
-            again = {"prompt": "say=fine;fail_alloc=0", "task": "ask", "cache": False}
-            self.assertIn(200, [self.outcome(lambda: server.post(again, **headers)) for _ in range(2)])
-        self.assertLessEqual(statuses, {usual, 503, "closed"}, kind)
-        self.assertLessEqual({usual, 503}, statuses, kind)
-
-    def outcome(self, ask, word=b""):
-        """A status, 200 only for an answer with this word in it; "closed" when there is no whole answer."""
-        try:
-            answer = ask()
-        except (OSError, http.client.HTTPException):
-            return "closed"
-        if answer.headers["Content-Type"] == "text/event-stream":
-            self.assertTrue(answer.status == 200 or b"event: error" in answer.body, answer.body)
-        elif answer.status != 200 and answer.body:
-            self.assertIn("code", answer.error)
-        else:
-            self.assertIn(word, answer.body)
-        return answer.status
+                    each_allocation_fails(self, server, kind, ask, b"abc", **headers)
 
     def test_slow_headers(self):
         with Server("--header-timeout-ms", "400", "--idle-timeout-ms", "600") as server:
