@@ -195,7 +195,7 @@ static int print_report(const loss_bench *b) {
     const double mean_kl = t->steps ? t->kl_sum / (double)t->steps : 0;
     if (b->json)
         return gi_command_print_json(
-            json_pack("{ss ss ss ss ss sI sI sI sI sI sf sf}", "kind", "loss", "model", b->args.dir,
+            json_pack("{ss ss ss ss sI sI sI sI sI sf sf}", "kind", "loss", "model", b->args.dir,
                       "dtype", b->args.dtype, "against", b->against, "scenes", (json_int_t)t->n,
                       "equal", (json_int_t)t->equal, "verdicts", (json_int_t)t->label_n,
                       "labels_equal", (json_int_t)t->label_equal, "steps", (json_int_t)t->steps,

@@ -152,6 +152,38 @@ class KvTest(BenchTest):
         self.assertIn("--tokens", self.refuse(2, "bench", "kv", TINY, "--tokens", "0"))
 
 
+class LossTest(BenchTest):
+    GOLDEN = os.path.join(ROOT, "tests", "golden", "default")
+
+    def scenes(self, *lines):
+        return self.write("scenes.tsv", "".join("\t".join(line) + "\n" for line in lines))
+
+    def two_scenes(self):
+        return self.scenes((os.path.join(self.GOLDEN, "listing_150.png"), "audit", "审核该商品。", "?"),
+                           (os.path.join(self.GOLDEN, "text_90x60.png"), "ocr", "Read\\nthis.", "?"))
+
+    def test_a_format_loses_nothing_against_itself(self):
+        report = self.report("loss", "--scenes", self.two_scenes(), "--dtype", "bf16")
+        self.assertEqual([report[key] for key in ("kind", "dtype", "against")], ["loss", "bf16", "bf16"])
+        self.assertEqual([report[key] for key in ("scenes", "equal", "verdicts", "labels_equal")],
+                         [2, 2, 1, 1])
+        self.assertGreater(report["steps"], 2)
+        self.assertTrue(0 <= report["mean_kl"] <= report["worst_kl"] < 1e-6)
+
+    def test_another_format_loses_a_little(self):
+        scenes = self.two_scenes()
+        report = self.report("loss", "--scenes", scenes, "--dtype", "int8", "--against", "f32")
+        self.assertTrue(1e-6 < report["mean_kl"] <= report["worst_kl"] < 1)
+        text = self.succeed("bench", "loss", "--scenes", scenes, "--dtype", "int8", "--limit", "1")
+        self.assertRegex(text, r"verdicts equal +\d of 1 ")
+
+    def test_refusals(self):
+        self.assertIn("--scenes", self.refuse(2, "bench", "loss"))
+        self.assertIn("none.tsv", self.refuse(3, "bench", "loss", "--scenes", "none.tsv"))
+        self.assertIn("four fields", self.refuse(3, "bench", "loss", "--scenes", self.scenes(("a", "b"))))
+        self.assertIn("no scene", self.refuse(3, "bench", "loss", "--scenes", self.scenes()))
+
+
 class BenchCommandTest(BenchTest):
     def test_help_and_unknown(self):
         self.assertIn("machine", self.succeed("bench", "--help"))
