@@ -150,7 +150,8 @@ int gi_bench_ceilings_find(const gi_bench_ceilings *c, const char *prefix) {
     return best;
 }
 
-size_t gi_bench_ceilings_reading(const gi_bench_ceilings *c, bool all_threads) {
+/* Index in gi_peak_readings of the fastest pattern of one thread, or of all. */
+static size_t fastest_reading(const gi_bench_ceilings *c, bool all_threads) {
     const gi_bench_series *series = all_threads ? c->read_all : c->read_one;
     size_t best = 0;
     for (size_t i = 1; i < GI_PEAK_READINGS_N; i++)
@@ -159,7 +160,7 @@ size_t gi_bench_ceilings_reading(const gi_bench_ceilings *c, bool all_threads) {
 }
 
 double gi_bench_ceilings_read_gb_per_s(const gi_bench_ceilings *c) {
-    return gi_bench_series_median(&c->read_all[gi_bench_ceilings_reading(c, true)]);
+    return gi_bench_series_median(&c->read_all[fastest_reading(c, true)]);
 }
 
 static void print_row(const char *name, const gi_bench_series *one, const gi_bench_series *all,
@@ -178,8 +179,8 @@ void gi_bench_ceilings_print(const gi_bench_ceilings *c) {
         if (c->all[i].n > 0) print_row(gi_peaks[i].name, &c->one[i], &c->all[i], gi_peaks[i].unit);
     char name[32];
     snprintf(name, sizeof name, "reading %zu MiB", c->read_bytes >> 20);
-    const size_t one = gi_bench_ceilings_reading(c, false);
-    const size_t all = gi_bench_ceilings_reading(c, true);
+    const size_t one = fastest_reading(c, false);
+    const size_t all = fastest_reading(c, true);
     print_row(name, &c->read_one[one], &c->read_all[all], "GB/s");
     printf("  of the patterns of reading the best here: %s (1 thread); %s\n",
            gi_peak_readings[one].name, gi_peak_readings[all].name);
@@ -206,8 +207,8 @@ json_t *gi_bench_ceilings_json(const gi_bench_ceilings *c) {
                                                "one_thread", gi_bench_series_json(&c->one[i]),
                                                "all_threads", gi_bench_series_json(&c->all[i])));
     }
-    const size_t one = gi_bench_ceilings_reading(c, false);
-    const size_t all = gi_bench_ceilings_reading(c, true);
+    const size_t one = fastest_reading(c, false);
+    const size_t all = fastest_reading(c, true);
     return json_pack("{so s{sI ss so ss so ss so}}", "arithmetic", peaks, "read", "bytes",
                      (json_int_t)c->read_bytes, "unit", "GB/s", "one_thread",
                      gi_bench_series_json(&c->read_one[one]), "one_thread_pattern",

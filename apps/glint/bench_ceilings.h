@@ -36,10 +36,7 @@ glint_status gi_bench_ceilings_measure(const gi_bench_card *card, size_t rounds,
  */
 int gi_bench_ceilings_find(const gi_bench_ceilings *c, const char *prefix);
 
-/** Index in gi_peak_readings of the fastest pattern of one thread, or of all. */
-size_t gi_bench_ceilings_reading(const gi_bench_ceilings *c, bool all_threads);
-
-/** Median of that pattern, GB/s, with all threads. */
+/** Median of the fastest reading pattern, GB/s, with all threads. */
 double gi_bench_ceilings_read_gb_per_s(const gi_bench_ceilings *c);
 
 /** A table on stdout. */

@@ -45,12 +45,6 @@ double gi_load_samples_mean(const gi_load_samples *s) {
     return s->n ? sum / (double)s->n : 0;
 }
 
-double gi_load_samples_within(const gi_load_samples *s, double limit) {
-    size_t n = 0;
-    for (size_t i = 0; i < s->n; i++) n += s->values[i] <= limit;
-    return s->n ? (double)n / (double)s->n : 0;
-}
-
 json_t *gi_load_samples_json(gi_load_samples *s) {
     if (s->n == 0) return json_null();
     return json_pack("{sI sf sf sf sf sf sf sf}", "n", (json_int_t)s->n, "mean",

@@ -33,9 +33,6 @@ double gi_load_samples_at(gi_load_samples *s, double share);
 /** Their mean; 0 when empty. */
 double gi_load_samples_mean(const gi_load_samples *s);
 
-/** Part of the values that are at most `limit`; 0 when empty. */
-double gi_load_samples_within(const gi_load_samples *s, double limit);
-
 /** {"n", "mean", "min", "p50", "p90", "p99", "p999", "max"}; null when empty. NULL: no memory. */
 json_t *gi_load_samples_json(gi_load_samples *s);
 
