@@ -31,7 +31,6 @@ typedef struct loss_bench {
     const char *against, *scenes;
     int64_t limit;
     glint_engine *reference, *candidate;
-    float *log_p; /* [V] the reference's log-probabilities */
     tally total;
 } loss_bench;
 
@@ -71,25 +70,17 @@ static glint_status make_job(glint_engine *e, const scene *s, const gi_buf *pict
     return glint_job_create(e, &r, ret, err);
 }
 
-/* log softmax of `logits` into ret. */
-static void log_softmax(const float *logits, size_t n, float *ret) {
-    double max = (double)logits[0], sum = 0;
-    for (size_t i = 1; i < n; i++) max = fmax(max, (double)logits[i]);
-    for (size_t i = 0; i < n; i++) sum += exp((double)logits[i] - max);
-    for (size_t i = 0; i < n; i++) ret[i] = (float)((double)logits[i] - max - log(sum));
-}
-
 /* Kullback-Leibler divergence of the candidate's next token from the reference's, in nats. */
 static double divergence(const loss_bench *b) {
     const size_t n = (size_t)gi_tokenizer_count(b->reference->tokenizer);
-    log_softmax(gi_engine_logits(b->reference, 0), n, b->log_p);
-    const float *q = gi_engine_logits(b->candidate, 0);
-    double max = (double)q[0], sum = 0, kl = 0;
-    for (size_t i = 1; i < n; i++) max = fmax(max, (double)q[i]);
-    for (size_t i = 0; i < n; i++) sum += exp((double)q[i] - max);
-    const double norm = max + log(sum);
-    for (size_t i = 0; i < n; i++)
-        kl += exp((double)b->log_p[i]) * ((double)b->log_p[i] - ((double)q[i] - norm));
+    const float *p = gi_engine_logits(b->reference, 0), *q = gi_engine_logits(b->candidate, 0);
+    const double sum_p = gi_logits_log_sum(p, n), sum_q = gi_logits_log_sum(q, n);
+    double kl = 0;
+    for (size_t i = 0; i < n; i++) {
+        /* Rounded to a float, as in all figures so far. */
+        const double log_p = (double)(float)((double)p[i] - sum_p);
+        kl += exp(log_p) * (log_p - ((double)q[i] - sum_q));
+    }
     return fmax(kl, 0);
 }
 
@@ -220,9 +211,7 @@ static glint_status load(loss_bench *b, glint_error *err) {
     GI_TRY(glint_engine_open(&o, &b->candidate, err));
     o.kv_dtype = GLINT_DTYPE_AUTO;
     o.dtype = strcmp(b->against, "f32") == 0 ? GLINT_DTYPE_F32 : GLINT_DTYPE_BF16;
-    GI_TRY(glint_engine_open(&o, &b->reference, err));
-    b->log_p = gi_calloc((size_t)b->reference->info.vocab_size, sizeof *b->log_p);
-    return b->log_p ? GLINT_OK : gi_fail(err, GLINT_ERR_MEMORY, "no memory for a distribution");
+    return glint_engine_open(&o, &b->reference, err);
 }
 
 static int run(void *state, const gi_options *o, glint_error *err) {
@@ -241,7 +230,6 @@ static void done(void *state) {
     loss_bench *b = state;
     glint_engine_close(b->reference);
     glint_engine_close(b->candidate);
-    gi_free(b->log_p);
 }
 
 #define AT(member) offsetof(loss_bench, member)

@@ -8,6 +8,7 @@
 
 #include "base/json_text.h"
 #include "base/parse.h"
+#include "base/size.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -80,10 +81,6 @@ static bool setting_at(gi_options *o, size_t i, setting *ret) {
 }
 
 /* ---- values ---- */
-
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 static glint_status bad_value(const parse_run *r, const char *source, const char *text,
                               const char *expected) {
@@ -179,7 +176,7 @@ static glint_status unknown_option(const parse_run *r, const char *name, size_t 
         return gi_fail(r->err, GLINT_ERR_ARG, "unknown option --%.*s; did you mean --%s?", (int)len,
                        name, near);
     return gi_fail(r->err, GLINT_ERR_ARG, "unknown option --%.*s; see glint %s --help",
-                   (int)least(len, 60), name, r->o->command);
+                   (int)gi_min_size(len, 60), name, r->o->command);
 }
 
 static glint_status add_flag(parse_run *r, setting s, const char *value) {
@@ -238,7 +235,7 @@ static glint_status scan_arguments(parse_run *r, int argc, char **argv) {
     for (int i = 0; i < argc; i++) {
         const char *a = argv[i];
         if (only_operands || a[0] != '-' || a[1] == '\0') {
-            const size_t max = least(r->o->operands_max, GI_OPTION_VALUES_MAX);
+            const size_t max = gi_min_size(r->o->operands_max, GI_OPTION_VALUES_MAX);
             if (r->o->n_operands == max && max == 0)
                 return gi_fail(r->err, GLINT_ERR_ARG,
                                "\"%.80s\" is not expected here; see glint %s "

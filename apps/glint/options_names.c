@@ -3,6 +3,8 @@
  */
 #include "options.h"
 
+#include "base/size.h"
+
 #include <string.h>
 
 enum { WORD_MAX = 40 /* longest word worth a suggestion */ };
@@ -24,10 +26,6 @@ void gi_option_variable(const char *name, char ret[GI_OPTION_NAME_BYTES]) {
         if (*p >= 'a' && *p <= 'z') *p = (char)(*p - 'a' + 'A');
 }
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* Edits between two words: insert, delete, replace, swap neighbours (optimal string alignment). */
 static size_t distance(const char *a, const char *b) {
     const size_t n = strlen(a), m = strlen(b);
@@ -38,9 +36,10 @@ static size_t distance(const char *a, const char *b) {
     for (size_t i = 1; i <= n; i++)
         for (size_t j = 1; j <= m; j++) {
             const size_t change = a[i - 1] != b[j - 1];
-            d[i][j] = least(d[i - 1][j - 1] + change, least(d[i - 1][j], d[i][j - 1]) + 1);
+            d[i][j] =
+                gi_min_size(d[i - 1][j - 1] + change, gi_min_size(d[i - 1][j], d[i][j - 1]) + 1);
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+                d[i][j] = gi_min_size(d[i][j], d[i - 2][j - 2] + 1);
         }
     return d[n][m];
 }
