@@ -27,7 +27,7 @@ gi_engine_bounds gi_engine_get_bounds(glint_engine *e) {
                               .rows_max = GI_ENGINE_PREFILL_TOKENS,
                               .pictures_max = GI_VISION_BATCH_MAX,
                               .patches_max = e->patches_max,
-                              .vision_blocks = e->ckpt->config.vision.depth,
+                              .vision_layers = e->ckpt->config.vision.depth,
                               .token_ops = 2 * (double)sizes->text_params,
                               .weight_bytes = (double)sizes->text_params,
                               .kv_pool = &e->kv_pool};
@@ -92,8 +92,8 @@ void gi_engine_vision_begin(glint_engine *e, gi_picture_state *const *pictures, 
     gi_vision_begin(e->vision, batch, n);
 }
 
-void gi_engine_vision_run(glint_engine *e, size_t n_blocks) {
-    gi_vision_run(e->vision, n_blocks);
+void gi_engine_vision_run(glint_engine *e, size_t n_layers) {
+    gi_vision_run(e->vision, n_layers);
 }
 
 void gi_engine_vision_end(glint_engine *e) {

@@ -25,7 +25,7 @@ typedef struct gi_engine_bounds {
     size_t rows_max;      /**< tokens, of all jobs together */
     size_t pictures_max;  /**< pictures of one batch in the vision tower */
     size_t patches_max;   /**< their patches together */
-    size_t vision_blocks; /**< blocks of the vision tower */
+    size_t vision_layers; /**< layers of the vision tower */
     double token_ops;     /**< operations of a token through the decoder, roughly */
     double weight_bytes;  /**< that a step of the decoder reads, roughly */
     gi_kv_pool *kv_pool;
@@ -81,10 +81,10 @@ void gi_job_conclude(glint_job *job, size_t n_cached);
 /** Bring n pictures (within the bounds) into the vision tower. */
 void gi_engine_vision_begin(glint_engine *engine, gi_picture_state *const *pictures, size_t n);
 
-/** Run some blocks of the batch in the tower. */
-void gi_engine_vision_run(glint_engine *engine, size_t n_blocks);
+/** Run some layers of the batch in the tower. */
+void gi_engine_vision_run(glint_engine *engine, size_t n_layers);
 
-/** All its blocks have run: the pictures get their visual tokens. The engine holds references to
+/** All its layers have run: the pictures get their visual tokens. The engine holds references to
  * them until the next batch begins. */
 void gi_engine_vision_end(glint_engine *engine);
 

@@ -28,7 +28,7 @@
 #define TASK_NAME_BYTES_MAX 64
 #define LANGUAGES_MAX       32
 
-struct gi_tasks {
+struct gi_templates {
     gi_arena arena;
     size_t n;
     gi_task items[TASKS_MAX];
@@ -39,7 +39,7 @@ struct gi_tasks {
 
 /* A template being read. */
 typedef struct reader {
-    gi_tasks *tasks;
+    gi_templates *tasks;
     gi_json_text place; /* for messages */
     const json_t *json;
     char *schema_text; /* compact, or NULL */
@@ -227,8 +227,8 @@ static glint_status read_schema(reader *r, gi_schema **ret) {
 }
 
 /* Put a template in its place: that of the earlier one of the same name, or the end. */
-static glint_status place(gi_tasks *tasks, const gi_task *t, gi_schema *schema, const char *what,
-                          glint_error *err) {
+static glint_status place(gi_templates *tasks, const gi_task *t, gi_schema *schema,
+                          const char *what, glint_error *err) {
     size_t i = 0;
     while (i < tasks->n && strcmp(tasks->items[i].name, t->name) != 0) i++;
     if (i == TASKS_MAX)
@@ -241,7 +241,7 @@ static glint_status place(gi_tasks *tasks, const gi_task *t, gi_schema *schema, 
     return GLINT_OK;
 }
 
-static glint_status add_template(gi_tasks *tasks, const void *data, size_t n_bytes,
+static glint_status add_template(gi_templates *tasks, const void *data, size_t n_bytes,
                                  const char *what, glint_error *err) {
     reader r = {.tasks = tasks, .err = err};
     json_t *json = NULL;
@@ -261,7 +261,8 @@ static glint_status add_template(gi_tasks *tasks, const void *data, size_t n_byt
     return st;
 }
 
-static glint_status add_file(gi_tasks *tasks, const char *dir, const char *name, glint_error *err) {
+static glint_status add_file(gi_templates *tasks, const char *dir, const char *name,
+                             glint_error *err) {
     char path[GI_PATH_BYTES];
     gi_buf file;
     GI_TRY(gi_path_join(path, sizeof path, dir, name, err));
@@ -282,7 +283,7 @@ static int compare_names(const void *a, const void *b) {
 }
 
 /* The template files of an open directory, in byte order. */
-static glint_status list_files(gi_tasks *tasks, DIR *d, const char *dir,
+static glint_status list_files(gi_templates *tasks, DIR *d, const char *dir,
                                const char *names[TASKS_MAX], size_t *ret_n, glint_error *err) {
     size_t n = 0;
     const struct dirent *entry;
@@ -300,7 +301,7 @@ static glint_status list_files(gi_tasks *tasks, DIR *d, const char *dir,
     return GLINT_OK;
 }
 
-static glint_status add_directory(gi_tasks *tasks, const char *dir, glint_error *err) {
+static glint_status add_directory(gi_templates *tasks, const char *dir, glint_error *err) {
     const char *names[TASKS_MAX];
     size_t n = 0;
     DIR *d = opendir(dir);
@@ -311,8 +312,8 @@ static glint_status add_directory(gi_tasks *tasks, const char *dir, glint_error 
     return st;
 }
 
-glint_status gi_tasks_load(const char *dir, gi_tasks **ret, glint_error *err) {
-    gi_tasks *tasks = gi_calloc(1, sizeof *tasks);
+glint_status gi_templates_load(const char *dir, gi_templates **ret, glint_error *err) {
+    gi_templates *tasks = gi_calloc(1, sizeof *tasks);
     if (!tasks) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for templates");
     gi_arena_init(&tasks->arena, (size_t)TASKS_MAX * 4 * TASK_TEXT_BYTES_MAX);
     glint_status st = gi_sha256_init(&tasks->hash, err);
@@ -323,31 +324,31 @@ glint_status gi_tasks_load(const char *dir, gi_tasks **ret, glint_error *err) {
     if (st == GLINT_OK) st = gi_sha256_end(&tasks->hash, &tasks->digest, err);
     gi_sha256_done(&tasks->hash);
     if (st != GLINT_OK) {
-        gi_tasks_free(tasks);
+        gi_templates_free(tasks);
         return st;
     }
     *ret = tasks;
     return GLINT_OK;
 }
 
-void gi_tasks_free(gi_tasks *tasks) {
+void gi_templates_free(gi_templates *tasks) {
     if (!tasks) return;
     for (size_t i = 0; i < tasks->n; i++) gi_schema_free(tasks->schemas[i]);
     gi_arena_done(&tasks->arena);
     gi_free(tasks);
 }
 
-const gi_digest *gi_tasks_digest(const gi_tasks *tasks) {
+const gi_digest *gi_templates_digest(const gi_templates *tasks) {
     return &tasks->digest;
 }
 
-const gi_task *gi_tasks_find(const gi_tasks *tasks, const char *name) {
+const gi_task *gi_templates_find(const gi_templates *tasks, const char *name) {
     for (size_t i = 0; i < tasks->n; i++)
         if (strcmp(tasks->items[i].name, name) == 0) return &tasks->items[i];
     return NULL;
 }
 
-const gi_task *gi_tasks_get(const gi_tasks *tasks, size_t i) {
+const gi_task *gi_templates_get(const gi_templates *tasks, size_t i) {
     return i < tasks->n ? &tasks->items[i] : NULL;
 }
 

@@ -12,7 +12,7 @@
 #include "grammar/schema.h"
 
 /** A set of templates. Immutable after loading; any number of threads. */
-typedef struct gi_tasks gi_tasks;
+typedef struct gi_templates gi_templates;
 
 /** One template. All strings are UTF-8 and live as long as the set. */
 typedef struct gi_task {
@@ -36,19 +36,19 @@ typedef struct gi_task {
  * the built-in ones). A file with the name of an earlier template replaces it.
  * GLINT_ERR_IO, _FORMAT, _UNSUPPORTED, _LIMIT, _MEMORY; the message names file, line and key.
  */
-glint_status gi_tasks_load(const char *dir, gi_tasks **ret, glint_error *err);
+glint_status gi_templates_load(const char *dir, gi_templates **ret, glint_error *err);
 
 /** Free. NULL is fine. */
-void gi_tasks_free(gi_tasks *tasks);
+void gi_templates_free(gi_templates *tasks);
 
 /** Over the texts of all templates, in the order they were read. Lives as long as the set. */
-const gi_digest *gi_tasks_digest(const gi_tasks *tasks);
+const gi_digest *gi_templates_digest(const gi_templates *tasks);
 
 /** The template called `name`, or NULL. */
-const gi_task *gi_tasks_find(const gi_tasks *tasks, const char *name);
+const gi_task *gi_templates_find(const gi_templates *tasks, const char *name);
 
 /** The i-th template, built-in ones first, or NULL past the last. */
-const gi_task *gi_tasks_get(const gi_tasks *tasks, size_t i);
+const gi_task *gi_templates_get(const gi_templates *tasks, size_t i);
 
 /**
  * Append the text of the user's turn: the template's prompt with {prompt} replaced by the n bytes

@@ -10,7 +10,7 @@
 
 struct glint_tasks {
     glint_engine *engine;
-    gi_tasks *templates;
+    gi_templates *templates;
     gi_rules **rules; /* [n] of those with a schema, else NULL */
     size_t n;
     int n_refs; /* under engine->tasks_lock */
@@ -21,16 +21,16 @@ static void set_free(glint_tasks *set) {
     for (size_t i = 0; set->rules && i < set->n; i++)
         gi_rules_unref(&set->engine->rules, set->rules[i]);
     gi_free(set->rules);
-    gi_tasks_free(set->templates);
+    gi_templates_free(set->templates);
     gi_free(set);
 }
 
 static glint_status make_rules(glint_tasks *set, glint_error *err) {
-    while (gi_tasks_get(set->templates, set->n)) set->n++;
+    while (gi_templates_get(set->templates, set->n)) set->n++;
     set->rules = gi_calloc(set->n, sizeof(gi_rules *));
     if (!set->rules) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for templates");
     for (size_t i = 0; i < set->n; i++) {
-        const gi_schema *schema = gi_tasks_get(set->templates, i)->schema;
+        const gi_schema *schema = gi_templates_get(set->templates, i)->schema;
         if (schema) GI_TRY(gi_rules_of_template(&set->engine->rules, schema, &set->rules[i], err));
     }
     return GLINT_OK;
@@ -41,7 +41,7 @@ glint_status gi_task_set_create(glint_engine *e, glint_tasks **ret, glint_error 
     if (!set) return gi_fail(err, GLINT_ERR_MEMORY, "no memory for templates");
     set->engine = e;
     set->n_refs = 1;
-    glint_status st = gi_tasks_load(e->template_dir, &set->templates, err);
+    glint_status st = gi_templates_load(e->template_dir, &set->templates, err);
     if (st == GLINT_OK) st = make_rules(set, err);
     if (st != GLINT_OK) {
         set_free(set);
@@ -52,7 +52,7 @@ glint_status gi_task_set_create(glint_engine *e, glint_tasks **ret, glint_error 
 }
 
 glint_status gi_task_set_seal(glint_tasks *set, glint_error *err) {
-    const gi_digest *parts[] = {&set->engine->fingerprint, gi_tasks_digest(set->templates)};
+    const gi_digest *parts[] = {&set->engine->fingerprint, gi_templates_digest(set->templates)};
     gi_digest digest;
     gi_sha256 h;
     GI_TRY(gi_sha256_init(&h, err));
@@ -65,12 +65,12 @@ glint_status gi_task_set_seal(glint_tasks *set, glint_error *err) {
 }
 
 const gi_task *gi_task_set_find(const glint_tasks *set, const char *name) {
-    return gi_tasks_find(set->templates, name);
+    return gi_templates_find(set->templates, name);
 }
 
 gi_rules *gi_task_set_rules(const glint_tasks *set, const gi_task *task) {
     for (size_t i = 0; i < set->n; i++)
-        if (gi_tasks_get(set->templates, i) == task) return set->rules[i];
+        if (gi_templates_get(set->templates, i) == task) return set->rules[i];
     return NULL;
 }
 
@@ -123,7 +123,7 @@ const char *glint_tasks_fingerprint(const glint_tasks *set) {
 }
 
 bool glint_tasks_get(const glint_tasks *set, size_t i, glint_task_info *ret) {
-    const gi_task *task = gi_tasks_get(set->templates, i);
+    const gi_task *task = gi_templates_get(set->templates, i);
     if (!task) return false;
     *ret = (glint_task_info){.name = task->name,
                              .description = task->description,

@@ -11,7 +11,7 @@
 
 /**
  * Read the templates of e->template_dir and compile their schemas; e->rules must be in place. The
- * caller has the one reference. Errors as gi_tasks_load.
+ * caller has the one reference. Errors as gi_templates_load.
  */
 glint_status gi_task_set_create(glint_engine *e, glint_tasks **ret, glint_error *err);
 

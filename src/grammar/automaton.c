@@ -428,7 +428,7 @@ uint64_t gi_automaton_key(const gi_schema *s, const gi_cells *cells, const gi_th
 
 gi_text_at gi_automaton_text(const gi_schema *s, const gi_thread *t) {
     const gi_rule *rule = &s->rules[t->rule];
-    gi_text_at text = {.max_chars = GI_TEXT_UNLIMITED};
+    gi_text_at text = {.max_chars = GI_UNLIMITED};
     if (t->kind == STRING) {
         text.rule = rule->as.string;
         text.at = (gi_string_at){t->a, t->b, t->c};
@@ -440,7 +440,7 @@ gi_text_at gi_automaton_text(const gi_schema *s, const gi_thread *t) {
     }
     const gi_string_rule *r = text.rule;
     text.any = gi_string_is_free(r, &text.at) || (r->is_open && text.at.part == 0);
-    if (r->max != UINT32_MAX) text.max_chars = r->max - text.at.count;
+    if (r->max != GI_UNLIMITED) text.max_chars = r->max - text.at.count;
     return text;
 }
 

@@ -73,9 +73,8 @@ typedef struct gi_text_at {
     const gi_string_rule *rule; /**< NULL: the thread is not within a string */
     gi_string_at at;
     bool any;           /**< all of it, up to max_chars characters; else ask the rule */
-    uint32_t max_chars; /**< GI_TEXT_UNLIMITED: no limit */
+    uint32_t max_chars; /**< GI_UNLIMITED: no limit */
 } gi_text_at;
-#define GI_TEXT_UNLIMITED UINT32_MAX
 
 gi_text_at gi_automaton_text(const gi_schema *s, const gi_thread *t);
 

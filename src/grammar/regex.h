@@ -24,6 +24,9 @@
 /** Steps of compiling; see gi_regex_compile. */
 #define GI_REGEX_WORK        ((size_t)16000000)
 
+/** No limit, of a count or a length. */
+#define GI_UNLIMITED UINT32_MAX
+
 /** Code points lo..hi belong to one class. */
 typedef struct gi_char_range {
     uint32_t lo, hi, class_index;

@@ -48,13 +48,13 @@ static glint_status emit(emitter *e, const gi_regex_tree *t, uint32_t *io) {
         *io = all;
         break;
     case GI_REGEX_REPEAT:
-        if (t->max == GI_REGEX_UNLIMITED) {
+        if (t->max == GI_UNLIMITED) {
             GI_TRY(add_state(e, GI_NFA_SPLIT, then, then, io));
             entry = *io;
             GI_TRY(emit(e, t->sub, &entry));
             e->nfa->states[*io].a = entry;
         }
-        for (uint32_t i = t->min; t->max != GI_REGEX_UNLIMITED && i < t->max; i++) {
+        for (uint32_t i = t->min; t->max != GI_UNLIMITED && i < t->max; i++) {
             GI_TRY(emit(e, t->sub, io));
             GI_TRY(add_state(e, GI_NFA_SPLIT, *io, then, io));
         }

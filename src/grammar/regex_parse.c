@@ -248,7 +248,7 @@ static bool take_braces(reader *r, uint32_t *ret_min, uint32_t *ret_max) {
         *ret_max = *ret_min;
         if (r->at < r->end && *r->at == ',') {
             r->at++;
-            if (!take_count(r, ret_max)) *ret_max = GI_REGEX_UNLIMITED;
+            if (!take_count(r, ret_max)) *ret_max = GI_UNLIMITED;
         }
         if (r->at < r->end && *r->at == '}') {
             r->at++;
@@ -267,14 +267,14 @@ static glint_status read_repeated(reader *r, const gi_regex_tree **ret) {
     if (c == '*' || c == '+' || c == '?') {
         r->at++;
         min = c == '+';
-        max = c == '?' ? 1 : GI_REGEX_UNLIMITED;
+        max = c == '?' ? 1 : GI_UNLIMITED;
     } else if (c != '{' || !take_braces(r, &min, &max)) {
         *ret = atom;
         return GLINT_OK;
     }
     if (r->at < r->end && *r->at == '?') r->at++; /* as few as possible: matches the same */
     if (max < min) return bad(r, "a count that runs backwards");
-    if (min > REPEAT_MAX || (max > REPEAT_MAX && max != GI_REGEX_UNLIMITED)) return too_large(r);
+    if (min > REPEAT_MAX || (max > REPEAT_MAX && max != GI_UNLIMITED)) return too_large(r);
     gi_regex_tree *t;
     GI_TRY(new_tree(r, GI_REGEX_REPEAT, &t));
     *t = (gi_regex_tree){.kind = GI_REGEX_REPEAT, .sub = atom, .min = min, .max = max};

@@ -45,14 +45,11 @@ typedef enum gi_regex_kind {
     GI_REGEX_END,
 } gi_regex_kind;
 
-/** gi_regex_tree.max of a repetition without end. */
-#define GI_REGEX_UNLIMITED UINT32_MAX
-
 /** A pattern, or a part of one. */
 typedef struct gi_regex_tree {
     gi_regex_kind kind;
     uint32_t set;                      /**< SET */
-    uint32_t min, max;                 /**< REPEAT */
+    uint32_t min, max;                 /**< REPEAT; max may be GI_UNLIMITED */
     const struct gi_regex_tree *sub;   /**< REPEAT */
     const struct gi_regex_part *parts; /**< CAT, ALT: the last one */
 } gi_regex_tree;

@@ -19,8 +19,6 @@
 #define GI_PLACE_BYTES 160
 /** A rule that nothing can meet. */
 #define GI_COST_NEVER  UINT32_MAX
-/** No limit. */
-#define GI_UNLIMITED   UINT32_MAX
 
 /**
  * Room for one answer's open brackets and names: each open object or array takes

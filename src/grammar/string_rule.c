@@ -11,7 +11,7 @@ static bool can_end(const gi_string_rule *r, uint32_t state, uint32_t count) {
     if (state == 0 || count > r->max) return false;
     if (r->is_open) return true;
     const uint32_t least = count < r->min ? r->min - count : 0;
-    if (r->max == UINT32_MAX) return r->longest[state] >= least;
+    if (r->max == GI_UNLIMITED) return r->longest[state] >= least;
     const uint32_t most = r->max - count;
     if (least == 0) return r->shortest[state] <= most;
     const uint64_t *row = r->lengths + (size_t)state * r->n_words;
@@ -28,13 +28,13 @@ bool gi_string_step(const gi_string_rule *r, gi_string_at *at, uint8_t byte) {
     const uint16_t to = r->reader->next[at->part][byte];
     if (to == GI_READER_NONE) return false;
     const uint16_t *row = r->regex->next + (size_t)at->state * r->regex->n_classes;
-    const bool counts = r->min > 0 || r->max != UINT32_MAX;
+    const bool counts = r->min > 0 || r->max != GI_UNLIMITED;
     const uint32_t count = counts ? at->count + 1 : 0;
     if (to & GI_READER_CHAR) {
         const uint16_t state = row[to & 63];
         if (counts ? !can_end(r, state, count) : state == 0) return false;
         /* beyond the least there is no need to count when there is no most */
-        const uint32_t kept = r->max == UINT32_MAX && count > r->min ? r->min : count;
+        const uint32_t kept = r->max == GI_UNLIMITED && count > r->min ? r->min : count;
         *at = (gi_string_at){state, 0, kept};
         return true;
     }
@@ -77,22 +77,22 @@ static void find_shortest(const gi_regex *x, uint32_t *shortest) {
  * without are taken off one by one from the ends: all their successors are done.
  */
 static void find_longest(const gi_regex *x, uint32_t *longest) {
-    for (uint32_t s = 0; s < x->n_states; s++) longest[s] = UINT32_MAX;
+    for (uint32_t s = 0; s < x->n_states; s++) longest[s] = GI_UNLIMITED;
     longest[0] = 0;
     for (bool more = true; more;) {
         more = false;
         for (uint32_t s = x->n_states - 1; s >= 1; s--) {
-            if (longest[s] != UINT32_MAX) continue;
+            if (longest[s] != GI_UNLIMITED) continue;
             uint32_t most = 0;
-            for (uint32_t c = 0; c < x->n_classes && most != UINT32_MAX; c++) {
+            for (uint32_t c = 0; c < x->n_classes && most != GI_UNLIMITED; c++) {
                 const uint32_t to = x->next[s * x->n_classes + c];
                 if (!to) continue;
-                if (longest[to] == UINT32_MAX)
-                    most = UINT32_MAX;
+                if (longest[to] == GI_UNLIMITED)
+                    most = GI_UNLIMITED;
                 else if (longest[to] + 1 > most)
                     most = longest[to] + 1;
             }
-            if (most == UINT32_MAX) continue;
+            if (most == GI_UNLIMITED) continue;
             longest[s] = most;
             more = true;
         }
@@ -189,7 +189,7 @@ glint_status gi_string_rule_create(gi_arena *arena, const gi_regex *regex,
                           .live = live,
                           .is_free = is_free,
                           .is_open = is_open};
-    if (!r->is_open && min > 0 && max != UINT32_MAX)
+    if (!r->is_open && min > 0 && max != GI_UNLIMITED)
         GI_TRY(find_lengths(arena, r, place, io_work, err));
     if (!can_end(r, regex->start, 0)) return GLINT_OK;
     *ret = r;
@@ -197,8 +197,8 @@ glint_status gi_string_rule_create(gi_arena *arena, const gi_regex *regex,
 }
 
 bool gi_string_is_endless(const gi_string_rule *r) {
-    if (r->max != UINT32_MAX) return false;
+    if (r->max != GI_UNLIMITED) return false;
     for (uint32_t s = 1; s < r->regex->n_states; s++)
-        if (r->longest[s] != UINT32_MAX) return false;
+        if (r->longest[s] != GI_UNLIMITED) return false;
     return true;
 }

@@ -36,9 +36,9 @@ typedef enum gi_spelling {
 typedef struct gi_string_rule {
     const gi_char_reader *reader;
     const gi_regex *regex;
-    uint32_t min, max;        /**< characters; max UINT32_MAX: no limit */
+    uint32_t min, max;        /**< characters; GI_UNLIMITED: no most */
     const uint32_t *shortest; /**< [n_states] characters to the nearest end */
-    const uint32_t *longest;  /**< [n_states] to the farthest; UINT32_MAX: no limit */
+    const uint32_t *longest;  /**< [n_states] to the farthest, or GI_UNLIMITED */
     const uint64_t *lengths; /**< [n_states][n_words] bit n: n characters lead to an end; or NULL */
     uint32_t n_words;
     const uint64_t *live; /**< [n_states] bit c: class c leads to an end */
@@ -75,7 +75,7 @@ bool gi_string_step(const gi_string_rule *r, gi_string_at *at, uint8_t byte);
 
 /** Whether every run of plain characters (gi_vocab_trie) is fine from here on, however long. */
 static inline bool gi_string_is_free(const gi_string_rule *r, const gi_string_at *at) {
-    return at->part == 0 && r->max == UINT32_MAX && r->is_free[at->state];
+    return at->part == 0 && r->max == GI_UNLIMITED && r->is_free[at->state];
 }
 
 /** Whether the closing quote may come now. */

@@ -47,7 +47,7 @@ struct gi_decoder {
     size_t file_bytes_max, region_bytes;
     int program; /* memory file */
     int n_slots;
-    pthread_mutex_t mutex; /* guards is_taken */
+    pthread_mutex_t lock; /* guards is_taken */
     pthread_cond_t released;
     slot *slots;
     _Atomic uint64_t n_pictures, n_crashes, n_restarts;
@@ -240,24 +240,24 @@ done:
 
 static slot *take_slot(gi_decoder *d) {
     slot *s = NULL;
-    pthread_mutex_lock(&d->mutex);
+    pthread_mutex_lock(&d->lock);
     for (;;) {
         for (int i = 0; i < d->n_slots && !s; i++) {
             if (!d->slots[i].is_taken) s = &d->slots[i];
         }
         if (s) break;
-        pthread_cond_wait(&d->released, &d->mutex);
+        pthread_cond_wait(&d->released, &d->lock);
     }
     s->is_taken = true;
-    pthread_mutex_unlock(&d->mutex);
+    pthread_mutex_unlock(&d->lock);
     return s;
 }
 
 static void give_slot(gi_decoder *d, slot *s) {
-    pthread_mutex_lock(&d->mutex);
+    pthread_mutex_lock(&d->lock);
     s->is_taken = false;
     pthread_cond_signal(&d->released);
-    pthread_mutex_unlock(&d->mutex);
+    pthread_mutex_unlock(&d->lock);
 }
 
 /* No picture meets what is left of another. The pages of ordinary pictures are kept, as zeros:
@@ -414,7 +414,7 @@ glint_status gi_decoder_create(int n_slots, size_t file_bytes_max, gi_decoder **
     d->file_bytes_max = file_bytes_max;
     d->region_bytes = gi_decoder_pixels_offset(file_bytes_max) + GI_RENDER_PIXELS_MAX * 3;
     d->program = -1;
-    pthread_mutex_init(&d->mutex, NULL);
+    pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->released, NULL);
     d->slots = gi_calloc((size_t)n_slots, sizeof *d->slots);
     if (!d->slots) {
@@ -438,7 +438,7 @@ void gi_decoder_free(gi_decoder *d) {
     for (int i = 0; i < d->n_slots; i++) stop_program(d, &d->slots[i], false);
     close_fd(&d->program);
     pthread_cond_destroy(&d->released);
-    pthread_mutex_destroy(&d->mutex);
+    pthread_mutex_destroy(&d->lock);
     gi_free(d->slots);
     gi_free(d);
 }

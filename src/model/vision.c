@@ -2,7 +2,7 @@
  * The vision tower as maths; sizes and weights in vision_load.c.
  *
  *     x = norm(patches Wp + b) + positions(row, col)
- *     x = x + proj(attention(rope(qkv(norm1(x)))))            each block
+ *     x = x + proj(attention(rope(qkv(norm1(x)))))            each layer
  *     x = x + down(silu(gate(norm2(x))) * up(norm2(x)))
  *     y = merger(downsample(post_norm(x)))                    2x2 patches to one token
  *     merger(z) = down(silu(gate(g)) * up(g)),  g = gelu(layer_norm(proj(z)))
@@ -49,7 +49,7 @@ void gi_vision_begin(gi_vision *v, const gi_vision_picture *pictures, size_t n) 
     const gi_device_ops *op = v->dev->ops;
     gi_assert(n >= 1 && n <= GI_VISION_BATCH_MAX);
     v->n_pictures = n;
-    v->n_rows = v->n_blocks_run = 0;
+    v->n_rows = v->n_layers_run = 0;
     for (size_t i = 0; i < n; i++) {
         v->n_patches[i] = pictures[i].grid_h * pictures[i].grid_w;
         gi_assert(v->n_patches[i] > 0 && v->n_patches[i] <= v->patches_max - v->n_rows);
@@ -89,21 +89,21 @@ static void attend(gi_vision *v) {
                                               });
 }
 
-static void run_block(gi_vision *v, const gi_vision_block *b) {
-    norm_linear(v, v->qkv, b->norm1, b->qkv, GI_EPILOGUE_STORE);
+static void run_layer(gi_vision *v, const gi_vision_layer *l) {
+    norm_linear(v, v->qkv, l->norm1, l->qkv, GI_EPILOGUE_STORE);
     attend(v);
-    linear(v, v->x, v->attn, v->n_rows, b->proj, GI_EPILOGUE_ADD);
-    norm_linear(v, v->mlp, b->norm2, b->gate_up, GI_EPILOGUE_SWIGLU);
-    linear(v, v->x, v->mlp, v->n_rows, b->down, GI_EPILOGUE_ADD);
+    linear(v, v->x, v->attn, v->n_rows, l->proj, GI_EPILOGUE_ADD);
+    norm_linear(v, v->mlp, l->norm2, l->gate_up, GI_EPILOGUE_SWIGLU);
+    linear(v, v->x, v->mlp, v->n_rows, l->down, GI_EPILOGUE_ADD);
 }
 
-void gi_vision_run(gi_vision *v, size_t n_blocks) {
-    for (; n_blocks > 0 && v->n_blocks_run < v->cfg.depth; n_blocks--)
-        run_block(v, &v->blocks[v->n_blocks_run++]);
+void gi_vision_run(gi_vision *v, size_t n_layers) {
+    for (; n_layers > 0 && v->n_layers_run < v->cfg.depth; n_layers--)
+        run_layer(v, &v->layers[v->n_layers_run++]);
 }
 
 gi_act gi_vision_end(gi_vision *v) {
-    gi_assert(v->n_blocks_run == v->cfg.depth);
+    gi_assert(v->n_layers_run == v->cfg.depth);
     const gi_device_ops *op = v->dev->ops;
     const size_t block = v->cfg.merge * v->cfg.merge, n = v->n_rows / block;
     op->rms_norm(v->dev, v->x, v->x, v->n_rows, v->post_norm, v->cfg.rms_eps);

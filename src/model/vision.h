@@ -14,14 +14,14 @@
 /** Most pictures of one batch. */
 #define GI_VISION_BATCH_MAX 32
 
-/** One block's weights on the device. */
-typedef struct gi_vision_block {
+/** One layer's weights on the device: of what checkpoints call a block. */
+typedef struct gi_vision_layer {
     gi_vector *norm1, *norm2; /**< [E] */
     gi_matrix *qkv;           /**< [3E, E] */
     gi_matrix *proj;          /**< [E, E] */
     gi_matrix *gate_up;       /**< [2M, E], gate rows first */
     gi_matrix *down;          /**< [E, M] */
-} gi_vision_block;
+} gi_vision_layer;
 
 /** The tower bound to a device, with room for batches of up to patches_max patches. */
 typedef struct gi_vision {
@@ -31,7 +31,7 @@ typedef struct gi_vision {
     gi_matrix *patch;          /**< [E, 3 * patch^2]: the temporal pair summed */
     gi_vector *post_conv_norm; /**< [E] */
     gi_matrix *positions;      /**< [side^2, E] */
-    gi_vision_block *blocks;   /**< [depth] */
+    gi_vision_layer *layers;   /**< [depth] */
     gi_vector *post_norm;      /**< [E] */
     gi_matrix *downsample;     /**< [C, merge^2 * E]: columns in the order of merge blocks */
     gi_matrix *merger_proj;    /**< [C, C] */
@@ -47,7 +47,7 @@ typedef struct gi_vision {
     float *cos, *sin;                         /**< [P, head_dim / 2] */
     size_t n_patches[GI_VISION_BATCH_MAX];    /**< of each picture of the batch */
     size_t n_pictures, n_rows;                /**< of the batch; rows are patches */
-    size_t n_blocks_run;
+    size_t n_layers_run;
 } gi_vision;
 
 /**
@@ -81,11 +81,11 @@ typedef struct gi_vision_picture {
  */
 void gi_vision_begin(gi_vision *v, const gi_vision_picture *pictures, size_t n);
 
-/** Run the batch's next n_blocks blocks (fewer when no more are left). */
-void gi_vision_run(gi_vision *v, size_t n_blocks);
+/** Run the batch's next n_layers layers (fewer when no more are left). */
+void gi_vision_run(gi_vision *v, size_t n_layers);
 
 /**
- * End a batch all of whose blocks have run: norm, downsample and merger.
+ * End a batch all of whose layers have run: norm, downsample and merger.
  *
  * @return the visual tokens of all pictures, [N, C] in `merged`, in the order of gi_vision_begin,
  *         valid until a batch ends again.

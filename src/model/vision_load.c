@@ -80,16 +80,16 @@ static glint_status make_vector(gi_vision *v, const gi_weight *w, gi_vector **re
     return v->dev->ops->vector_create(v->dev, w->data, w->dtype, w->n, ret, err);
 }
 
-static glint_status load_block(gi_vision *v, const gi_vision_block_weights *w, gi_vision_block *b,
+static glint_status load_layer(gi_vision *v, const gi_vision_block_weights *w, gi_vision_layer *l,
                                glint_error *err) {
     const size_t e = v->cfg.hidden, m = v->cfg.block_ffn;
-    GI_TRY(make_vector(v, &w->norm1, &b->norm1, err));
-    GI_TRY(make_vector(v, &w->norm2, &b->norm2, err));
-    GI_TRY(make_matrix(v, "vision attn.qkv", part(&w->qkv_w, 3 * e), e, &b->qkv, err));
-    GI_TRY(make_matrix(v, "vision attn.proj", part(&w->proj_w, e), e, &b->proj, err));
+    GI_TRY(make_vector(v, &w->norm1, &l->norm1, err));
+    GI_TRY(make_vector(v, &w->norm2, &l->norm2, err));
+    GI_TRY(make_matrix(v, "vision attn.qkv", part(&w->qkv_w, 3 * e), e, &l->qkv, err));
+    GI_TRY(make_matrix(v, "vision attn.proj", part(&w->proj_w, e), e, &l->proj, err));
     GI_TRY(make_gate_up(v, "vision mlp.gate_up", part(&w->gate_w, m), part(&w->up_w, m), e,
-                        &b->gate_up, err));
-    return make_matrix(v, "vision mlp.down", part(&w->down_w, e), m, &b->down, err);
+                        &l->gate_up, err));
+    return make_matrix(v, "vision mlp.down", part(&w->down_w, e), m, &l->down, err);
 }
 
 static glint_status load_stem_and_merger(gi_vision *v, const gi_vision_weights *w,
@@ -149,18 +149,18 @@ glint_status gi_vision_create(gi_device *dev, const gi_checkpoint *ckpt, size_t 
     v->dev = dev;
     v->cfg = *c;
     v->patches_max = patches_max;
-    v->blocks = gi_calloc(c->depth, sizeof *v->blocks);
+    v->layers = gi_calloc(c->depth, sizeof *v->layers);
     v->folded = gi_alloc_aligned(c->hidden * c->in_channels * c->patch * c->patch +
                                      c->out_hidden * c->hidden * c->merge * c->merge,
                                  sizeof(float));
-    if (!v->blocks || !v->folded) {
+    if (!v->layers || !v->folded) {
         st = gi_fail(err, GLINT_ERR_MEMORY, "no memory for the vision tower");
         goto done;
     }
     GI_TRY_DONE(load_stem_and_merger(v, &ckpt->vision, err));
     gi_checkpoint_drop_pages(ckpt);
     for (size_t i = 0; i < c->depth; i++) {
-        GI_TRY_DONE(load_block(v, &ckpt->vision.blocks[i], &v->blocks[i], err));
+        GI_TRY_DONE(load_layer(v, &ckpt->vision.blocks[i], &v->layers[i], err));
         gi_checkpoint_drop_pages(ckpt); /* what was packed is read no more */
     }
     GI_TRY_DONE(make_scratch(v, err));
@@ -175,11 +175,11 @@ void gi_vision_free(gi_vision *v) {
     if (!v) return;
     gi_device *d = v->dev;
     const gi_device_ops *op = d->ops;
-    for (size_t i = 0; v->blocks && i < v->cfg.depth; i++) {
-        gi_vision_block *b = &v->blocks[i];
-        op->vector_free(d, b->norm1);
-        op->vector_free(d, b->norm2);
-        gi_matrix *m[] = {b->qkv, b->proj, b->gate_up, b->down};
+    for (size_t i = 0; v->layers && i < v->cfg.depth; i++) {
+        gi_vision_layer *l = &v->layers[i];
+        op->vector_free(d, l->norm1);
+        op->vector_free(d, l->norm2);
+        gi_matrix *m[] = {l->qkv, l->proj, l->gate_up, l->down};
         for (size_t k = 0; k < sizeof m / sizeof m[0]; k++) op->matrix_free(d, m[k]);
     }
     gi_matrix *m[] = {v->patch,       v->positions,      v->downsample,
@@ -193,6 +193,6 @@ void gi_vision_free(gi_vision *v) {
     gi_free(v->cos);
     gi_free(v->sin);
     gi_free(v->folded);
-    gi_free(v->blocks);
+    gi_free(v->layers);
     gi_free(v);
 }

@@ -119,7 +119,7 @@ void gi_engine_ops_configure(gi_engine_ops *o, gi_sched_config *c) {
     c->plan.patches_max =
         o->bounds.patches_max < BATCH_PATCHES_MAX ? o->bounds.patches_max : BATCH_PATCHES_MAX;
     c->plan.pictures_max = o->bounds.pictures_max;
-    c->plan.vision_layers = o->bounds.vision_blocks;
+    c->plan.vision_layers = o->bounds.vision_layers;
     c->plan.share = SHARE;
     c->plan.step_ms_max = STEP_MS_MAX;
     gi_costs_init(&c->costs, &(gi_cost_rates){.vision_ms = 1 / GUESS_OPS,

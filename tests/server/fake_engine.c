@@ -335,7 +335,7 @@ gi_engine_bounds gi_engine_get_bounds(glint_engine *e) {
                               .rows_max = BLOCK_TOKENS,
                               .pictures_max = GLINT_IMAGES_MAX,
                               .patches_max = 1024,
-                              .vision_blocks = 2,
+                              .vision_layers = 2,
                               .kv_pool = &e->pool};
 }
 
@@ -394,9 +394,9 @@ void gi_engine_vision_begin(glint_engine *e, gi_picture_state *const *pictures, 
     (void)n;
 }
 
-void gi_engine_vision_run(glint_engine *e, size_t n_blocks) {
+void gi_engine_vision_run(glint_engine *e, size_t n_layers) {
     (void)e;
-    (void)n_blocks;
+    (void)n_layers;
 }
 
 void gi_engine_vision_end(glint_engine *e) {

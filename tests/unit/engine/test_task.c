@@ -29,10 +29,10 @@ static void remove_file(const char *name) {
     assert_int_equal(unlink(path), 0);
 }
 
-static gi_tasks *load(const char *from) {
-    gi_tasks *t = NULL;
+static gi_templates *load(const char *from) {
+    gi_templates *t = NULL;
     glint_error e = {0};
-    if (gi_tasks_load(from, &t, &e) != GLINT_OK) fail_msg("%s", e.message);
+    if (gi_templates_load(from, &t, &e) != GLINT_OK) fail_msg("%s", e.message);
     return t;
 }
 
@@ -47,11 +47,11 @@ static void assert_renders(const gi_task *t, const char *prompt, const char *wan
 static void built_in_templates(void **state) {
     (void)state;
     static const char *const names[] = {"audit", "ask", "describe", "ocr", "extract", NULL};
-    gi_tasks *t = load(NULL);
-    for (size_t i = 0; names[i]; i++) assert_string_equal(gi_tasks_get(t, i)->name, names[i]);
-    assert_null(gi_tasks_get(t, 5));
-    assert_null(gi_tasks_find(t, "Audit"));
-    const gi_task *audit = gi_tasks_find(t, "audit");
+    gi_templates *t = load(NULL);
+    for (size_t i = 0; names[i]; i++) assert_string_equal(gi_templates_get(t, i)->name, names[i]);
+    assert_null(gi_templates_get(t, 5));
+    assert_null(gi_templates_find(t, "Audit"));
+    const gi_task *audit = gi_templates_find(t, "audit");
     assert_string_equal(audit->label_field, "result");
     assert_int_equal(audit->n_labels, 3);
     assert_string_equal(audit->labels[0], "pass");
@@ -64,7 +64,7 @@ static void built_in_templates(void **state) {
     assert_renders(audit, " {prompt} 图 {schema}\n", " {prompt} 图 {schema}\n");
     assert_renders(audit, "", audit->default_prompt);
     assert_renders(audit, " \r\n\t", audit->default_prompt);
-    const gi_task *ask = gi_tasks_find(t, "ask");
+    const gi_task *ask = gi_templates_find(t, "ask");
     assert_true(!ask->schema && !ask->label_field && ask->n_labels == 0);
     gi_buf b;
     glint_error e = {0};
@@ -73,22 +73,22 @@ static void built_in_templates(void **state) {
     assert_non_null(strstr(e.message, "\"ask\" needs a prompt"));
     assert_int_equal(gi_task_render(ask, "123456", 6, &b, NULL), GLINT_ERR_LIMIT);
     gi_buf_done(&b);
-    gi_tasks_free(t);
-    gi_tasks_free(NULL);
+    gi_templates_free(t);
+    gi_templates_free(NULL);
 }
 
 static void templates_for_general_models(void **state) {
     (void)state;
     char path[GI_PATH_BYTES];
     gi_path_join(path, sizeof path, getenv("GLINT_SOURCE_ROOT"), "templates/instruct", NULL);
-    gi_tasks *t = load(path);
-    const gi_task *audit = gi_tasks_find(t, "audit");
+    gi_templates *t = load(path);
+    const gi_task *audit = gi_templates_find(t, "audit");
     assert_non_null(audit->system);
     assert_string_equal(audit->label_field, "result");
     assert_int_equal(audit->n_labels, 3);
     assert_string_equal(audit->prompt_before, "");
     assert_non_null(strstr(audit->prompt_behind, "\"enum\":[\"pass\",\"review\",\"reject\"]"));
-    gi_tasks_free(t);
+    gi_templates_free(t);
 }
 
 static void templates_from_a_directory(void **state) {
@@ -98,9 +98,9 @@ static void templates_from_a_directory(void **state) {
                          "\"prompt\":\"{\\\"a\\\": {x} {} {schema}}: {prompt}!{\","
                          "\"schema\":{\"type\":\"object\",\"properties\":{\"r\":{\"enum\":[\"y\","
                          "\"{prompt}\"]}},\"required\":[\"r\"]}}");
-    gi_tasks *t = NULL;
+    gi_templates *t = NULL;
     glint_error e = {0};
-    assert_int_equal(gi_tasks_load(dir, &t, &e), GLINT_ERR_FORMAT);
+    assert_int_equal(gi_templates_load(dir, &t, &e), GLINT_ERR_FORMAT);
     assert_non_null(strstr(e.message, "slot {x} has no place"));
     write_file("b.json", "{\"name\":\"mine\",\"description\":\"d\",\"max_tokens\":7,"
                          "\"system\":\"As {schema}.\",\"label\":\"r\","
@@ -111,25 +111,25 @@ static void templates_from_a_directory(void **state) {
                          "\"max_tokens\":9}");
     write_file("notes.txt", "not a template");
     t = load(dir);
-    assert_null(gi_tasks_find(t, "audit")->schema);
-    assert_int_equal(gi_tasks_get(t, 0)->max_tokens, 9); /* keeps its place */
-    const gi_task *mine = gi_tasks_get(t, 5);
+    assert_null(gi_templates_find(t, "audit")->schema);
+    assert_int_equal(gi_templates_get(t, 0)->max_tokens, 9); /* keeps its place */
+    const gi_task *mine = gi_templates_get(t, 5);
     assert_string_equal(mine->name, "mine");
-    assert_null(gi_tasks_get(t, 6));
+    assert_null(gi_templates_get(t, 6));
     assert_int_equal(mine->n_languages, 0);
 #define SCHEMA                                                                                     \
     "{\"type\":\"object\",\"properties\":{\"r\":{\"enum\":[\"y\",\"{prompt}\"]}},\"required\":["   \
     "\"r\"]}"
     assert_string_equal(mine->system, "As " SCHEMA ".");
     assert_renders(mine, "{prompt}", "{\"a\": {X} {} " SCHEMA "}: {prompt}!{");
-    gi_tasks_free(t);
+    gi_templates_free(t);
     /* Later names win. */
     write_file("c.json", "{\"name\":\"mine\",\"description\":\"d\",\"prompt\":\"{prompt}\","
                          "\"max_tokens\":11}");
     t = load(dir);
-    assert_int_equal(gi_tasks_find(t, "mine")->max_tokens, 11);
-    assert_null(gi_tasks_get(t, 6));
-    gi_tasks_free(t);
+    assert_int_equal(gi_templates_find(t, "mine")->max_tokens, 11);
+    assert_null(gi_templates_get(t, 6));
+    gi_templates_free(t);
     remove_file("a.json");
     remove_file("b.json");
     remove_file("c.json");
@@ -178,24 +178,24 @@ static void mistakes_are_told_by_file_and_key(void **state) {
          "\"prompt\" is missing"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        gi_tasks *t = NULL;
+        gi_templates *t = NULL;
         glint_error e = {0};
         write_file("bad.json", rows[i].json);
-        const glint_status st = gi_tasks_load(dir, &t, &e);
+        const glint_status st = gi_templates_load(dir, &t, &e);
         if (st != rows[i].status || !strstr(e.message, rows[i].says) ||
             !strstr(e.message, "bad.json"))
             fail_msg("%s: %s", rows[i].json, e.message);
         assert_null(t);
     }
     remove_file("bad.json");
-    gi_tasks *t = NULL;
-    assert_int_equal(gi_tasks_load("/nonexistent", &t, NULL), GLINT_ERR_IO);
+    gi_templates *t = NULL;
+    assert_int_equal(gi_templates_load("/nonexistent", &t, NULL), GLINT_ERR_IO);
 }
 
 static void sizes_are_capped(void **state) {
     (void)state;
     char name[32];
-    gi_tasks *t = NULL;
+    gi_templates *t = NULL;
     glint_error e = {0};
     char *big = gi_alloc(70000);
     assert_non_null(big);
@@ -203,7 +203,7 @@ static void sizes_are_capped(void **state) {
     big[69999] = '\0';
     write_file("big.json", big);
     gi_free(big);
-    assert_int_equal(gi_tasks_load(dir, &t, &e), GLINT_ERR_LIMIT);
+    assert_int_equal(gi_templates_load(dir, &t, &e), GLINT_ERR_LIMIT);
     assert_non_null(strstr(e.message, "big.json"));
     remove_file("big.json");
     for (int i = 0; i < 252; i++) { /* with the five built-in ones: one too many */
@@ -212,12 +212,12 @@ static void sizes_are_capped(void **state) {
         snprintf(text, sizeof text, "{\"name\":\"t%d\"" REST, i);
         write_file(name, text);
     }
-    assert_int_equal(gi_tasks_load(dir, &t, &e), GLINT_ERR_LIMIT);
+    assert_int_equal(gi_templates_load(dir, &t, &e), GLINT_ERR_LIMIT);
     assert_non_null(strstr(e.message, "256"));
     remove_file("t0.json");
     t = load(dir);
-    assert_non_null(gi_tasks_get(t, 255));
-    gi_tasks_free(t);
+    assert_non_null(gi_templates_get(t, 255));
+    gi_templates_free(t);
     for (int i = 1; i < 252; i++) {
         snprintf(name, sizeof name, "t%d.json", i);
         remove_file(name);
@@ -227,16 +227,16 @@ static void sizes_are_capped(void **state) {
 static void short_of_memory(void **state) {
     (void)state;
     write_file("mine.json", "{\"name\":\"mine\"" REST);
-    gi_tasks *t = NULL;
+    gi_templates *t = NULL;
     uint64_t n;
     for (n = 1; !t; n++) {
         gi_alloc_fail_at(n);
-        const glint_status st = gi_tasks_load(dir, &t, NULL);
+        const glint_status st = gi_templates_load(dir, &t, NULL);
         gi_alloc_fail_at(0);
         if (st != GLINT_OK) assert_int_equal(st, GLINT_ERR_MEMORY);
     }
     assert_true(n > 10);
-    gi_tasks_free(t);
+    gi_templates_free(t);
     remove_file("mine.json");
 }
 
