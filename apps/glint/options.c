@@ -414,8 +414,8 @@ glint_status gi_options_parse(gi_options *o, int argc, char **argv, glint_error 
     GI_TRY(apply_fallbacks(&r));
     GI_TRY(scan_arguments(&r, argc, argv));
     for (size_t i = 0; i < r.n_flags; i++) /* help is shown whatever else is wrong */
-        if (r.flags[i].setting.option == &COMMON[COMMON_HELP])
-            return set_value(&r, &r.flags[i].setting, "--help", NULL);
+        if (r.flags[i].setting.option == &COMMON[COMMON_HELP]) o->help_wanted = true;
+    if (o->help_wanted) return GLINT_OK;
     if (o->has_config) {
         const setting config = common_setting(o, COMMON_CONFIG);
         GI_TRY(set_from_variable(&r, &config));
