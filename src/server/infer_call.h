@@ -42,8 +42,7 @@ struct gi_asking {
     glint_tasks *tasks; /**< as they were when it was read: a reference */
     char task[GI_RECORD_TASK_BYTES];
     gi_responder responder;
-    gi_picture_fetch
-        *fetch; /**< from admit until all jobs are made, if there are pictures by URL */
+    gi_picture_fetch *fetch;           /**< from admit until all jobs are made; NULL: no URLs */
     bool is_fetched[GLINT_IMAGES_MAX]; /**< which pictures came by URL */
     const gi_kept_answer *kept;        /**< the answer, when it need not be made */
     gi_digest answer_key;              /**< where it goes, when it must */
