@@ -69,8 +69,8 @@ int gi_auth_no_password(char *out, int n, int is_writing, void *ctx);
 /** Wipe and free. A zeroed key is fine. */
 void gi_auth_key_done(gi_auth_key *key);
 
-/** True only if `signature` is the key's for these n bytes. False says nothing of the signature when
- * *ret_is_memory: there was no memory to look. Any number of threads at once. */
+/** True only if `signature` is the key's for these n bytes. False says nothing of the signature
+ * when *ret_is_memory: there was no memory to look. Any number of threads at once. */
 bool gi_auth_key_verifies(const gi_auth_key *key, const void *bytes, size_t n,
                           const uint8_t *signature, size_t n_signature, bool *ret_is_memory);
 
