@@ -94,6 +94,8 @@ class Server:
             "--audit-log", self.audit_path, "--audit-prompt", "--log-format", "json",
             "--redis", f"unix://{redis.path}", "--redis-secret-file", secret,
             "--allow-image-host", "127.0.0.1", "--allow-image-port", str(origin_port),
+            # A cache that went on filling would look like a leak.
+            "--image-cache-mib", "1",
             "--allow-http-images", "--allow-private-images", *more]
         self.process = None
 
