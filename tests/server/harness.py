@@ -159,6 +159,12 @@ class Server:
     def get(self, path, **headers):
         return self.request("GET", path, headers=headers)
 
+    def figures(self):
+        """/metrics: {'glint_errors_total{code="queue_full"}': 3.0, ...}."""
+        lines = self.get("/metrics").body.decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
     def post(self, fields, **headers):
         """POST a JSON body: a dict, or bytes as they are."""
         body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()

@@ -152,8 +152,7 @@ class Lifecycle(unittest.TestCase):
                 self.assertEqual((answer.status, answer.json), (503, {"status": "stuck"}), path)
             refused = server.post({"prompt": "say=x", "task": "ask"})
             self.assertEqual((refused.status, refused.error["code"]), (503, "stuck"))
-            metrics = server.get("/metrics").body.decode()
-            self.assertGreater(float(metrics.split("\nglint_step_running_seconds ")[1].split()[0]), 0.3)
+            self.assertGreater(server.figures()["glint_step_running_seconds"], 0.3)
             self.assertEqual(hanging.result().json["text"], "late")
             wait_until(lambda: server.get("/live").status == 200, "it is well again")
             self.assertEqual(server.post({"prompt": "say=x", "task": "ask"}).json["text"], "x")
@@ -185,23 +184,20 @@ class OpenFiles(unittest.TestCase):
         self.addCleanup(server.stop, signal.SIGKILL)
         return server
 
-    def figure(self, server, name):
-        return int(float(re.search(rf"(?m)^{name} (\S+)$", server.get("/metrics").body.decode())[1]))
-
     def test_follows_the_settings(self):
         """Pictures by URL need more than a socket each: their hosts are looked up."""
         n_cpus = min(len(os.sched_getaffinity(0)), 64)
-        plain = self.figure(self.start(100, 65536, "--connections-max", "500"), "process_max_fds")
+        plain = self.start(100, 65536, "--connections-max", "500").figures()["process_max_fds"]
         self.assertEqual(plain, 500 + 64 + 3 * n_cpus)
         options = ("--connections-max", "500", "--allow-image-host", "a.example", "--image-fetches-max", "256")
-        self.assertEqual(self.figure(self.start(100, 65536, *options), "process_max_fds"), plain + 4 * 256 + 20)
+        self.assertEqual(self.start(100, 65536, *options).figures()["process_max_fds"], plain + 4 * 256 + 20)
         with tempfile.NamedTemporaryFile("w") as secret:
             secret.write("0123456789" * 4)
             secret.flush()
             options = ("--connections-max", "500", "--redis", "redis://127.0.0.1:1", "--redis-secret-file", secret.name,
                        "--redis-connections", "64")
-            self.assertEqual(self.figure(self.start(100, 65536, *options), "process_max_fds"), plain + 64 + 4)
-        self.assertEqual(self.figure(self.start(9000, 65536), "process_max_fds"), 9000)  # enough, and left
+            self.assertEqual(self.start(100, 65536, *options).figures()["process_max_fds"], plain + 64 + 4)
+        self.assertEqual(self.start(9000, 65536).figures()["process_max_fds"], 9000)  # enough, and left
 
     def test_where_the_system_forbids_it(self):
         """Connections leave room for what their requests open."""
