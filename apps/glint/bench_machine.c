@@ -4,6 +4,7 @@
 #include "bench.h"
 
 #include "bench_ceilings.h"
+#include "engine_args.h"
 
 #include "base/workers.h"
 
@@ -45,7 +46,7 @@ static const gi_option ROWS[] = {
      .offset = AT(cpu_mask),
      .value = "TIER",
      .unset = "the best here",
-     .choices = "ref|avx2|avx512|avx512vnni|avx512bf16",
+     .choices = GI_ENGINE_ARGS_CPU_TIERS,
      .help = "best kernel tier allowed"},
     {.name = "sample-ms",
      .kind = GI_OPTION_NUMBER,

@@ -19,6 +19,8 @@ typedef struct gi_engine_args {
 /** The choices of --dtype and --kv-dtype. */
 #define GI_ENGINE_ARGS_DTYPES    "auto|f32|bf16|int8|int8-all"
 #define GI_ENGINE_ARGS_KV_DTYPES "auto|bf16|int8"
+/** Of --cpu-mask. */
+#define GI_ENGINE_ARGS_CPU_TIERS "ref|avx2|avx512|avx512vnni|avx512bf16"
 
 /** What a choice means. */
 glint_dtype gi_engine_args_dtype(const char *name);

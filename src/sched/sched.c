@@ -17,6 +17,7 @@
 #include "base/thread.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { QUEUE_MAX_MAX = 65536 };
 
@@ -39,8 +40,8 @@ struct gi_sched {
     taken *taken;       /* [seqs_max], the engine thread's */
     double cost_avg_ms; /* of requests that began, smoothed; 0 before the first */
     size_t n_unfinished;
-    double step_began_ms; /* 0: the engine thread is not in a step */
-    bool stopping;        /* threads end once there is nothing for them to do */
+    _Atomic double step_began_ms; /* 0: the engine thread is not in a step */
+    bool stopping;                /* threads end once there is nothing for them to do */
     gi_sched_ops ops;
     void *ctx;
     gi_sched_engine engine;
@@ -171,12 +172,12 @@ static size_t take_tokens(gi_sched *s, const gi_plan_step *step) {
 
 static void do_step(gi_sched *s, const gi_plan_step *step) {
     double vision_ms = 0, text_ms = 0;
-    s->step_began_ms = gi_clock_ms();
+    atomic_store(&s->step_began_ms, gi_clock_ms());
     pthread_mutex_unlock(&s->lock);
     s->engine.step(s->engine.ctx, step, &vision_ms, &text_ms);
     const size_t n = take_tokens(s, step);
     pthread_mutex_lock(&s->lock);
-    s->step_began_ms = 0;
+    atomic_store(&s->step_began_ms, 0);
     gi_plan_done(s->plan, vision_ms, text_ms);
     for (size_t i = 0; i < n; i++) {
         gi_sched_request *r = s->taken[i].request;
@@ -337,10 +338,14 @@ void gi_sched_drain(gi_sched *s, double grace_ms) {
     pthread_mutex_unlock(&s->lock);
 }
 
+double gi_sched_step_ms(const gi_sched *s) {
+    const double began_ms = atomic_load(&s->step_began_ms);
+    return began_ms > 0 ? gi_clock_ms() - began_ms : 0;
+}
+
 gi_sched_stats gi_sched_get_stats(gi_sched *s) {
     pthread_mutex_lock(&s->lock);
     gi_sched_stats stats = {.wait_estimate_ms = gi_line_wait_estimate_ms(&s->line),
-                            .step_ms = s->step_began_ms > 0 ? gi_clock_ms() - s->step_began_ms : 0,
                             .draining = s->line.draining,
                             .plan = gi_plan_get_stats(s->plan),
                             .kv = s->pool->stats,

@@ -75,7 +75,6 @@ typedef struct gi_sched gi_sched;
 typedef struct gi_sched_stats {
     size_t n[GI_SCHED_LISTS]; /**< requests in each state */
     double wait_estimate_ms;  /**< until a request submitted now would begin to run */
-    double step_ms;           /**< how long the step of this moment has taken; 0 = there is none */
     bool draining;
     gi_plan_stats plan;
     gi_kv_stats kv;
@@ -119,6 +118,9 @@ void gi_sched_release(gi_sched *s, gi_sched_request *r);
  * GI_SCHED_STOP_DRAINED, and wait for them. On return every item is finished.
  */
 void gi_sched_drain(gi_sched *s, double grace_ms);
+
+/** How long the step of this moment has taken; 0 = there is none. Any thread, without a lock. */
+double gi_sched_step_ms(const gi_sched *s);
 
 /** What goes on now. Any thread. */
 gi_sched_stats gi_sched_get_stats(gi_sched *s);

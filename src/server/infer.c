@@ -184,8 +184,8 @@ void gi_infer_set_limits(gi_infer *s, size_t queue_max, size_t ready_max, int64_
     atomic_store(&s->timeout_ms, timeout_ms);
 }
 
-double gi_infer_step_ms(gi_infer *s) {
-    return gi_sched_get_stats(s->sched).step_ms;
+double gi_infer_step_ms(const gi_infer *s) {
+    return gi_sched_step_ms(s->sched);
 }
 
 void gi_infer_get_stats(gi_infer *s, gi_sched_stats *ret_sched, gi_cache_stats *ret_answers) {

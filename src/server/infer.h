@@ -59,7 +59,7 @@ void gi_infer_submit(gi_infer *s, const gi_infer_route *route, gi_http_request *
 void gi_infer_hangup(gi_http_request *r);
 
 /** How long the step of this moment has taken, in milliseconds. Any thread. */
-double gi_infer_step_ms(gi_infer *s);
+double gi_infer_step_ms(const gi_infer *s);
 
 /** What goes on, and what the cache of answers did. Any thread. */
 void gi_infer_get_stats(gi_infer *s, gi_sched_stats *ret_sched, gi_cache_stats *ret_answers);

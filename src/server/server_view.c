@@ -18,7 +18,6 @@ static void view_sched(const gi_sched_stats *s, double *values) {
     for (size_t i = 0; i < GI_SCHED_LISTS; i++) values[GI_SERIES_ARRIVED + i] = (double)s->n[i];
     values[GI_SERIES_WAIT] = s->wait_estimate_ms / 1e3;
     values[GI_SERIES_STEPS] = (double)s->plan.n_steps;
-    values[GI_SERIES_STEP_TIME] = s->step_ms / 1e3;
     values[GI_SERIES_STEP_ROWS] = (double)s->plan.n_rows;
     values[GI_SERIES_ANSWER_ROWS] = (double)s->plan.n_answer_rows;
     values[GI_SERIES_PREEMPTIONS] = (double)s->plan.n_preempted;
@@ -43,6 +42,7 @@ static void view_model(const gi_server_parts *p, gi_metrics_view *view) {
     gi_cache_stats answers;
     gi_infer_get_stats(p->infer, &sched, &answers);
     view_sched(&sched, values);
+    values[GI_SERIES_STEP_TIME] = gi_infer_step_ms(p->infer) / 1e3;
     values[GI_SERIES_PICTURE_HITS] = (double)engine.pictures.n_hits;
     values[GI_SERIES_PICTURE_MISSES] = (double)engine.pictures.n_misses;
     values[GI_SERIES_PICTURE_BYTES] = (double)engine.pictures.n_bytes;
